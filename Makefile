@@ -1,0 +1,34 @@
+# `make train` and `make test` are all a newcomer types; both set up what they need.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+
+.PHONY: train test check format docs clean
+
+train: $(READY)  ## train the textbook network and print its test accuracy
+	$(BIN)/dnn train --config configs/mnist.yaml
+	$(BIN)/dnn evaluate
+
+test: check  ## the whole test suite
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## rewrite the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(READY)  ## rewrite the README's generated parts
+	$(BIN)/python tools/readme.py
+
+clean:  ## remove the virtual environment and the caches, never a run
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,488 @@
+"""YAML → a frozen, validated `Config`.
+
+Every setting has its unit, range and default here and nowhere else: the error messages, the JSON Schema and the
+README's reference are all made from these classes. Names are Keras's own where Keras has one. Nothing in a config can
+import or run code: optimizers and schedules are a closed registry.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from dnn_cli import document
+from dnn_cli.document import Document
+from dnn_cli.errors import ConfigError, Problem, UsageError
+
+SHIPPED = ("mnist", "smoke", "small")
+
+Activation = Literal[
+    "relu",
+    "sigmoid",
+    "tanh",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "mish",
+    "leaky_relu",
+    "relu6",
+    "softplus",
+    "softsign",
+    "hard_sigmoid",
+    "linear",
+]
+Initializer = Literal[
+    "glorot_uniform",
+    "glorot_normal",
+    "he_uniform",
+    "he_normal",
+    "lecun_uniform",
+    "lecun_normal",
+    "orthogonal",
+    "random_normal",
+    "random_uniform",
+    "truncated_normal",
+]
+Rate = Annotated[float, Field(gt=0, le=1000)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Epsilon = Annotated[float, Field(gt=0, le=1)]
+Steps = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A mapping of the config: frozen, typed strictly, and closed to keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _note_class(cls, data: Any, info: ValidationInfo) -> Any:
+        """Remember which class a mapping was checked against, so that an error can name the keys it knows."""
+        if isinstance(info.context, dict) and isinstance(data, dict):
+            info.context[id(data)] = cls
+        return data
+
+
+class Data(Section):
+    """Which images to train on."""
+
+    dataset: str = Field(
+        "mnist",
+        min_length=1,
+        description="`mnist`, `fashion_mnist`, `mnist-sample`, or the path of an `.npz` file or a folder of IDX files",
+    )
+    validation: Annotated[
+        Annotated[int, Field(ge=0), Tag("count")] | Annotated[float, Field(gt=0, lt=1), Tag("fraction")],
+        Discriminator(lambda value: "fraction" if isinstance(value, float) else "count"),
+    ] = Field(0, description="training images to hold out, as a count or a fraction; stratified by class")
+    fallback: Literal["mnist-sample"] | None = Field(
+        None, description="what to use, loudly, when `mnist` can be neither found nor downloaded"
+    )
+
+
+class Block(Section):
+    """One hidden block: Dense → (BatchNormalization) → activation → (Dropout). A bare number is its `units`."""
+
+    units: int = Field(ge=1, le=16_384, description="neurons")
+    activation: Activation = Field("relu", description="Keras's name of the activation")
+    use_bias: bool = Field(True, description="whether the Dense layer adds a bias")
+    initializer: Initializer = Field("glorot_uniform", description="Keras's name of the kernel initializer")
+    batch_normalization: bool = Field(False, description="normalize before the activation")
+    dropout: float = Field(0.0, ge=0, lt=1, description="fraction of the block's outputs dropped while training")
+    l1: float = Field(0.0, ge=0, description="L1 penalty on the kernel")
+    l2: float = Field(0.0, ge=0, description="L2 penalty on the kernel")
+
+
+def _block_from_units(value: Any) -> Any:
+    return {"units": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class Model(Section):
+    """The network between Flatten and the Dense-softmax output, which are always there."""
+
+    layers: Annotated[
+        tuple[Annotated[Block, BeforeValidator(_block_from_units)], ...],
+        BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    ] = Field((), max_length=100, description="the hidden blocks, in order; `[128, 64]` is short for two with ReLU")
+
+
+class ExponentialDecay(Section):
+    """Multiply by `decay_rate` every `decay_steps`."""
+
+    name: Literal["exponential_decay"]
+    initial_learning_rate: Rate = Field(description="rate at the start")
+    decay_steps: Steps = Field(description="steps")
+    decay_rate: Rate = Field(description="factor")
+    staircase: bool = Field(False, description="decay in jumps")
+
+
+class InverseTimeDecay(Section):
+    """Divide by 1 + `decay_rate` · step / `decay_steps`."""
+
+    name: Literal["inverse_time_decay"]
+    initial_learning_rate: Rate = Field(description="rate at the start")
+    decay_steps: Steps = Field(description="steps")
+    decay_rate: Rate = Field(description="factor")
+    staircase: bool = Field(False, description="decay in jumps")
+
+
+class PolynomialDecay(Section):
+    """Fall to `end_learning_rate` along a polynomial."""
+
+    name: Literal["polynomial_decay"]
+    initial_learning_rate: Rate = Field(description="rate at the start")
+    decay_steps: Steps = Field(description="steps")
+    end_learning_rate: Rate = Field(0.0001, description="rate at the end")
+    power: float = Field(1.0, gt=0, description="exponent; 1 is a straight line")
+    cycle: bool = Field(False, description="start again after the end")
+
+
+class CosineDecay(Section):
+    """Fall along half a cosine, after a linear warm-up if one is asked for."""
+
+    name: Literal["cosine_decay"]
+    initial_learning_rate: float = Field(ge=0, le=1000, description="rate at the start, before any warm-up")
+    decay_steps: Steps = Field(description="steps after the warm-up")
+    alpha: float = Field(0.0, ge=0, le=1, description="rate at the end, as a fraction of the highest")
+    warmup_target: Rate | None = Field(None, description="rate at the end of the warm-up")
+    warmup_steps: int = Field(0, ge=0, description="steps")
+
+
+Schedule = Annotated[
+    ExponentialDecay | InverseTimeDecay | PolynomialDecay | CosineDecay,
+    Field(discriminator="name"),
+]
+LearningRate = Annotated[
+    Annotated[Rate, Tag("number")] | Annotated[Schedule, Tag("schedule")],
+    Discriminator(lambda value: "schedule" if isinstance(value, dict | Section) else "number"),
+]
+
+
+class SGD(Section):
+    """Stochastic gradient descent, with momentum if asked for."""
+
+    name: Literal["sgd"]
+    learning_rate: LearningRate = Field(0.01, description="a number or a schedule")
+    momentum: float = Field(0.0, ge=0, le=1, description="share of the last step that is kept")
+    nesterov: bool = Field(False, description="Nesterov's momentum")
+
+
+class RMSprop(Section):
+    """Steps divided by a running root mean square of the gradient."""
+
+    name: Literal["rmsprop"]
+    learning_rate: LearningRate = Field(0.001, description="a number or a schedule")
+    rho: Decay = Field(0.9, description="decay of the mean square")
+    momentum: float = Field(0.0, ge=0, le=1, description="share of the last step that is kept")
+    epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
+    centered: bool = Field(False, description="divide by the estimated variance")
+
+
+class Adagrad(Section):
+    """Steps divided by the root of all squared gradients so far."""
+
+    name: Literal["adagrad"]
+    learning_rate: LearningRate = Field(0.001, description="a number or a schedule")
+    initial_accumulator_value: float = Field(0.1, ge=0, description="where the sum of squares starts")
+    epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
+
+
+class Adam(Section):
+    """Running means of the gradient and of its square (Kingma & Ba 2014)."""
+
+    name: Literal["adam"]
+    learning_rate: LearningRate = Field(0.001, description="a number or a schedule")
+    beta_1: Decay = Field(0.9, description="decay of the mean")
+    beta_2: Decay = Field(0.999, description="decay of the mean square")
+    epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
+    amsgrad: bool = Field(False, description="keep the largest mean square")
+
+
+class AdamW(Section):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2017)."""
+
+    name: Literal["adamw"]
+    learning_rate: LearningRate = Field(0.001, description="a number or a schedule")
+    weight_decay: float = Field(0.004, ge=0, description="share of a weight taken off at a step, times the rate")
+    beta_1: Decay = Field(0.9, description="decay of the mean")
+    beta_2: Decay = Field(0.999, description="decay of the mean square")
+    epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
+    amsgrad: bool = Field(False, description="keep the largest mean square")
+
+
+class Nadam(Section):
+    """Adam with Nesterov's momentum (Dozat 2015)."""
+
+    name: Literal["nadam"]
+    learning_rate: LearningRate = Field(0.001, description="a number or a schedule")
+    beta_1: Decay = Field(0.9, description="decay of the mean")
+    beta_2: Decay = Field(0.999, description="decay of the mean square")
+    epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
+
+
+Optimizer = Annotated[
+    Annotated[SGD | RMSprop | Adagrad | Adam | AdamW | Nadam, Field(discriminator="name")],
+    BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value),
+]
+
+
+class EarlyStopping(Section):
+    """Stop when a figure has not improved for a while."""
+
+    monitor: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = Field("val_loss", description="the figure")
+    patience: int = Field(5, ge=1, description="epochs without improvement before stopping")
+    min_delta: float = Field(0.0, ge=0, description="the least change that counts as improvement")
+
+
+class Training(Section):
+    """How long to train, and in what portions."""
+
+    epochs: int = Field(10, ge=1, le=100_000, description="passes over the training images")
+    batch_size: int = Field(32, ge=1, le=65_536, description="images in a step")
+    early_stopping: EarlyStopping | None = Field(None, description="when to stop before the last epoch")
+    jit_compile: bool = Field(True, description="compile the epoch with XLA")
+
+
+class Config(Section):
+    """A whole training, every default spelled out."""
+
+    seed: int = Field(0, ge=0, lt=2**32, description="what every random number is drawn from")
+    data: Data = Field(default_factory=Data, description="which images to train on")
+    model: Model = Field(default_factory=Model, description="the network")
+    optimizer: Optimizer = Field(default_factory=lambda: Adam(name="adam"), description="its name, or a mapping")
+    training: Training = Field(default_factory=Training, description="how long to train, and in what portions")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested values, as YAML and JSON hold them."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """YAML that `parse` reads back to an equal config."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    def with_epochs(self, epochs: int) -> Self:
+        """The same config with another number of epochs."""
+        return self.model_copy(update={"training": self.training.model_copy(update={"epochs": epochs})})
+
+
+@dataclass(frozen=True)
+class Override:
+    """A value from the command line that takes a config's place, and how errors name where it stands."""
+
+    key: str
+    value: Any
+    place: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """``key.path=value``, the value in YAML; raises `UsageError` where it has no such form."""
+        key, equals, value = text.partition("=")
+        if not equals or not key or not all(str(part) for part in document.parse_path(key)):
+            raise UsageError(f"--set {text}: expected key.path=value, for example --set training.epochs=5")
+        place = f"--set {text}"
+        return cls(key, document.parse_value(value, place), place)
+
+
+def load(name: str, overrides: Iterable[Override] = ()) -> Config:
+    """The config at the path `name`, or the shipped one of that name, with `overrides` applied.
+
+    Raises:
+        UsageError: there is no such file, or it is not text.
+        ConfigError: it has problems; all of them are named.
+    """
+    path = find(name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    return parse(text, str(path), overrides)
+
+
+def find(name: str) -> Path:
+    """The file that `name` stands for: a path, or the name of a shipped config."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    if name in SHIPPED:
+        return shipped_folder() / f"{name}.yaml"
+    if path.is_dir():
+        raise UsageError(f"{name} is a folder, not a config file")
+    close = difflib.get_close_matches(name.removesuffix(".yaml"), SHIPPED, 1)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    raise UsageError(f"there is no config file {name}{hint}; shipped configs: {', '.join(SHIPPED)}")
+
+
+def shipped_folder() -> Path:
+    """Where the shipped configs are: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def parse(text: str, source: str, overrides: Iterable[Override] = ()) -> Config:
+    """Read a config from YAML `text`, which errors call `source`; raises `ConfigError` with every problem."""
+    read = document.parse(text, source)
+    for override in overrides:
+        read.set(document.parse_path(override.key), override.value, override.place)
+    values = {} if read.values is None else read.values
+    classes: dict[int, type[Section]] = {}
+    try:
+        config = Config.model_validate(values, context=classes)
+    except ValidationError as error:
+        problems = [_problem(details, read, classes) for details in error.errors(include_url=False)]
+        raise ConfigError(source, sorted(problems, key=_reading_order)) from None
+    if problems := list(_contradictions(config, read)):
+        raise ConfigError(source, problems)
+    return config
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a config file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+
+
+def difference(old: Config, new: Config) -> list[str]:
+    """What differs between two configs, a line each: ``optimizer.learning_rate: 0.001 → 0.01``."""
+    before, after = _flat(old.to_dict()), _flat(new.to_dict())
+    keys = [*before, *(key for key in after if key not in before)]
+    absent = "(not there)"
+    return [
+        f"{key}: {before.get(key, absent)} → {after.get(key, absent)}"
+        for key in keys
+        if before.get(key, absent) != after.get(key, absent)
+    ]
+
+
+def _flat(value: Any, path: document.Path = ()) -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        items: Iterable[tuple[str | int, Any]] = value.items()
+    elif isinstance(value, Sequence) and not isinstance(value, str) and value:
+        items = enumerate(value)
+    else:
+        return {document.format_path(path): value}
+    return {key: leaf for part, inner in items for key, leaf in _flat(inner, (*path, part)).items()}
+
+
+def _contradictions(config: Config, read: Document) -> Iterable[Problem]:
+    """What no single setting shows to be wrong."""
+    stopping = config.training.early_stopping
+    if stopping and stopping.monitor.startswith("val_") and not config.data.validation:
+        path: document.Path = ("training", "early_stopping", "monitor")
+        message = f"{stopping.monitor} needs images held out; set data.validation, or monitor loss or accuracy"
+        yield Problem(read.place(path), document.format_path(path), message)
+    rate = getattr(config.optimizer, "learning_rate", None)
+    if isinstance(rate, CosineDecay) and (rate.warmup_target is None) != (rate.warmup_steps == 0):
+        path = ("optimizer", "learning_rate")
+        yield Problem(read.place(path), document.format_path(path), "warmup_target and warmup_steps go together")
+
+
+_NOUNS = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "finite_number": "a finite number",
+}
+_BOUNDS = {
+    "greater_than": ("greater than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+
+
+def _problem(details: ErrorDetails, read: Document, classes: Mapping[int, type[Section]]) -> Problem:
+    """One of pydantic's errors in our words, with its place in the document."""
+    kind, context = details["type"], details.get("ctx", {})
+    path, parent = _locate(details["loc"], read.values)
+    found = _show(details["input"])
+    if kind == "extra_forbidden":
+        known = list(classes[id(parent)].model_fields) if id(parent) in classes else []
+        message = f"unknown key{_suggestion(str(path[-1]), known)}"
+    elif kind == "missing":
+        message = "is required"
+    elif kind in ("union_tag_invalid", "union_tag_not_found"):
+        path = (*path, "name")
+        names = [name.strip("' ") for name in context.get("expected_tags", "").split(",")]
+        message = _choice(context["tag"], names) if kind == "union_tag_invalid" else "is required"
+    elif kind == "literal_error":
+        message = _choice(
+            details["input"], [name.strip("' ") for name in context["expected"].replace(" or ", ",").split(",")]
+        )
+    elif kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        message = f"must be {words} {context[bound]:g}, got {found}"
+    elif kind in _NOUNS:
+        message = f"must be {_NOUNS[kind]}, got {found}"
+    elif kind == "too_long":
+        message = f"must have at most {context['max_length']} entries, got {context['actual_length']}"
+    elif kind == "string_too_short":
+        message = "must not be empty"
+    elif kind in ("model_type", "model_attributes_type", "dict_type"):
+        message = f"must be a mapping of settings, got {found}"
+    else:
+        message = f"{details['msg']}, got {found}"
+    of_key = kind == "extra_forbidden"
+    return Problem(read.place(path, of_key=of_key), document.format_path(path), message)
+
+
+def _reading_order(problem: Problem) -> list[int]:
+    return [int(number) for number in re.findall(r":(\d+)", problem.place)]
+
+
+def _locate(loc: tuple[str | int, ...], values: Any) -> tuple[document.Path, Any]:
+    """Pydantic's location without the union tags it adds: the path in the document, and the mapping around its end."""
+    path: document.Path = ()
+    parent = current = values
+    for index, part in enumerate(loc):
+        if isinstance(current, dict) and (part in current or index == len(loc) - 1):
+            parent, current = current, current.get(part)
+        elif isinstance(current, list) and isinstance(part, int) and part < len(current):
+            parent, current = current, current[part]
+        else:
+            continue
+        path = (*path, part)
+    return path, parent
+
+
+def _choice(found: Any, names: Sequence[str]) -> str:
+    return f"must be one of {', '.join(names)}, got {_show(found)}{_suggestion(str(found), names, name_all=False)}"
+
+
+def _suggestion(word: str, known: Sequence[str], *, name_all: bool = True) -> str:
+    close = difflib.get_close_matches(word, known, 1)
+    if close:
+        return f" (did you mean '{close[0]}'?)"
+    return f" (allowed: {', '.join(known)})" if known and name_all else ""
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

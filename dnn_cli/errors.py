@@ -1,0 +1,74 @@
+"""What can go wrong, in words for the person who can mend it, with the exit code it leads to.
+
+A `DnnError` is an expected failure: the command line prints its message and exits with its code.
+Any other exception is a bug and keeps its traceback.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class DnnError(Exception):
+    """Something failed while running."""
+
+    exit_code = 1
+
+
+class UsageError(DnnError):
+    """The command line, or what it names, cannot be used as asked."""
+
+    exit_code = 2
+
+
+class DataError(DnnError):
+    """A dataset is missing, damaged or not what it should be."""
+
+
+class RunError(DnnError):
+    """A run directory is locked, damaged or unfit for what was asked."""
+
+
+class TrainingError(DnnError):
+    """Training cannot go on, for example because the loss is not finite."""
+
+
+class GateError(DnnError):
+    """A quality gate such as ``--min-accuracy`` was not met."""
+
+    exit_code = 3
+
+
+class InterruptedTrainingError(DnnError):
+    """A signal stopped the training after its state was saved.
+
+    Args:
+        signal_number: the signal, 2 for SIGINT or 15 for SIGTERM.
+        message: what was saved, and the command that resumes it.
+    """
+
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a config: where it stands, which key, and what is wrong with it."""
+
+    place: str
+    key: str
+    message: str
+
+
+class ConfigError(UsageError):
+    """Every problem of a config at once, a line each."""
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        width = max(len(problem.place) for problem in problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = [f"{source} has {count}"]
+        for problem in problems:
+            key = f"{problem.key}: " if problem.key else ""
+            lines.append(f"  {problem.place:<{width}}  {key}{problem.message}")
+        super().__init__("\n".join(lines))

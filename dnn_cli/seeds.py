@@ -1,0 +1,27 @@
+"""Every random number of a training as a pure function of the config's seed and of what it is for.
+
+Nothing here keeps state, so that a resumed training draws what an undisturbed one would have drawn.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Purpose(IntEnum):
+    """What random numbers are for; each purpose has streams of its own."""
+
+    WEIGHTS = 1
+    SPLIT = 2
+    ORDER = 3
+    DROPOUT = 4
+
+
+def generator(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:
+    """The generator of one purpose, for example ``generator(seed, Purpose.ORDER, epoch)``."""
+    return np.random.default_rng((seed, purpose, *index))
+
+
+def integer(seed: int, purpose: Purpose, *index: int) -> int:
+    """One number in [0, 2**31), fit to seed an initializer or a layer."""
+    return int(generator(seed, purpose, *index).integers(2**31))
