@@ -19,7 +19,8 @@ class Purpose(IntEnum):
 
 def generator(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:
     """The generator of one purpose, for example ``generator(seed, Purpose.ORDER, epoch)``."""
-    return np.random.default_rng((seed, purpose, *index))
+    # NumPy pads short seeds with zeros; the length keeps (1,) and (1, 0) apart.
+    return np.random.default_rng((seed, purpose, len(index), *index))
 
 
 def integer(seed: int, purpose: Purpose, *index: int) -> int:

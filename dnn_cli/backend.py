@@ -1,0 +1,59 @@
+"""Importing TensorFlow without its noise."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def start(*, verbose: bool = False) -> None:
+    """Import TensorFlow and Keras; what they print is let through if `verbose`, or if the import fails.
+
+    The banner comes from native code before any logging is set up, so only the file descriptor can be quietened, and
+    only while the import lasts: a crash later on still speaks.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    if verbose:
+        import tensorflow  # noqa: F401
+
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _quiet_stderr(), _without("matplotlib"):
+        import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
+
+
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Keep `module` from being imported: Keras takes matplotlib if it is there, for half a second of start-up."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Collect what goes to file descriptor 2, and show it only if the block fails."""
+    sys.stderr.flush()
+    original = os.dup(2)
+    with tempfile.TemporaryFile() as collected:
+        os.dup2(collected.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(original, 2)
+            collected.seek(0)
+            os.write(2, collected.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(original, 2)
+            os.close(original)

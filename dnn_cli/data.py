@@ -1,0 +1,379 @@
+"""Datasets by name or by path: find, download, verify, check, hold out and describe them; arrays out.
+
+A dataset has four parts, named as in Keras's own ``mnist.npz``: ``x_train``, ``y_train``, ``x_test`` and ``y_test``.
+They lie in one ``.npz`` file or in a folder of IDX files, gzipped or not. Only the parts of the split asked for are read.
+
+What a known dataset holds is compared with published digests each time it is read; what a user's holds is checked for
+shape, type and range. Whatever cannot be used is a `DataError` that says where, what was found and what is allowed.
+
+Environment variables:
+    DNN_DATA_DIR: the folder that is searched first, for ``mnist.npz``, ``mnist/`` or IDX files.
+    KERAS_HOME: Keras's folder, ``~/.keras`` by default; its ``datasets`` are searched next, and downloaded into.
+    DNN_MIRROR: the base URL of an own mirror, asked before the public hosts: ``$DNN_MIRROR/mnist.npz``,
+        ``$DNN_MIRROR/mnist/train-images-idx3-ubyte.gz``, ``$DNN_MIRROR/fashion-mnist/...`` and so on.
+    DNN_OFFLINE: 1 to download nothing.
+    DNN_TIMEOUT: seconds for which a host may stay silent, 10 by default.
+"""
+
+import difflib
+import gzip
+import hashlib
+import math
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+
+from dnn_cli import download, seeds
+from dnn_cli.errors import DataError
+from dnn_cli.seeds import Purpose
+
+KNOWN = ("mnist", "fashion_mnist", "mnist-sample")
+PARTS = ("x_train", "y_train", "x_test", "y_test")
+
+MAX_BYTES = 4 * 2**30
+MAX_SIDE = 1024
+MAX_CLASSES = 1000
+
+Array = np.ndarray[Any, np.dtype[Any]]
+SplitName = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A dataset that has a name here.
+
+    Attributes:
+        title: its name in sentences.
+        description: what it holds, in a phrase.
+        stem: its file is ``<stem>.npz`` and its folder ``<stem>/``.
+        digests: part → MD5 of the part as an uncompressed IDX file, which does not depend on how it is stored.
+        npz_hosts: base URLs that have ``<stem>.npz``.
+        idx_hosts: base URLs that have the four gzipped IDX files.
+    """
+
+    title: str
+    description: str
+    stem: str
+    digests: Mapping[str, str]
+    npz_hosts: tuple[str, ...] = ()
+    idx_hosts: tuple[str, ...] = ()
+
+
+SETS = {
+    "mnist": Known(
+        "MNIST",
+        "60,000 training and 10,000 test digits, 28×28",
+        "mnist",
+        {
+            "x_train": "6bbc9ace898e44ae57da46a324031adb",
+            "y_train": "a25bea736e30d166cdddb491f175f624",
+            "x_test": "2646ac647ad5339dbf082846283269ea",
+            "y_test": "27ae3e4e09519cfbb04c329615203637",
+        },
+        ("https://storage.googleapis.com/tensorflow/tf-keras-datasets",),
+        (
+            "https://storage.googleapis.com/cvdf-datasets/mnist",
+            "https://ossci-datasets.s3.amazonaws.com/mnist",
+        ),
+    ),
+    "fashion_mnist": Known(
+        "Fashion-MNIST",
+        "60,000 training and 10,000 test pictures of clothes in ten classes, 28×28",
+        "fashion-mnist",
+        {
+            "x_train": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+            "y_train": "9018921c3c673c538a1fc5bad174d6f9",
+            "x_test": "8181f5470baa50b63fa0f6fddb340f0a",
+            "y_test": "15d484375f8d13e6eb1aabb0c3f46965",
+        },
+        (),
+        (
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        ),
+    ),
+    "mnist-sample": Known(
+        "mnist-sample",
+        "4,000 training and 1,000 test digits, all from MNIST's training set, 28×28",
+        "mnist-sample",
+        {
+            "x_train": "",
+            "y_train": "",
+            "x_test": "",
+            "y_test": "",
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and their labels.
+
+    Attributes:
+        images: (n, height, width) or (n, height, width, channels); uint8 in 0..255, or float32 in [0, 1].
+        labels: (n,) int32 in [0, classes).
+    """
+
+    images: Array
+    labels: Array
+
+    @property
+    def classes(self) -> int:
+        """The greatest label plus one. Take it before holding out, which may take the last image of a class."""
+        return int(self.labels.max()) + 1
+
+    def fingerprint(self) -> str:
+        """``sha256:`` and the digest of the type, shape and bytes of both arrays."""
+        return _sha256(self.images, self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset that was found.
+
+    Attributes:
+        name: one of `KNOWN`, or the absolute path of a user's data.
+        path: the ``.npz`` file or the folder that holds it.
+        requested: what was asked for; not `name` where a fallback took its place.
+        note: empty, or for a fallback the sentence to show loudly: why, and what is used instead.
+    """
+
+    name: str
+    path: Path
+    requested: str
+    note: str = ""
+    _loaded: dict[str, Split] = field(default_factory=dict, repr=False, compare=False)
+
+    def load(self, split: SplitName) -> Split:
+        """The arrays of `split`, verified and checked; read once, and the other split's not at all.
+
+        Raises:
+            DataError: they are missing or damaged, or not what `Split` promises.
+        """
+        if split not in self._loaded:
+            self._loaded[split] = _load(self.name, self.path, split)
+        return self._loaded[split]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A known dataset and where it is; `dataset` is None where it is not. Nothing was read or verified."""
+
+    name: str
+    description: str
+    dataset: Dataset | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the four parts as it was read.
+
+    Attributes:
+        name: one of `PARTS`.
+        state: ``ok``: what was published; ``unknown``: sound, and nothing is published to compare with;
+            ``bad``: missing, damaged or something else.
+        shape: the array's shape; () where it could not be read.
+        dtype: ``uint8``, ``float32`` or ``int32``, as it is loaded.
+        digest: ``md5:...`` of its IDX form for a known dataset, ``sha256:...`` for a user's.
+        problem: what is bad; empty otherwise.
+    """
+
+    name: str
+    state: Literal["ok", "unknown", "bad"]
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    digest: str = ""
+    problem: str = ""
+
+
+def find(
+    name: str,
+    fallback: str | None = None,
+    *,
+    split: SplitName | Literal["both"] | None = "train",
+    quiet: bool = False,
+) -> Dataset:
+    """Locate the dataset `name`, one of `KNOWN` or a path, and load the split that is wanted.
+
+    A place whose data turn out damaged or wrong is passed over for the next one, and in the end for a download.
+
+    Args:
+        name: a known name, or the path of an ``.npz`` file or of a folder of IDX files.
+        fallback: the known name to use where ``mnist`` can be neither found nor downloaded.
+        split: what to load and verify at once; None only looks whether something is there, and downloads nothing.
+        quiet: whether to download without a word on stderr.
+
+    Raises:
+        DataError: no place has it; each place tried is named, with what was wrong there.
+    """
+    wanted: tuple[SplitName, ...] = ("train", "test") if split == "both" else (split,) if split else ()
+    if name not in SETS:
+        return _opened(Dataset(str(_user_path(name)), _user_path(name), name), wanted)
+    absent: list[str] = []
+    failed: list[str] = []
+    found = _look(name, _places(name), wanted, absent, failed)
+    if found is None and wanted:
+        found = _download(name, wanted, failed, quiet)
+    if found is not None:
+        return found
+    if name == "mnist" and fallback is not None:
+        why = "; ".join(failed) or "nothing was found"
+        note = f"MNIST is not available ({why}): using {fallback} instead, {SETS[fallback].description}"
+        note += "; the results are not results on MNIST"
+        return replace(find(fallback, split=split, quiet=quiet), requested=name, note=note)
+    raise DataError(_not_found(name, absent, failed))
+
+
+def survey() -> list[Found]:
+    """Every known dataset and the first place that has one, without reading, verifying or downloading any."""
+    return [
+        Found(name, known.description, _look(name, _places(name), (), [], [])) for name, known in SETS.items()
+    ]
+
+
+def verify(dataset: Dataset) -> list[Part]:
+    """Read all four parts of `dataset` and compare each with what is published, if anything is."""
+    return [_verified(dataset, part) for part in PARTS]
+
+
+def hold_out(split: Split, validation: int | float, seed: int) -> tuple[Split, Split | None]:
+    """Divide `split` into what remains for training and what is held out for validation.
+
+    Each class gives its share, rounded by largest remainder, so that the counts add up exactly. Which images are
+    taken is a function of the labels, `validation` and `seed` alone. Both parts keep the order of `split`.
+
+    Args:
+        split: n images and labels.
+        validation: how many images to hold out (int), or which fraction of n (float in (0, 1)); 0 holds out none.
+        seed: the config's seed.
+
+    Returns:
+        The rest, and the hold-out or None.
+
+    Raises:
+        DataError: no image would be left to train on.
+    """
+    if validation == 0:
+        return split, None
+    total = len(split.labels)
+    count = max(1, round(validation * total)) if isinstance(validation, float) else validation
+    if not 0 < count < total:
+        raise DataError(
+            f"data.validation: cannot hold out {count:,} of {total:,} training images; at most {total - 1:,} can be"
+        )
+    held = np.zeros(total, dtype=bool)
+    random = seeds.generator(seed, Purpose.SPLIT)
+    for label, share in _shares(split.labels, count).items():
+        held[random.permutation(np.flatnonzero(split.labels == label))[:share]] = True
+    return Split(split.images[~held], split.labels[~held]), Split(split.images[held], split.labels[held])
+
+
+def _shares(labels: Array, count: int) -> dict[int, int]:
+    """How many of `count` images each class gives: its proportion, rounded by largest remainder."""
+    classes, sizes = np.unique(labels, return_counts=True)
+    shares, remainders = np.divmod(sizes * count, len(labels))
+    largest = np.argsort(-remainders, kind="stable")[: count - shares.sum()]
+    shares[largest] += 1
+    return dict(zip(classes.tolist(), shares.tolist(), strict=True))
+
+
+# Where datasets are
+
+
+def _places(name: str) -> list[Path]:
+    """Where the known dataset `name` may be, in the order in which it is looked for."""
+    stem = SETS[name].stem
+    if name == "mnist-sample":
+        return [Path(__file__).parent / "datasets" / f"{stem}.npz"]
+    own = os.environ.get("DNN_DATA_DIR")
+    places = [Path(own, f"{stem}.npz"), Path(own, stem), Path(own)] if own else []
+    return [place.expanduser().absolute() for place in places] + _cached(name)
+
+
+def _cached(name: str) -> list[Path]:
+    """The file and the folder of the known dataset `name` in Keras's cache."""
+    home = os.environ.get("KERAS_HOME") or Path("~", ".keras")
+    cache = Path(home).expanduser().absolute() / "datasets"
+    return [cache / f"{SETS[name].stem}.npz", cache / SETS[name].stem]
+
+
+def _user_path(name: str) -> Path:
+    """The absolute path that `name` stands for; raises `DataError` where nothing is there."""
+    try:
+        path = Path(name).expanduser().resolve()
+        if path.is_file() or _idx_parts(path):
+            return path
+        folder = path.is_dir()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataError(f"{name!r} cannot be read: {_reason(error)}") from None
+    if folder:
+        raise DataError(f"{path}: no IDX files in this folder, such as {_idx_name('x_train')} or {_idx_name('x_test')}")
+    close = difflib.get_close_matches(name.lower(), KNOWN, 1)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    raise DataError(
+        f"there is no dataset {name!r}{hint}; "
+        f"known: {', '.join(KNOWN)}, or the path of an .npz file or of a folder of IDX files"
+    )
+
+
+def _look(
+    name: str, places: list[Path], wanted: tuple[SplitName, ...], absent: list[str], failed: list[str]
+) -> Dataset | None:
+    """The first of `places` that has what is wanted of the dataset `name`; notes what was wrong with those before."""
+    for path in places:
+        try:
+            if not path.is_file() and not _idx_parts(path):
+                absent.append(f"{path}: not there")
+                continue
+            return _opened(Dataset(name, path, name), wanted)
+        except DataError as error:
+            failed.append(str(error))
+        except OSError as error:
+            failed.append(f"{path}: cannot be read: {_reason(error)}")
+    return None
+
+
+def _opened(dataset: Dataset, wanted: tuple[SplitName, ...]) -> Dataset:
+    for split in wanted:
+        dataset.load(split)
+    return dataset
+
+
+def _not_found(name: str, absent: list[str], failed: list[str]) -> str:
+    known = SETS[name]
+    lines = [f"{known.title} was not found", *(f"  {line}" for line in absent + failed)]
+    if name == "mnist-sample":
+        return "\n".join([*lines, "it comes with dnn: install dnn-cli again"])
+    file, folder = _cached(name)
+    lines.append(f"set DNN_DATA_DIR to a folder that has {known.stem}.npz, or put it at {file} or its IDX files in {folder}")
+    if name == "mnist":
+        lines.append("or use the 5,000 digits that come with dnn: data.dataset: mnist-sample, or data.fallback: mnist-sample")
+    return "\n".join(lines)
+
+
+def _download(name: str, wanted: tuple[SplitName, ...], failed: list[str], quiet: bool) -> Dataset | None:
+    """Bring the known dataset `name` into Keras's cache; notes in `failed` why that did not succeed."""
+    known = SETS[name]
+    if os.environ.get("DNN_OFFLINE", "0") not in ("", "0"):
+        failed.append("downloads are switched off by DNN_OFFLINE")
+        return None
+    file, folder = _cached(name)
+    mirror = [url.rstrip("/")] if (url := os.environ.get("DNN_MIRROR")) else []
+    client = download.Client(failed, quiet=quiet)
+    try:
+        with download.lock(folder.parent / f".{known.stem}.lock", quiet=quiet):
+            # Another process may have brought it while this one waited for the lock.
+            if found := _look(name, [file, folder], wanted, [], []):
+                return found
+            ...
+    except OSError as error:
+        failed.append(f"{folder.parent}: cannot be written: {_reason(error)}; set KERAS_HOME to another folder")
+    return _look(name, [file, folder], wanted, [], failed)

@@ -1,0 +1,182 @@
+"""`Config` → a compiled, plain `keras.Sequential`; its `.keras` file, out and in.
+
+The blueprint says which Keras layers the network has. It needs no TensorFlow, so that a dry run answers at once, and
+`build` makes the network from that same blueprint.
+"""
+
+import zipfile
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dnn_cli import seeds
+from dnn_cli.config import Block, Config, Section
+from dnn_cli.errors import RunError, UsageError
+from dnn_cli.seeds import Purpose
+
+if TYPE_CHECKING:
+    import keras
+
+MAX_PARAMETERS = 200_000_000  # with Adam's two moments that is 2.4 GB of float32
+MAX_FILE_BYTES = 8 * 2**30
+
+_KERAS_CLASSES = {
+    "sgd": "SGD",
+    "rmsprop": "RMSprop",
+    "adagrad": "Adagrad",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "nadam": "Nadam",
+    "exponential_decay": "ExponentialDecay",
+    "inverse_time_decay": "InverseTimeDecay",
+    "polynomial_decay": "PolynomialDecay",
+    "cosine_decay": "CosineDecay",
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One Keras layer of the network.
+
+    Attributes:
+        kind: the name of the class in `keras.layers`.
+        arguments: what the class is called with.
+        units: the length of the layer's output.
+        parameters: how many numbers the layer holds.
+        seed: what its initial weights or its dropout are drawn from.
+        initializer: Keras's name of the kernel initializer, for a Dense layer.
+        penalties: the L1 and L2 penalty on the kernel.
+    """
+
+    kind: str
+    arguments: dict[str, Any]
+    units: int
+    parameters: int = 0
+    seed: int = 0
+    initializer: str = ""
+    penalties: tuple[float, float] = (0.0, 0.0)
+
+
+def blueprint(config: Config, image_shape: tuple[int, ...], classes: int) -> list[Layer]:
+    """The network's layers in order, for images of `image_shape` (height, width[, channels]) and labels < `classes`.
+
+    Raises:
+        UsageError: the network would hold more than `MAX_PARAMETERS` numbers.
+    """
+    layers = [Layer("Flatten", {"name": "flatten"}, prod(image_shape))]
+    for index, block in enumerate(config.model.layers, start=1):
+        layers += _block(block, index, layers[-1].units, config.seed)
+    output = Block(units=classes, activation="linear")
+    layers.append(_dense(output, "output", layers[-1].units, "softmax", seeds.integer(config.seed, Purpose.WEIGHTS, 0)))
+    if (total := count_parameters(layers)) > MAX_PARAMETERS:
+        raise UsageError(
+            f"model.layers makes a network of {total:,} parameters; at most {MAX_PARAMETERS:,} are allowed"
+        )
+    return layers
+
+
+def count_parameters(layers: list[Layer]) -> int:
+    """How many numbers the network holds, trainable or not."""
+    return sum(layer.parameters for layer in layers)
+
+
+def _block(block: Block, index: int, inputs: int, seed: int) -> list[Layer]:
+    weights_seed = seeds.integer(seed, Purpose.WEIGHTS, index)
+    if not block.batch_normalization:
+        layers = [_dense(block, f"dense_{index}", inputs, block.activation, weights_seed)]
+    else:
+        layers = [
+            _dense(block, f"dense_{index}", inputs, "linear", weights_seed),
+            Layer("BatchNormalization", {"name": f"batch_normalization_{index}"}, block.units, 4 * block.units),
+            Layer("Activation", {"activation": block.activation, "name": f"activation_{index}"}, block.units),
+        ]
+    if block.dropout:
+        dropout_seed = seeds.integer(seed, Purpose.DROPOUT, index)
+        arguments = {"rate": block.dropout, "seed": dropout_seed, "name": f"dropout_{index}"}
+        layers.append(Layer("Dropout", arguments, block.units))
+    return layers
+
+
+def _dense(block: Block, name: str, inputs: int, activation: str, seed: int) -> Layer:
+    arguments = {"units": block.units, "activation": activation, "use_bias": block.use_bias, "name": name}
+    parameters = (inputs + block.use_bias) * block.units
+    return Layer("Dense", arguments, block.units, parameters, seed, block.initializer, (block.l1, block.l2))
+
+
+def build(config: Config, image_shape: tuple[int, ...], classes: int) -> "keras.Sequential":
+    """The compiled network. It takes float images in [0, 1] of shape (n, \\*image_shape) and gives (n, classes).
+
+    Its initial weights are a function of `config.seed` alone.
+    """
+    import keras
+
+    network = keras.Sequential([keras.Input(image_shape), *map(_keras_layer, blueprint(config, image_shape, classes))])
+    network.compile(_keras_optimizer(config.optimizer), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return network
+
+
+def _keras_layer(layer: Layer) -> Any:
+    import keras
+
+    arguments = dict(layer.arguments)
+    if layer.initializer:
+        plain = keras.initializers.get(layer.initializer)
+        arguments["kernel_initializer"] = type(plain)(**{**plain.get_config(), "seed": layer.seed})
+    if any(layer.penalties):
+        arguments["kernel_regularizer"] = keras.regularizers.L1L2(*layer.penalties)
+    return getattr(keras.layers, layer.kind)(**arguments)
+
+
+def _keras_optimizer(section: Section) -> Any:
+    import keras
+
+    arguments = {key: value for key, value in section if key != "name"}
+    rate = arguments["learning_rate"]
+    if isinstance(rate, Section):
+        schedule = {key: value for key, value in rate if key != "name"}
+        arguments["learning_rate"] = getattr(keras.optimizers.schedules, _keras_class(rate))(**schedule)
+    return getattr(keras.optimizers, _keras_class(section))(**arguments)
+
+
+def _keras_class(section: Section) -> str:
+    return _KERAS_CLASSES[section.model_dump()["name"]]
+
+
+def save(network: "keras.Sequential", path: Path) -> None:
+    """Write the network and its optimizer's state to `path`, which ends in ``.keras``: plain Keras, nothing of ours."""
+    network.save(path)
+
+
+def load(path: Path) -> "keras.Sequential":
+    """Read a classifier from a `.keras` file; raises `RunError` where it is damaged or no image classifier."""
+    check_file(path)
+    import keras
+
+    try:
+        network = keras.models.load_model(path, safe_mode=True)
+    except Exception as error:  # a hostile or foreign file can make Keras raise anything
+        reason = str(error).strip().splitlines()
+        raise RunError(f"{path} cannot be loaded by Keras: {reason[0] if reason else type(error).__name__}") from error
+    inputs, outputs = getattr(network, "input_shape", None), getattr(network, "output_shape", None)
+    if not (isinstance(inputs, tuple) and len(inputs) >= 3 and isinstance(outputs, tuple) and len(outputs) == 2):
+        raise RunError(f"{path} is not an image classifier: it maps {inputs} to {outputs}")
+    return network
+
+
+def check_file(path: Path) -> None:
+    """Check, without TensorFlow, that `path` is a whole `.keras` archive of bounded size; raises `RunError` if not."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {member.filename: member.file_size for member in archive.infolist()}
+            if not {"config.json", "metadata.json", "model.weights.h5"} <= members.keys():
+                raise RunError(f"{path} is not a Keras model: it is an archive of other things")
+            if sum(members.values()) > MAX_FILE_BYTES:
+                raise RunError(f"{path} is larger than the {MAX_FILE_BYTES / 2**30:.0f} GiB allowed")
+            damaged = archive.testzip()
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}") from None
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise RunError(f"{path} is damaged or not a Keras model: {error}") from None
+    if damaged:
+        raise RunError(f"{path} is damaged: {damaged} in it does not match its checksum")
