@@ -1,5 +1,6 @@
 """Importing TensorFlow without its noise."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -21,7 +22,7 @@ def start(*, verbose: bool = False) -> None:
 
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_stderr(), _without("matplotlib"):
+    with _quiet_stderr(), _without("matplotlib"), _without_collection():
         import tensorflow as tf
     tf.get_logger().setLevel("ERROR")
 
@@ -37,6 +38,17 @@ def _without(module: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[module]
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pause the garbage collector: the import makes a million objects that stay, and going through them takes long."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextmanager

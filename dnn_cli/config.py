@@ -6,13 +6,14 @@ import or run code: optimizers and schedules are a closed registry.
 """
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -62,6 +63,7 @@ Initializer = Literal[
 ]
 Rate = Annotated[float, Field(gt=0, le=1000)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Units = Annotated[int, Field(ge=1, le=16_384)]
 Epsilon = Annotated[float, Field(gt=0, le=1)]
 Steps = Annotated[int, Field(ge=1)]
 
@@ -89,8 +91,8 @@ class Data(Section):
         description="`mnist`, `fashion_mnist`, `mnist-sample`, or the path of an `.npz` file or a folder of IDX files",
     )
     validation: Annotated[
-        Annotated[int, Field(ge=0), Tag("count")] | Annotated[float, Field(gt=0, lt=1), Tag("fraction")],
-        Discriminator(lambda value: "fraction" if isinstance(value, float) else "count"),
+        Annotated[int, Field(ge=0), Tag("<count>")] | Annotated[float, Field(gt=0, lt=1), Tag("<fraction>")],
+        Discriminator(lambda value: "<fraction>" if isinstance(value, float) else "<count>"),
     ] = Field(0, description="training images to hold out, as a count or a fraction; stratified by class")
     fallback: Literal["mnist-sample"] | None = Field(
         None, description="what to use, loudly, when `mnist` can be neither found nor downloaded"
@@ -100,7 +102,7 @@ class Data(Section):
 class Block(Section):
     """One hidden block: Dense → (BatchNormalization) → activation → (Dropout). A bare number is its `units`."""
 
-    units: int = Field(ge=1, le=16_384, description="neurons")
+    units: Units = Field(description="neurons")
     activation: Activation = Field("relu", description="Keras's name of the activation")
     use_bias: bool = Field(True, description="whether the Dense layer adds a bias")
     initializer: Initializer = Field("glorot_uniform", description="Keras's name of the kernel initializer")
@@ -118,7 +120,7 @@ class Model(Section):
     """The network between Flatten and the Dense-softmax output, which are always there."""
 
     layers: Annotated[
-        tuple[Annotated[Block, BeforeValidator(_block_from_units)], ...],
+        tuple[Annotated[Block, BeforeValidator(_block_from_units, json_schema_input_type=Units | Block)], ...],
         BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
     ] = Field((), max_length=100, description="the hidden blocks, in order; `[128, 64]` is short for two with ReLU")
 
@@ -128,9 +130,9 @@ class ExponentialDecay(Section):
 
     name: Literal["exponential_decay"]
     initial_learning_rate: Rate = Field(description="rate at the start")
-    decay_steps: Steps = Field(description="steps")
-    decay_rate: Rate = Field(description="factor")
-    staircase: bool = Field(False, description="decay in jumps")
+    decay_steps: Steps = Field(description="how long, in steps of one batch each, not counting a warm-up")
+    decay_rate: Rate = Field(description="how fast the rate falls, as the formula says")
+    staircase: bool = Field(False, description="fall in jumps instead of smoothly")
 
 
 class InverseTimeDecay(Section):
@@ -138,9 +140,9 @@ class InverseTimeDecay(Section):
 
     name: Literal["inverse_time_decay"]
     initial_learning_rate: Rate = Field(description="rate at the start")
-    decay_steps: Steps = Field(description="steps")
-    decay_rate: Rate = Field(description="factor")
-    staircase: bool = Field(False, description="decay in jumps")
+    decay_steps: Steps = Field(description="how long, in steps of one batch each, not counting a warm-up")
+    decay_rate: Rate = Field(description="how fast the rate falls, as the formula says")
+    staircase: bool = Field(False, description="fall in jumps instead of smoothly")
 
 
 class PolynomialDecay(Section):
@@ -148,7 +150,7 @@ class PolynomialDecay(Section):
 
     name: Literal["polynomial_decay"]
     initial_learning_rate: Rate = Field(description="rate at the start")
-    decay_steps: Steps = Field(description="steps")
+    decay_steps: Steps = Field(description="how long, in steps of one batch each, not counting a warm-up")
     end_learning_rate: Rate = Field(0.0001, description="rate at the end")
     power: float = Field(1.0, gt=0, description="exponent; 1 is a straight line")
     cycle: bool = Field(False, description="start again after the end")
@@ -158,11 +160,11 @@ class CosineDecay(Section):
     """Fall along half a cosine, after a linear warm-up if one is asked for."""
 
     name: Literal["cosine_decay"]
-    initial_learning_rate: float = Field(ge=0, le=1000, description="rate at the start, before any warm-up")
-    decay_steps: Steps = Field(description="steps after the warm-up")
+    initial_learning_rate: float = Field(ge=0, le=1000, description="rate at the start")
+    decay_steps: Steps = Field(description="how long, in steps of one batch each, not counting a warm-up")
     alpha: float = Field(0.0, ge=0, le=1, description="rate at the end, as a fraction of the highest")
     warmup_target: Rate | None = Field(None, description="rate at the end of the warm-up")
-    warmup_steps: int = Field(0, ge=0, description="steps")
+    warmup_steps: int = Field(0, ge=0, description="how long the warm-up is, in steps")
 
 
 Schedule = Annotated[
@@ -170,8 +172,8 @@ Schedule = Annotated[
     Field(discriminator="name"),
 ]
 LearningRate = Annotated[
-    Annotated[Rate, Tag("number")] | Annotated[Schedule, Tag("schedule")],
-    Discriminator(lambda value: "schedule" if isinstance(value, dict | Section) else "number"),
+    Annotated[Rate, Tag("<number>")] | Annotated[Schedule, Tag("<schedule>")],
+    Discriminator(lambda value: "<schedule>" if isinstance(value, dict | Section) else "<number>"),
 ]
 
 
@@ -179,7 +181,7 @@ class SGD(Section):
     """Stochastic gradient descent, with momentum if asked for."""
 
     name: Literal["sgd"]
-    learning_rate: LearningRate = Field(0.01, description="a number or a schedule")
+    learning_rate: LearningRate = Field(0.01, description="size of a step: a number or a schedule")
     momentum: float = Field(0.0, ge=0, le=1, description="share of the last step that is kept")
     nesterov: bool = Field(False, description="Nesterov's momentum")
 
@@ -188,7 +190,7 @@ class RMSprop(Section):
     """Steps divided by a running root mean square of the gradient."""
 
     name: Literal["rmsprop"]
-    learning_rate: LearningRate = Field(0.001, description="a number or a schedule")
+    learning_rate: LearningRate = Field(0.001, description="size of a step: a number or a schedule")
     rho: Decay = Field(0.9, description="decay of the mean square")
     momentum: float = Field(0.0, ge=0, le=1, description="share of the last step that is kept")
     epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
@@ -199,7 +201,7 @@ class Adagrad(Section):
     """Steps divided by the root of all squared gradients so far."""
 
     name: Literal["adagrad"]
-    learning_rate: LearningRate = Field(0.001, description="a number or a schedule")
+    learning_rate: LearningRate = Field(0.001, description="size of a step: a number or a schedule")
     initial_accumulator_value: float = Field(0.1, ge=0, description="where the sum of squares starts")
     epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
 
@@ -208,7 +210,7 @@ class Adam(Section):
     """Running means of the gradient and of its square (Kingma & Ba 2014)."""
 
     name: Literal["adam"]
-    learning_rate: LearningRate = Field(0.001, description="a number or a schedule")
+    learning_rate: LearningRate = Field(0.001, description="size of a step: a number or a schedule")
     beta_1: Decay = Field(0.9, description="decay of the mean")
     beta_2: Decay = Field(0.999, description="decay of the mean square")
     epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
@@ -219,7 +221,7 @@ class AdamW(Section):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2017)."""
 
     name: Literal["adamw"]
-    learning_rate: LearningRate = Field(0.001, description="a number or a schedule")
+    learning_rate: LearningRate = Field(0.001, description="size of a step: a number or a schedule")
     weight_decay: float = Field(0.004, ge=0, description="share of a weight taken off at a step, times the rate")
     beta_1: Decay = Field(0.9, description="decay of the mean")
     beta_2: Decay = Field(0.999, description="decay of the mean square")
@@ -231,22 +233,29 @@ class Nadam(Section):
     """Adam with Nesterov's momentum (Dozat 2015)."""
 
     name: Literal["nadam"]
-    learning_rate: LearningRate = Field(0.001, description="a number or a schedule")
+    learning_rate: LearningRate = Field(0.001, description="size of a step: a number or a schedule")
     beta_1: Decay = Field(0.9, description="decay of the mean")
     beta_2: Decay = Field(0.999, description="decay of the mean square")
     epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
 
 
+_Optimizers = Annotated[SGD | RMSprop | Adagrad | Adam | AdamW | Nadam, Field(discriminator="name")]
+_OptimizerNames = Literal["sgd", "rmsprop", "adagrad", "adam", "adamw", "nadam"]
 Optimizer = Annotated[
-    Annotated[SGD | RMSprop | Adagrad | Adam | AdamW | Nadam, Field(discriminator="name")],
-    BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value),
+    _Optimizers,
+    BeforeValidator(
+        lambda value: {"name": value} if isinstance(value, str) else value,
+        json_schema_input_type=_OptimizerNames | _Optimizers,
+    ),
 ]
 
 
 class EarlyStopping(Section):
     """Stop when a figure has not improved for a while."""
 
-    monitor: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = Field("val_loss", description="the figure")
+    monitor: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = Field(
+        "val_loss", description="the figure that is to improve"
+    )
     patience: int = Field(5, ge=1, description="epochs without improvement before stopping")
     min_delta: float = Field(0.0, ge=0, description="the least change that counts as improvement")
 
@@ -255,7 +264,9 @@ class Training(Section):
     """How long to train, and in what portions."""
 
     epochs: int = Field(10, ge=1, le=100_000, description="passes over the training images")
-    batch_size: int = Field(32, ge=1, le=65_536, description="images in a step")
+    batch_size: int = Field(
+        32, ge=1, le=65_536, description="images in a step; the last step of an epoch has what is left"
+    )
     early_stopping: EarlyStopping | None = Field(None, description="when to stop before the last epoch")
     jit_compile: bool = Field(True, description="compile the epoch with XLA")
 
@@ -275,7 +286,7 @@ class Config(Section):
 
     def to_yaml(self) -> str:
         """YAML that `parse` reads back to an equal config."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+        return document.dump(self.to_dict())
 
     def with_epochs(self, epochs: int) -> Self:
         """The same config with another number of epochs."""
@@ -297,7 +308,14 @@ class Override:
         if not equals or not key or not all(str(part) for part in document.parse_path(key)):
             raise UsageError(f"--set {text}: expected key.path=value, for example --set training.epochs=5")
         place = f"--set {text}"
-        return cls(key, document.parse_value(value, place), place)
+        try:
+            read = document.parse(value, place)
+            problems = read.problems
+        except ConfigError as error:
+            problems = list(error.problems)
+        if problems:
+            raise UsageError(f"{place}: {'; '.join(problem.message for problem in problems)}")
+        return cls(key, read.values, place)
 
 
 def load(name: str, overrides: Iterable[Override] = ()) -> Config:
@@ -309,22 +327,29 @@ def load(name: str, overrides: Iterable[Override] = ()) -> Config:
     """
     path = find(name)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+        with path.open(encoding="utf-8") as file:
+            text = file.read(document.MAX_CHARACTERS + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} cannot be read: it is not UTF-8 text") from None
     return parse(text, str(path), overrides)
 
 
 def find(name: str) -> Path:
     """The file that `name` stands for: a path, or the name of a shipped config."""
     path = Path(name)
-    if path.is_file():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {error.strerror}") from None
+    if exists and not is_folder:
         return path
     if name in SHIPPED:
         return shipped_folder() / f"{name}.yaml"
-    if path.is_dir():
+    if is_folder:
         raise UsageError(f"{name} is a folder, not a config file")
-    close = difflib.get_close_matches(name.removesuffix(".yaml"), SHIPPED, 1)
+    close = difflib.get_close_matches(path.stem, SHIPPED, 1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
     raise UsageError(f"there is no config file {name}{hint}; shipped configs: {', '.join(SHIPPED)}")
 
@@ -339,17 +364,22 @@ def shipped_folder() -> Path:
 def parse(text: str, source: str, overrides: Iterable[Override] = ()) -> Config:
     """Read a config from YAML `text`, which errors call `source`; raises `ConfigError` with every problem."""
     read = document.parse(text, source)
+    problems = read.problems
     for override in overrides:
-        read.set(document.parse_path(override.key), override.value, override.place)
-    values = {} if read.values is None else read.values
+        try:
+            read.set(document.parse_path(override.key), override.value, override.place)
+        except ConfigError as error:
+            problems += error.problems
+    known = {problem.place for problem in problems}
     classes: dict[int, type[Section]] = {}
     try:
-        config = Config.model_validate(values, context=classes)
+        config = Config.model_validate({} if read.values is None else read.values, context=classes)
+        problems += _contradictions(config, read)
     except ValidationError as error:
-        problems = [_problem(details, read, classes) for details in error.errors(include_url=False)]
-        raise ConfigError(source, sorted(problems, key=_reading_order)) from None
-    if problems := list(_contradictions(config, read)):
-        raise ConfigError(source, problems)
+        found = [_problem(details, read, classes) for details in error.errors(include_url=False)]
+        problems += [problem for problem in found if problem.place not in known]
+    if problems:
+        raise ConfigError(source, sorted(problems, key=_reading_order))
     return config
 
 
@@ -360,24 +390,21 @@ def json_schema() -> dict[str, Any]:
 
 def difference(old: Config, new: Config) -> list[str]:
     """What differs between two configs, a line each: ``optimizer.learning_rate: 0.001 → 0.01``."""
-    before, after = _flat(old.to_dict()), _flat(new.to_dict())
-    keys = [*before, *(key for key in after if key not in before)]
-    absent = "(not there)"
-    return [
-        f"{key}: {before.get(key, absent)} → {after.get(key, absent)}"
-        for key in keys
-        if before.get(key, absent) != after.get(key, absent)
-    ]
+    return list(_differences(old.to_dict(), new.to_dict(), ()))
 
 
-def _flat(value: Any, path: document.Path = ()) -> dict[str, Any]:
-    if isinstance(value, Mapping) and value:
-        items: Iterable[tuple[str | int, Any]] = value.items()
-    elif isinstance(value, Sequence) and not isinstance(value, str) and value:
-        items = enumerate(value)
-    else:
-        return {document.format_path(path): value}
-    return {key: leaf for part, inner in items for key, leaf in _flat(inner, (*path, part)).items()}
+def _differences(old: Any, new: Any, path: document.Path) -> Iterable[str]:
+    pairs: Iterable[tuple[str | int, Any, Any]] | None = None
+    if isinstance(old, dict) and isinstance(new, dict):
+        pairs = ((key, old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new})
+    elif isinstance(old, list) and isinstance(new, list):
+        pairs = ((index, *pair) for index, pair in enumerate(zip_longest(old, new, fillvalue=_ABSENT)))
+    if pairs is not None:
+        for part, before, after in pairs:
+            yield from _differences(before, after, (*path, part))
+    elif old != new:
+        before, after = (value if isinstance(value, str) else json.dumps(value) for value in (old, new))
+        yield f"{document.format_path(path)}: {before} → {after}"
 
 
 def _contradictions(config: Config, read: Document) -> Iterable[Problem]:
@@ -387,12 +414,17 @@ def _contradictions(config: Config, read: Document) -> Iterable[Problem]:
         path: document.Path = ("training", "early_stopping", "monitor")
         message = f"{stopping.monitor} needs images held out; set data.validation, or monitor loss or accuracy"
         yield Problem(read.place(path), document.format_path(path), message)
-    rate = getattr(config.optimizer, "learning_rate", None)
+    rate = config.optimizer.learning_rate
     if isinstance(rate, CosineDecay) and (rate.warmup_target is None) != (rate.warmup_steps == 0):
         path = ("optimizer", "learning_rate")
         yield Problem(read.place(path), document.format_path(path), "warmup_target and warmup_steps go together")
+    elif isinstance(rate, CosineDecay) and rate.initial_learning_rate == 0 and rate.warmup_target is None:
+        path = ("optimizer", "learning_rate", "initial_learning_rate")
+        yield Problem(read.place(path), document.format_path(path), "must be greater than 0 without a warm-up")
 
 
+_ABSENT = "(not there)"
+_TAGS = ("<count>", "<fraction>", "<number>", "<schedule>")
 _NOUNS = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -413,7 +445,7 @@ _BOUNDS = {
 def _problem(details: ErrorDetails, read: Document, classes: Mapping[int, type[Section]]) -> Problem:
     """One of pydantic's errors in our words, with its place in the document."""
     kind, context = details["type"], details.get("ctx", {})
-    path, parent = _locate(details["loc"], read.values)
+    path, parent = _locate(details["loc"], read.values, classes)
     found = _show(details["input"])
     if kind == "extra_forbidden":
         known = list(classes[id(parent)].model_fields) if id(parent) in classes else []
@@ -422,15 +454,13 @@ def _problem(details: ErrorDetails, read: Document, classes: Mapping[int, type[S
         message = "is required"
     elif kind in ("union_tag_invalid", "union_tag_not_found"):
         path = (*path, "name")
-        names = [name.strip("' ") for name in context.get("expected_tags", "").split(",")]
-        message = _choice(context["tag"], names) if kind == "union_tag_invalid" else "is required"
+        names = _names(context.get("expected_tags", ""))
+        message = _choice(details["input"]["name"], names) if kind == "union_tag_invalid" else "is required"
     elif kind == "literal_error":
-        message = _choice(
-            details["input"], [name.strip("' ") for name in context["expected"].replace(" or ", ",").split(",")]
-        )
+        message = _choice(details["input"], _names(context["expected"]))
     elif kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
-        message = f"must be {words} {context[bound]:g}, got {found}"
+        message = f"must be {words} {context[bound]:.12g}, got {found}"
     elif kind in _NOUNS:
         message = f"must be {_NOUNS[kind]}, got {found}"
     elif kind == "too_long":
@@ -446,30 +476,46 @@ def _problem(details: ErrorDetails, read: Document, classes: Mapping[int, type[S
 
 
 def _reading_order(problem: Problem) -> list[int]:
-    return [int(number) for number in re.findall(r":(\d+)", problem.place)]
+    """Line and column; what has none, such as an override, comes first."""
+    place = re.search(r":([0-9]+):([0-9]+)$", problem.place)
+    return [int(number) for number in place.groups()] if place else []
 
 
-def _locate(loc: tuple[str | int, ...], values: Any) -> tuple[document.Path, Any]:
-    """Pydantic's location without the union tags it adds: the path in the document, and the mapping around its end."""
+def _locate(loc: tuple[str | int, ...], values: Any, classes: Mapping[int, type[Section]]) -> tuple[document.Path, Any]:
+    """Pydantic's location without the union tags it adds: the path in the document, and what is around its end.
+
+    A section that goes by a `name` comes with that name as a tag; the other tags are `_TAGS`.
+    """
     path: document.Path = ()
     parent = current = values
-    for index, part in enumerate(loc):
-        if isinstance(current, dict) and (part in current or index == len(loc) - 1):
-            parent, current = current, current.get(part)
-        elif isinstance(current, list) and isinstance(part, int) and part < len(current):
-            parent, current = current, current[part]
-        else:
+    tagged = False
+    for part in loc:
+        if part in _TAGS and not (isinstance(current, dict) and part in current):
             continue
-        path = (*path, part)
+        if isinstance(current, dict):
+            if not tagged and "name" in getattr(classes.get(id(current)), "model_fields", ()):
+                tagged = True
+                continue
+            parent, current = current, current.get(str(part))
+        elif isinstance(current, list) and isinstance(part, int):
+            parent, current = current, current[part]
+        else:  # a short form
+            break
+        path, tagged = (*path, part), False
     return path, parent
 
 
+def _names(quoted: str) -> list[str]:
+    return re.findall("'([^']*)'", quoted)
+
+
 def _choice(found: Any, names: Sequence[str]) -> str:
-    return f"must be one of {', '.join(names)}, got {_show(found)}{_suggestion(str(found), names, name_all=False)}"
+    allowed = f"one of {', '.join(names)}" if len(names) > 1 else names[0]
+    return f"must be {allowed}, got {_show(found)}{_suggestion(str(found), names, name_all=False)}"
 
 
 def _suggestion(word: str, known: Sequence[str], *, name_all: bool = True) -> str:
-    close = difflib.get_close_matches(word, known, 1)
+    close = difflib.get_close_matches(word.lower(), known, 1)
     if close:
         return f" (did you mean '{close[0]}'?)"
     return f" (allowed: {', '.join(known)})" if known and name_all else ""

@@ -1,7 +1,7 @@
 """Datasets by name or by path: find, download, verify, check, hold out and describe them; arrays out.
 
 A dataset has four parts, named as in Keras's own ``mnist.npz``: ``x_train``, ``y_train``, ``x_test`` and ``y_test``.
-They lie in one ``.npz`` file or in a folder of IDX files, gzipped or not. Only the parts of the split asked for are read.
+They lie in one ``.npz`` file or in a folder of IDX files, gzipped or not. Only what is asked for is read.
 
 What a known dataset holds is compared with published digests each time it is read; what a user's holds is checked for
 shape, type and range. Whatever cannot be used is a `DataError` that says where, what was found and what is allowed.
@@ -18,23 +18,27 @@ Environment variables:
 import difflib
 import gzip
 import hashlib
+import io
 import math
 import os
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 
-from dnn_cli import download, seeds
+from dnn_cli import seeds
 from dnn_cli.errors import DataError
 from dnn_cli.seeds import Purpose
 
 KNOWN = ("mnist", "fashion_mnist", "mnist-sample")
+KNOWN_SHAPE = (28, 28)
+KNOWN_CLASSES = 10
 PARTS = ("x_train", "y_train", "x_test", "y_test")
 
 MAX_BYTES = 4 * 2**30
@@ -42,6 +46,7 @@ MAX_SIDE = 1024
 MAX_CLASSES = 1000
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Stream = IO[bytes] | io.BufferedIOBase
 SplitName = Literal["train", "test"]
 
 
@@ -69,7 +74,7 @@ class Known:
 SETS = {
     "mnist": Known(
         "MNIST",
-        "60,000 training and 10,000 test digits, 28×28",
+        "60,000 training and 10,000 test digits",
         "mnist",
         {
             "x_train": "6bbc9ace898e44ae57da46a324031adb",
@@ -85,7 +90,7 @@ SETS = {
     ),
     "fashion_mnist": Known(
         "Fashion-MNIST",
-        "60,000 training and 10,000 test pictures of clothes in ten classes, 28×28",
+        "60,000 training and 10,000 test pictures of clothes, in ten classes",
         "fashion-mnist",
         {
             "x_train": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
@@ -101,13 +106,13 @@ SETS = {
     ),
     "mnist-sample": Known(
         "mnist-sample",
-        "4,000 training and 1,000 test digits, all from MNIST's training set, 28×28",
+        "4,000 training and 1,000 test digits, all from MNIST's training set",
         "mnist-sample",
         {
-            "x_train": "",
-            "y_train": "",
-            "x_test": "",
-            "y_test": "",
+            "x_train": "0fada313df1790c057792faad2d96506",
+            "y_train": "194440da3f18176f4b5ed3a6d4c75353",
+            "x_test": "e618ac44e62bbe62fee2dd117358c448",
+            "y_test": "13f35de63c1867562f9b5e9ad2fc13fe",
         },
     ),
 }
@@ -216,7 +221,8 @@ def find(
     """
     wanted: tuple[SplitName, ...] = ("train", "test") if split == "both" else (split,) if split else ()
     if name not in SETS:
-        return _opened(Dataset(str(_user_path(name)), _user_path(name), name), wanted)
+        path = _user_path(name)
+        return _opened(Dataset(str(path), path, name), wanted)
     absent: list[str] = []
     failed: list[str] = []
     found = _look(name, _places(name), wanted, absent, failed)
@@ -225,18 +231,13 @@ def find(
     if found is not None:
         return found
     if name == "mnist" and fallback is not None:
-        why = "; ".join(failed) or "nothing was found"
-        note = f"MNIST is not available ({why}): using {fallback} instead, {SETS[fallback].description}"
-        note += "; the results are not results on MNIST"
-        return replace(find(fallback, split=split, quiet=quiet), requested=name, note=note)
+        return replace(find(fallback, split=split, quiet=quiet), requested=name, note=_fallback_note(fallback, failed))
     raise DataError(_not_found(name, absent, failed))
 
 
 def survey() -> list[Found]:
     """Every known dataset and the first place that has one, without reading, verifying or downloading any."""
-    return [
-        Found(name, known.description, _look(name, _places(name), (), [], [])) for name, known in SETS.items()
-    ]
+    return [Found(name, known.description, _look(name, _places(name), (), [], [])) for name, known in SETS.items()]
 
 
 def verify(dataset: Dataset) -> list[Part]:
@@ -331,7 +332,7 @@ def _look(
     for path in places:
         try:
             if not path.is_file() and not _idx_parts(path):
-                absent.append(f"{path}: not there")
+                absent.append(f"{path}: {'no IDX files in this folder' if path.is_dir() else 'not there'}")
                 continue
             return _opened(Dataset(name, path, name), wanted)
         except DataError as error:
@@ -347,33 +348,264 @@ def _opened(dataset: Dataset, wanted: tuple[SplitName, ...]) -> Dataset:
     return dataset
 
 
+def _fallback_note(fallback: str, failed: list[str]) -> str:
+    more = f", and {len(failed) - 1} more such" if len(failed) > 1 else ""
+    why = f" ({failed[0]}{more})" if failed else ""
+    return (
+        f"MNIST was neither found nor downloaded{why}: using {fallback} in its place, "
+        f"{SETS[fallback].description}; what comes out are not results on MNIST"
+    )
+
+
 def _not_found(name: str, absent: list[str], failed: list[str]) -> str:
     known = SETS[name]
     lines = [f"{known.title} was not found", *(f"  {line}" for line in absent + failed)]
     if name == "mnist-sample":
         return "\n".join([*lines, "it comes with dnn: install dnn-cli again"])
     file, folder = _cached(name)
-    lines.append(f"set DNN_DATA_DIR to a folder that has {known.stem}.npz, or put it at {file} or its IDX files in {folder}")
+    lines.append(f"put {file.name} or the folder {folder.name} of IDX files into {file.parent} or $DNN_DATA_DIR")
     if name == "mnist":
-        lines.append("or use the 5,000 digits that come with dnn: data.dataset: mnist-sample, or data.fallback: mnist-sample")
+        lines.append(
+            "or take the 5,000 digits that come with dnn: data.dataset: mnist-sample or data.fallback: mnist-sample"
+        )
     return "\n".join(lines)
 
 
 def _download(name: str, wanted: tuple[SplitName, ...], failed: list[str], quiet: bool) -> Dataset | None:
     """Bring the known dataset `name` into Keras's cache; notes in `failed` why that did not succeed."""
     known = SETS[name]
+    if not known.idx_hosts:
+        return None
     if os.environ.get("DNN_OFFLINE", "0") not in ("", "0"):
         failed.append("downloads are switched off by DNN_OFFLINE")
         return None
+    from dnn_cli import download  # HTTP and TLS are slow to import
+
     file, folder = _cached(name)
     mirror = [url.rstrip("/")] if (url := os.environ.get("DNN_MIRROR")) else []
     client = download.Client(failed, quiet=quiet)
+
+    def check_npz(candidate: Path, _: str) -> None:
+        _load(name, candidate, "train")
+        _load(name, candidate, "test")
+
+    def check_idx(candidate: Path, target: str) -> None:
+        part = next(part for part in PARTS if target.startswith(_idx_name(part)))
+        _accepted(name, part, _read_idx(candidate), str(candidate))
+
+    def bring() -> bool:
+        hosts = [*mirror, *known.npz_hosts] if known.npz_hosts else []
+        if hosts and client.fetch(file.parent, [file.name], hosts, check_npz):
+            return True
+        hosts = [*(f"{base}/{known.stem}" for base in mirror), *known.idx_hosts]
+        return client.fetch(folder, [f"{_idx_name(part)}.gz" for part in PARTS], hosts, check_idx)
+
     try:
-        with download.lock(folder.parent / f".{known.stem}.lock", quiet=quiet):
+        with download.lock(file.parent / f".{known.stem}.lock", quiet=quiet):
             # Another process may have brought it while this one waited for the lock.
-            if found := _look(name, [file, folder], wanted, [], []):
-                return found
-            ...
+            found = _look(name, [file, folder], wanted, [], [])
+            if found is None and bring():
+                found = _look(name, [file, folder], wanted, [], failed)
+            return found
     except OSError as error:
-        failed.append(f"{folder.parent}: cannot be written: {_reason(error)}; set KERAS_HOME to another folder")
-    return _look(name, [file, folder], wanted, [], failed)
+        failed.append(f"{file.parent}: cannot be written: {_reason(error)}; set KERAS_HOME to a folder that can")
+        return None
+
+
+# Reading and checking
+
+
+def _load(name: str, path: Path, split: SplitName) -> Split:
+    images, labels = (_part(name, path, f"{axis}_{split}") for axis in "xy")
+    if len(images) != len(labels):
+        raise DataError(f"{path}: x_{split} has {len(images):,} images and y_{split} {len(labels):,} labels")
+    if split == "train" and labels.min() == labels.max():
+        raise DataError(f"{path}: every label in y_train is {labels[0]}; training needs at least two classes")
+    return Split(images, labels)
+
+
+def _part(name: str, path: Path, part: str) -> Array:
+    """One part of a dataset, read and accepted."""
+    if not path.is_dir():
+        return _accepted(name, part, _read_npz(path, part), f"{path}: {part}")
+    file = _idx_file(path, part)
+    if file is None:
+        raise DataError(f"{path}: there is no {_idx_name(part)} in this folder, gzipped or not")
+    return _accepted(name, part, _read_idx(file), str(file))
+
+
+def _accepted(name: str, part: str, array: Array, place: str) -> Array:
+    """`array` as `Split` has it; raises `DataError` at `place` if it cannot be that, or is not the known dataset's."""
+    if not array.size:
+        raise DataError(f"{place}: it is empty; at least one image is needed")
+    array = _images(array, place) if part.startswith("x") else _labels(array, place)
+    if name in SETS:
+        found, published = _idx_md5(array), SETS[name].digests[part]
+        if found != published:
+            raise DataError(f"{place}: not what {SETS[name].title} has there (MD5 {found}, not {published})")
+    return array
+
+
+def _images(array: Array, place: str) -> Array:
+    """Images as `Split` has them; raises `DataError` at `place` for what cannot be that."""
+    if array.ndim not in (3, 4):
+        raise DataError(
+            f"{place}: images must have the shape (n, height, width) or (n, height, width, channels), got {array.shape}"
+        )
+    if max(array.shape[1:]) > MAX_SIDE:
+        raise DataError(f"{place}: an image may have sides of up to {MAX_SIDE:,} pixels, got {array.shape[1:]}")
+    kind = array.dtype.kind
+    if kind in "iu":
+        low, high = array.min(), array.max()
+        if low < 0 or high > 255:
+            raise DataError(f"{place}: whole-number pixels must lie in 0 to 255, got {low} to {high}")
+        return array.astype(np.uint8, order="C", copy=False)
+    if kind == "f":
+        if bad := array.size - np.count_nonzero(np.isfinite(array)):
+            raise DataError(f"{place}: {bad:,} pixels are NaN or infinite")
+        low, high = array.min(), array.max()
+        if low < 0 or high > 1:
+            raise DataError(
+                f"{place}: pixels must lie in 0 to 1, got {low:g} to {high:g}; "
+                "scale them to [0, 1], or store 0 to 255 as uint8"
+            )
+        return array.astype(np.float32, order="C", copy=False)
+    raise DataError(f"{place}: pixels must be uint8 in 0 to 255 or floats in 0 to 1, got {array.dtype}")
+
+
+def _labels(array: Array, place: str) -> Array:
+    """Labels as `Split` has them; raises `DataError` at `place` for what cannot be that."""
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        hint = "; for one-hot rows, store labels.argmax(axis=1)" if array.ndim == 2 else ""
+        raise DataError(f"{place}: labels must have the shape (n,), got {array.shape}{hint}")
+    if array.dtype.kind not in "iu":
+        raise DataError(f"{place}: labels must be whole numbers, got {array.dtype}")
+    low, high = array.min(), array.max()
+    if low < 0 or high >= MAX_CLASSES:
+        raise DataError(f"{place}: labels must lie in 0 to {MAX_CLASSES - 1}, got {low} to {high}")
+    return array.astype(np.int32, order="C", copy=False)
+
+
+def _verified(dataset: Dataset, part: str) -> Part:
+    try:
+        array = _part(dataset.name, dataset.path, part)
+    except DataError as error:
+        return Part(part, "bad", problem=str(error))
+    known = dataset.name in SETS
+    digest = f"md5:{_idx_md5(array)}" if known else _sha256(array)
+    return Part(part, "ok" if known else "unknown", array.shape, array.dtype.name, digest)
+
+
+def _idx_md5(array: Array) -> str:
+    """MD5 of `array` as an uncompressed IDX file of bytes; what does not fit into bytes has none."""
+    if array.dtype.kind == "f" or array.max() > 255:
+        return "of other than bytes"
+    digest = hashlib.md5(struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape), usedforsecurity=False)
+    digest.update(np.ascontiguousarray(array, np.uint8).data)
+    return digest.hexdigest()
+
+
+def _sha256(*arrays: Array) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.name} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    return f"sha256:{digest.hexdigest()}"
+
+
+# The two formats
+
+
+def _read_npz(path: Path, part: str) -> Array:
+    """The array `part` of an ``.npz`` file, whatever its type; pickled objects are refused."""
+    place = f"{path}: {part}"
+    with _damage(str(path)), zipfile.ZipFile(path) as archive:
+        if f"{part}.npy" not in archive.namelist():
+            held = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:8]) or "nothing"
+            raise DataError(f"{path}: there is no {part} in it (it holds {held})")
+        with _damage(place), archive.open(f"{part}.npy") as stream:
+            if archive.getinfo(f"{part}.npy").compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError("it is compressed in a way that NumPy does not write")
+            version = np.lib.format.read_magic(stream)
+            if version not in _NPY_HEADERS:
+                raise DataError(f"{place}: version {version} of the .npy format is not one for plain numbers")
+            try:
+                shape, fortran, dtype = _NPY_HEADERS[version](stream)
+            except Exception:  # NumPy lets through what its parser raises, from SyntaxError to TokenError
+                raise ValueError("its header does not describe an array") from None
+            if dtype.hasobject:
+                raise DataError(
+                    f"{place}: it holds pickled Python objects, which are never loaded; store plain numbers"
+                )
+            return _payload(stream, shape, dtype, "F" if fortran else "C")
+
+
+_NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+_IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def _read_idx(path: Path) -> Array:
+    """The array of an IDX file, gzipped or not, whatever its type."""
+    with _damage(str(path)), path.open("rb") as raw:
+        gzipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        stream: Stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
+        magic = stream.read(4)
+        if magic[:2] != b"\0\0" or len(magic) < 4 or magic[2] not in _IDX_TYPES or not 1 <= magic[3] <= 4:
+            raise ValueError(f"it begins with {magic.hex() or 'nothing'}, which no IDX file does")
+        shape = struct.unpack(f">{magic[3]}I", stream.read(4 * magic[3]))
+        return _payload(stream, shape, np.dtype(_IDX_TYPES[magic[2]]))
+
+
+def _payload(stream: Stream, shape: tuple[int, ...], dtype: np.dtype[Any], order: Literal["C", "F"] = "C") -> Array:
+    """All that is left in `stream`, which must be an array of this shape; memory grows only with what is there."""
+    size = math.prod(shape) * dtype.itemsize
+    if size > MAX_BYTES or any(side < 0 for side in shape):
+        raise ValueError(f"its header claims the shape {shape}; at most {MAX_BYTES:,} bytes are read")
+    content = bytearray()
+    while len(content) < size and (chunk := stream.read(min(2**20, size - len(content)))):
+        content += chunk
+    if len(content) < size:
+        raise ValueError(f"its header claims {size:,} bytes, but only {len(content):,} are there")
+    if stream.read(1):
+        raise ValueError(f"its header claims {size:,} bytes, but more are there")
+    return np.ndarray(shape, dtype, content, order=order)
+
+
+@contextmanager
+def _damage(place: str) -> Iterator[None]:
+    """Turn what reading a damaged file raises into a `DataError` at `place`."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError, RuntimeError, OverflowError, MemoryError, struct.error) as error:
+        raise DataError(f"{place}: damaged or unreadable: {_reason(error)}") from None
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{place}: damaged, or not an .npz file: {error}") from None
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _idx_name(part: str) -> str:
+    """``x_train`` → ``train-images-idx3-ubyte``, as MNIST's authors named it."""
+    subset = "train" if part.endswith("train") else "t10k"
+    return f"{subset}-images-idx3-ubyte" if part.startswith("x") else f"{subset}-labels-idx1-ubyte"
+
+
+def _idx_file(folder: Path, part: str) -> Path | None:
+    """The file in `folder` that holds `part`, under any of the names that circulate."""
+    names = (_idx_name(part), _idx_name(part).replace("-idx", ".idx"))
+    files = (folder / f"{name}{suffix}" for name in names for suffix in ("", ".gz"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def _idx_parts(folder: Path) -> list[str]:
+    """The parts that are in `folder` as IDX files."""
+    return [part for part in PARTS if _idx_file(folder, part)]

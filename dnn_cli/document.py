@@ -1,4 +1,4 @@
-"""YAML text → plain values, remembering where each of them stands.
+"""YAML text → plain values, remembering where each of them stands; and plain values → YAML text.
 
 The dialect is YAML 1.2's core schema, which is what people expect to have written: ``1e-4`` is a number, ``no`` is
 a string, ``010`` is ten. Only mappings, lists and scalars exist; a tag that asks for anything else is refused, a key
@@ -7,7 +7,7 @@ given twice is an error, and size and nesting are bounded, so that a hostile fil
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -15,9 +15,24 @@ from dnn_cli.errors import ConfigError, Problem
 
 Path = tuple[str | int, ...]
 
-MAX_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 100_000
 MAX_NODES = 10_000
 MAX_DEPTH = 50
+MAX_INTEGER_CHARACTERS = 100
+
+SHORT_FORMS = {int: "units", str: "name"}  # a layer's `128` is {units: 128}, an optimizer's `adam` is {name: adam}
+
+_CORE_TAG = "tag:yaml.org,2002:"
+_PLAIN_SCALARS = {  # tag → what it looks like, and the characters it may begin with
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+", list("-+0123456789")),
+    "float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+}
+_SCALAR_TAGS = {"str": "text", "int": "a number", "float": "a number", "bool": "true or false", "null": "null"}
 
 
 class _CoreSchemaLoader(yaml.SafeLoader):
@@ -26,17 +41,13 @@ class _CoreSchemaLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML copies it on the first add)
 
 
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+", list("-+0123456789")),
-    (
-        "float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
-        list("-+.0123456789"),
-    ),
-):
-    _CoreSchemaLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, which here also quotes text that only YAML 1.2 would take for a number."""
+
+
+for _tag, (_pattern, _first) in _PLAIN_SCALARS.items():
+    for _class in (_CoreSchemaLoader, _Dumper):
+        _class.add_implicit_resolver(_CORE_TAG + _tag, re.compile(rf"(?:{_pattern})\Z"), _first)
 
 
 def format_path(path: Path) -> str:
@@ -49,8 +60,8 @@ def format_path(path: Path) -> str:
 
 def parse_path(text: str) -> Path:
     """``model.layers[0].units`` or ``model.layers.0.units`` → ``("model", "layers", 0, "units")``."""
-    parts = re.sub(r"\[(\d+)\]", r".\1", text).split(".")
-    return tuple(int(part) if part.isdigit() else part for part in parts)
+    parts = re.sub(r"\[([0-9]+)\]", r".\1", text).split(".")
+    return tuple(int(part) if re.fullmatch(r"[0-9]{1,9}", part) else part for part in parts)
 
 
 @dataclass
@@ -62,12 +73,14 @@ class Document:
         values: nested dicts, lists and scalars.
         key_places: path → place of the key.
         value_places: path → place of the value.
+        problems: what is wrong with single keys and values, such as a key given twice.
     """
 
     source: str
     values: Any = None
     key_places: dict[Path, str] = field(default_factory=dict)
     value_places: dict[Path, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
 
     def place(self, path: Path, *, of_key: bool = False) -> str:
         """Where `path` stands, or the nearest thing around it that stands anywhere."""
@@ -79,74 +92,91 @@ class Document:
         return self.source
 
     def set(self, path: Path, value: Any, place: str) -> None:
-        """Put `value` at `path`, as an override that stands at `place`; raises `ConfigError` if it cannot be."""
-        container = self._container(path, place)
-        key = path[-1]
-        if isinstance(container, list):
-            if not isinstance(key, int) or key > len(container):
-                at = format_path(path[:-1])
-                raise ConfigError(
-                    self.source, [Problem(place, format_path(path), f"{at} has {len(container)} entries, from [0]")]
-                )
-            container[key : key + 1] = [value]
-        else:
-            container[str(key)] = value
-        for places in (self.key_places, self.value_places):
-            for known in [known for known in places if known[: len(path)] == path]:
-                del places[known]
-            places[path] = place
+        """Put `value` at `path`, as an override that stands at `place`.
 
-    def _container(self, path: Path, place: str) -> Any:
-        if self.values is None:
-            self.values = {}
-        container = self.values
-        for depth, key in enumerate(path[:-1]):
-            try:
-                inner = container[key]
-            except (KeyError, IndexError, TypeError):
-                inner = None
-            if isinstance(inner, int) and not isinstance(inner, bool):  # a layer's short form
-                inner = {"units": inner}
-            elif isinstance(inner, str):  # an optimizer's short form
-                inner = {"name": inner}
-            elif inner is None and isinstance(container, dict):
-                inner = {}
-            if not isinstance(inner, dict | list):
-                raise ConfigError(
-                    self.source, [Problem(place, format_path(path), f"there is no {format_path(path[: depth + 1])}")]
-                )
-            container[key] = inner
-            container = inner
-        return container
+        What is missing on the way is made, and a short form on the way is written out.
+
+        Raises:
+            ConfigError: something else is on the way, or a list would get a gap.
+        """
+        if len(path) > MAX_DEPTH:
+            self._refuse(path, f"more than {MAX_DEPTH} levels of nesting", place)
+        self.values = self._replaced(self.values, (), path, value, place)
+
+    def _replaced(self, old: Any, at: Path, rest: Path, value: Any, place: str) -> Any:
+        """`old`, which stands at `at`, with `value` put at `rest` inside it."""
+        if not rest:
+            for places in (self.key_places, self.value_places):
+                for known in [known for known in places if known[: len(at)] == at]:
+                    del places[known]
+                places[at] = place
+            return value
+        key, *others = rest
+        old = self._opened(old, at, key, place)
+        if isinstance(old, dict):
+            key = str(key)
+            return {**old, key: self._replaced(old.get(key), (*at, key), tuple(others), value, place)}
+        where = format_path(at) or "the config"
+        if not isinstance(old, list):
+            self._refuse((*at, *rest), f"{where} is not a mapping", place)
+        if not isinstance(key, int):
+            self._refuse((*at, *rest), f"{where} is a list, not a mapping", place)
+        if key > len(old):
+            self._refuse((*at, *rest), f"the next new entry of {where} would be [{len(old)}]", place)
+        inner = old[key] if key < len(old) else None
+        return [*old[:key], self._replaced(inner, (*at, key), tuple(others), value, place), *old[key + 1 :]]
+
+    def _opened(self, old: Any, at: Path, key: str | int, place: str) -> Any:
+        """`old` as something that `key` can be put into: nothing and short forms become mappings or lists."""
+        if old is None:
+            opened: Any = [] if at and isinstance(key, int) else {}
+        elif at and type(old) in SHORT_FORMS:
+            long = (*at, SHORT_FORMS[type(old)])
+            self.key_places[long] = self.value_places[long] = self.place(at)
+            opened = {SHORT_FORMS[type(old)]: old}
+        else:
+            return old
+        if at:
+            self.value_places[at] = place
+        return opened
+
+    def _refuse(self, path: Path, message: str, place: str) -> NoReturn:
+        raise ConfigError(self.source, [Problem(place, format_path(path), message)])
 
 
 def parse(text: str, source: str) -> Document:
-    """Read YAML `text`; raises `ConfigError` naming `source`, line and column of what is wrong."""
+    """Read YAML `text`, which errors call `source`.
+
+    Raises:
+        ConfigError: it cannot be read at all; what is wrong with single values is in `Document.problems`.
+    """
     if len(text) > MAX_CHARACTERS:
         raise ConfigError(source, [Problem(source, "", f"longer than {MAX_CHARACTERS:,} characters")])
     document = Document(source)
-    loader = None
     try:
         loader = _CoreSchemaLoader(text)
-        node = loader.get_single_node()
-        _Builder(document, loader).build(node)
+        node = loader.get_node() if loader.check_node() else None
+        if loader.check_node():
+            place = _place(source, loader.peek_event().start_mark)  # type: ignore[no-untyped-call]
+            raise ConfigError(source, [Problem(place, "", "a second YAML document begins here; a config is one")])
+        if node is not None:
+            document.values = _Builder(document).value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ConfigError(source, [Problem(_place(source, mark), "", f"not valid YAML: {error.problem}")]) from None
     except yaml.reader.ReaderError as error:
-        message = f"not valid YAML: character {error.character!r} is not allowed"
-        raise ConfigError(source, [Problem(source, "", message)]) from None
+        *lines, last = text[: error.position].split("\n")
+        place = f"{source}:{len(lines) + 1}:{len(last) + 1}"
+        message = f"not valid YAML: the character {chr(error.character)!r} is not allowed"
+        raise ConfigError(source, [Problem(place, "", message)]) from None
     except RecursionError:
-        raise ConfigError(source, [Problem(source, "", f"nested deeper than {MAX_DEPTH} levels")]) from None
-    finally:
-        if loader is not None:
-            loader.dispose()
+        raise ConfigError(source, [Problem(source, "", f"more than {MAX_DEPTH} levels of nesting")]) from None
     return document
 
 
-def parse_value(text: str, source: str) -> Any:
-    """The value that `text` is in YAML, for an override."""
-    return parse(text, source).values
+def dump(values: Any) -> str:
+    """YAML text that `parse` reads back to equal `values`."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False)
 
 
 def _place(source: str, mark: Any) -> str:
@@ -154,66 +184,74 @@ def _place(source: str, mark: Any) -> str:
 
 
 class _Builder:
-    """Builds a document's values from YAML nodes; collects all duplicate keys and foreign tags before complaining."""
+    """Builds a document's values from YAML nodes; notes every duplicate key and foreign tag on the way."""
 
-    def __init__(self, document: Document, loader: _CoreSchemaLoader) -> None:
+    def __init__(self, document: Document) -> None:
         self.document = document
-        self.loader = loader
         self.nodes = 0
-        self.problems: list[Problem] = []
 
-    def build(self, node: yaml.Node | None) -> None:
-        if node is not None:
-            self.document.values = self._value(node, ())
-        if self.problems:
-            raise ConfigError(self.document.source, self.problems)
-
-    def _value(self, node: yaml.Node, path: Path) -> Any:
-        self.nodes += 1
-        place = _place(self.document.source, node.start_mark)
-        if self.nodes > MAX_NODES or len(path) > MAX_DEPTH:
-            limit = f"{MAX_NODES:,} values" if self.nodes > MAX_NODES else f"{MAX_DEPTH} levels of nesting"
-            raise ConfigError(
-                self.document.source, [Problem(place, "", f"more than {limit}, counting what aliases repeat")]
-            )
+    def value(self, node: yaml.Node, path: Path) -> Any:
+        """The plain value of `node`, which stands at `path`; raises `ConfigError` when it is too much."""
+        place = self._visit(node, path)
         self.document.value_places[path] = place
-        tag = node.tag.removeprefix("tag:yaml.org,2002:")
+        tag = node.tag.removeprefix(_CORE_TAG)
         if isinstance(node, yaml.MappingNode) and tag == "map":
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode) and tag == "seq":
-            return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
-        if isinstance(node, yaml.ScalarNode) and tag in ("str", "int", "float", "bool", "null"):
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.ScalarNode) and tag in _SCALAR_TAGS:
             return self._scalar(node, tag, path, place)
-        self.problems.append(Problem(place, format_path(path), f"the tag '{node.tag}' is not allowed here"))
+        self._foreign_tag(node, path, place)
         return None
+
+    def _visit(self, node: yaml.Node, path: Path) -> str:
+        """The place of `node`, which is counted."""
+        self.nodes += 1
+        place = _place(self.document.source, node.start_mark)
+        if self.nodes > MAX_NODES or len(path) > MAX_DEPTH:
+            limit = f"{MAX_NODES:,} keys and values" if self.nodes > MAX_NODES else f"{MAX_DEPTH} levels of nesting"
+            problem = Problem(place, "", f"more than {limit}, counting what aliases repeat")
+            raise ConfigError(self.document.source, [problem])
+        return place
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            place = _place(self.document.source, key_node.start_mark)
+            place = self._visit(key_node, path)
             if not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(Problem(place, format_path(path), "a key must be a plain word"))
+                self._note(place, path, "a key must be a plain word")
+                continue
+            if key_node.tag.removeprefix(_CORE_TAG) not in _SCALAR_TAGS:
+                self._foreign_tag(key_node, path, place)
                 continue
             key = str(key_node.value)
             inner = (*path, key)
             if key in values:
                 first = self.document.key_places[inner].removeprefix(f"{self.document.source}:").split(":")[0]
-                self.problems.append(Problem(place, format_path(inner), f"given twice, first in line {first}"))
+                self._note(place, inner, f"given twice, first in line {first}")
                 continue
             self.document.key_places[inner] = place
-            values[key] = self._value(value_node, inner)
+            values[key] = self.value(value_node, inner)
         return values
 
     def _scalar(self, node: yaml.ScalarNode, tag: str, path: Path, place: str) -> Any:
         text = str(node.value)
-        try:
-            if tag == "int":
-                return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
-            if tag == "float":
-                return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-        except ValueError:
-            self.problems.append(Problem(place, format_path(path), f"not a number that can be read: {text[:40]!r}"))
+        if tag == "str":
+            return text
+        too_long = tag == "int" and len(text) > MAX_INTEGER_CHARACTERS
+        if too_long or not re.fullmatch(_PLAIN_SCALARS[tag][0], text):
+            shown = repr(text if len(text) <= 40 else f"{text[:37]}...")
+            self._note(place, path, f"cannot be read as {_SCALAR_TAGS[tag]}: {shown}")
             return None
-        if tag == "bool":
-            return text.lower() == "true"
-        return None if tag == "null" else text
+        if tag == "int":
+            return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
+        if tag == "float":
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        return text.lower() == "true" if tag == "bool" else None
+
+    def _foreign_tag(self, node: yaml.Node, path: Path, place: str) -> None:
+        tag = node.tag.replace(_CORE_TAG, "!!")
+        self._note(place, path, f"the tag {tag} is not allowed here")
+
+    def _note(self, place: str, path: Path, message: str) -> None:
+        self.document.problems.append(Problem(place, format_path(path), message))

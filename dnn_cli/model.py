@@ -10,6 +10,8 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dnn_cli import seeds
 from dnn_cli.config import Block, Config, Section
 from dnn_cli.errors import RunError, UsageError
@@ -18,8 +20,11 @@ from dnn_cli.seeds import Purpose
 if TYPE_CHECKING:
     import keras
 
+Array = np.ndarray[Any, np.dtype[Any]]
+
 MAX_PARAMETERS = 200_000_000  # with Adam's two moments that is 2.4 GB of float32
 MAX_FILE_BYTES = 8 * 2**30
+PREDICTION_BATCH = 1000
 
 _KERAS_CLASSES = {
     "sgd": "SGD",
@@ -56,6 +61,11 @@ class Layer:
     seed: int = 0
     initializer: str = ""
     penalties: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def name(self) -> str:
+        """The layer's name in the network."""
+        return str(self.arguments["name"])
 
 
 def blueprint(config: Config, image_shape: tuple[int, ...], classes: int) -> list[Layer]:
@@ -180,3 +190,13 @@ def check_file(path: Path) -> None:
         raise RunError(f"{path} is damaged or not a Keras model: {error}") from None
     if damaged:
         raise RunError(f"{path} is damaged: {damaged} in it does not match its checksum")
+
+
+def predict(network: "keras.Sequential", images: Array) -> Array:
+    """The network's output for `images`, which are uint8 in 0..255 or float32 in [0, 1]: (n, classes) float32."""
+    batches = []
+    for start in range(0, len(images), PREDICTION_BATCH):
+        batch = images[start : start + PREDICTION_BATCH]
+        scaled = batch.astype(np.float32) / 255 if batch.dtype == np.uint8 else batch
+        batches.append(np.asarray(network(scaled, training=False)))
+    return np.concatenate(batches)

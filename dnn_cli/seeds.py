@@ -11,10 +11,10 @@ import numpy as np
 class Purpose(IntEnum):
     """What random numbers are for; each purpose has streams of its own."""
 
-    WEIGHTS = 1
-    SPLIT = 2
-    ORDER = 3
-    DROPOUT = 4
+    ORDER = 1
+    WEIGHTS = 2
+    DROPOUT = 3
+    SPLIT = 4
 
 
 def generator(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:

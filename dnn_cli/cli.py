@@ -1,0 +1,180 @@
+"""The command line: parse, call, print. The work lives in the room of each command's name, imported on use."""
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import dnn_cli
+
+if TYPE_CHECKING:
+    from dnn_cli.config import Override
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Tell nothing on the way but warnings.")
+verbose = click.option("-v", "--verbose", is_flag=True, help="Let TensorFlow's own messages through.")
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(dnn_cli.__version__, prog_name="dnn")
+def cli() -> None:
+    """A YAML file in, a trained and evaluated digit classifier out.
+
+    \b
+    Start here:
+      dnn train --config mnist      train the textbook network
+      dnn evaluate                  score the newest run on the test images
+    """
+
+
+@cli.command()
+@click.option("-c", "--config", metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated.")
+@click.option("--epochs", type=int, metavar="N", help="Short for --set training.epochs=N.")
+@click.option("--batch-size", type=int, metavar="N", help="Short for --set training.batch_size=N.")
+@click.option("--seed", type=int, metavar="N", help="Short for --set seed=N.")
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Where the run is to be; runs/<config>-<n> otherwise.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with this run.")
+@click.option("--dry-run", is_flag=True, help="Validate and print what would be trained; train nothing.")
+@as_json
+@quiet
+@verbose
+def train(
+    config: str | None,
+    settings: tuple[str, ...],
+    epochs: int | None,
+    batch_size: int | None,
+    seed: int | None,
+    run_dir: Path | None,
+    resume: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Train the network that a config describes.
+
+    \b
+    Examples:
+      dnn train -c mnist
+      dnn train -c mine.yaml --set optimizer.learning_rate=0.01 --epochs 5
+      dnn train --resume runs/mnist-1 --epochs 20
+    """
+    from dnn_cli import config as configs
+    from dnn_cli import display, progress
+    from dnn_cli import train as training
+    from dnn_cli.run import Run
+
+    overrides = _overrides(settings, epochs=epochs, batch_size=batch_size, seed=seed)
+    told = progress.choose(quiet=quiet)
+    if resume is not None:
+        if run_dir is not None:
+            raise click.UsageError("--resume goes on in the run's own directory; --run-dir is for a new run")
+        run = Run.open(resume)
+        chosen = configs.load(config or str(run.config_file), overrides)
+        if dry_run:
+            display.preview(training.preview(chosen), as_json=as_json)
+            return
+        result = training.resume(run, chosen, told, verbose=verbose)
+    else:
+        if config is None:
+            raise click.UsageError("say what to train: --config CONFIG, or --resume RUN")
+        chosen = configs.load(config, overrides)
+        if dry_run:
+            display.preview(training.preview(chosen), as_json=as_json)
+            return
+        result = training.start(chosen, Path(config).stem, told, folder=run_dir, verbose=verbose)
+    display.training(result, as_json=as_json)
+
+
+@cli.command()
+@click.argument("target", type=click.Path(path_type=Path), metavar="[RUN]", required=False)
+@click.option("--split", type=click.Choice(["test", "validation", "train"]), default="test", show_default=True)
+@click.option("--data", metavar="PATH", help="Other data: a known name, an .npz file or a folder of IDX files.")
+@click.option("--checkpoint", default="best", show_default=True, metavar="best|last|FILE", help="Which weights.")
+@click.option("--min-accuracy", type=click.FloatRange(0, 1), metavar="X", help="Exit with code 3 below this accuracy.")
+@as_json
+@verbose
+def evaluate(
+    target: Path | None,
+    split: str,
+    data: str | None,
+    checkpoint: str,
+    min_accuracy: float | None,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Score a trained network: RUN, a .keras file, or else the newest run in runs/.
+
+    \b
+    Examples:
+      dnn evaluate runs/mnist-1
+      dnn evaluate runs/mnist-1 --min-accuracy 0.97 --json
+      dnn evaluate model.keras --data mine.npz
+    """
+    from dnn_cli import display
+    from dnn_cli import evaluate as evaluation
+    from dnn_cli.errors import GateError
+
+    result = evaluation.evaluate(target, split=split, dataset=data, checkpoint=checkpoint, say=_warn, verbose=verbose)
+    display.evaluation(result, as_json=as_json)
+    if min_accuracy is not None and result["accuracy"] < min_accuracy:
+        raise GateError(f"accuracy {result['accuracy']:.4f} is below --min-accuracy {min_accuracy:g}")
+
+
+@cli.command()
+@click.argument("name", required=False)
+@as_json
+@quiet
+def data(name: str | None, as_json: bool, quiet: bool) -> None:
+    """List the datasets and where each was found; with NAME, fetch that one if need be and verify it.
+
+    \b
+    Examples:
+      dnn data
+      dnn data mnist
+      dnn data mine.npz
+    """
+    from dnn_cli import data as datasets
+    from dnn_cli import display
+
+    if name is None:
+        display.datasets([(found, _parts(found.dataset)) for found in datasets.survey()], as_json=as_json)
+        return
+    dataset = datasets.find(name, split="both", quiet=quiet)
+    display.dataset(dataset, _parts(dataset), as_json=as_json)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of a config file, for editors that complete and check YAML."""
+    from dnn_cli import config as configs
+
+    click.echo(json_module.dumps(configs.json_schema(), indent=2))
+
+
+def _parts(dataset: Any) -> Any:
+    from dnn_cli import data as datasets
+
+    return datasets.verify(dataset) if dataset is not None else []
+
+
+def _overrides(
+    settings: tuple[str, ...], *, epochs: int | None, batch_size: int | None, seed: int | None
+) -> "list[Override]":
+    from dnn_cli.config import Override
+
+    short = (
+        ("training.epochs", "--epochs", epochs),
+        ("training.batch_size", "--batch-size", batch_size),
+        ("seed", "--seed", seed),
+    )
+    given = [Override(key, value, f"{option} {value}") for key, option, value in short if value is not None]
+    return [*map(Override.parse, settings), *given]
+
+
+def _warn(text: str) -> None:
+    click.echo(text, err=True)

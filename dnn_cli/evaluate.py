@@ -1,0 +1,193 @@
+"""A trained network × a split → what it gets right, how sure that is, and how honest its probabilities are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dnn_cli import backend, data
+from dnn_cli.data import Dataset, Split
+from dnn_cli.errors import DataError, UsageError
+from dnn_cli.run import Run
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+SPLITS = ("test", "validation", "train")
+Z_95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: a model file, and the run it belongs to if it belongs to one."""
+
+    file: Path
+    run: Run | None = None
+    epoch: int | None = None
+
+
+def evaluate(
+    target: Path | None,
+    *,
+    split: str = "test",
+    dataset: str | None = None,
+    checkpoint: str = "best",
+    say: Callable[[str], None],
+    verbose: bool = False,
+) -> dict[str, Any]:
+    """Score every image of a split; the result is also written to the run's ``evaluation/``.
+
+    Args:
+        target: a run or a ``.keras`` file; None is the newest run in ``runs/``.
+        split: one of `SPLITS`; ``train`` is what was trained on, ``validation`` what was held out of it.
+        dataset: other data than the run's: a known name or a path.
+        checkpoint: ``best``, ``last`` or a ``.keras`` file.
+        say: takes warnings.
+        verbose: let TensorFlow's own messages through.
+
+    Returns:
+        What `score` found, and of what.
+    """
+    subject = _subject(target, checkpoint)
+    source = _dataset(subject, dataset, split)
+    images = _split(subject, source, split)
+    note = _note(subject, source)
+    if note:
+        say(f"warning: {note}")
+    probabilities = _predict(subject.file, images, verbose=verbose)
+    result = {
+        "run": str(subject.run) if subject.run else None,
+        "checkpoint": str(subject.file),
+        "epoch": subject.epoch,
+        "split": split,
+        "dataset": source.name,
+        "note": note,
+        "fingerprint": images.fingerprint(),
+        **score(probabilities, images.labels),
+    }
+    if subject.run:
+        name = split if dataset is None else f"{Path(source.name).stem}-{split}"
+        subject.run.write_evaluation(name, result)
+    return result
+
+
+def score(probabilities: Array, labels: Array) -> dict[str, Any]:
+    """Every figure that predicted probabilities and true labels give.
+
+    Args:
+        probabilities: (n, classes) float, each row summing to one.
+        labels: (n,) integers in [0, classes).
+
+    Returns:
+        ``images``, ``loss`` (mean cross-entropy in nats), ``accuracy``, ``accuracy_interval`` (95 %), ``errors``,
+        ``calibration_error``, ``classes`` (precision, recall, f1 and support of each; None where undefined) and
+        ``confusion`` (rows are true labels, columns predictions).
+    """
+    count, classes = probabilities.shape
+    guesses = probabilities.argmax(axis=1)
+    confusion = np.bincount(labels * classes + guesses, minlength=classes * classes).reshape(classes, classes)
+    correct = int(confusion.trace())
+    of_truth = probabilities[np.arange(count), labels].astype(np.float64)
+    return {
+        "images": count,
+        "loss": float(-np.log(np.clip(of_truth, 1e-7, 1.0)).mean()),
+        "accuracy": correct / count,
+        "accuracy_interval": wilson(correct, count),
+        "errors": count - correct,
+        "calibration_error": calibration_error(probabilities.max(axis=1), guesses == labels),
+        "classes": [_class_figures(confusion, label) for label in range(classes)],
+        "confusion": confusion.tolist(),
+    }
+
+
+def wilson(correct: int, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927), which stays within [0, 1] and holds near its ends."""
+    share, square = correct / count, Z_95**2
+    middle = (share + square / (2 * count)) / (1 + square / count)
+    half = Z_95 * ((share * (1 - share) + square / (4 * count)) / count) ** 0.5 / (1 + square / count)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def calibration_error(confidence: Array, correct: Array) -> float:
+    """The expected calibration error (Naeini et al. 2015) over bins of equal width.
+
+    Args:
+        confidence: (n,) the highest probability of each image.
+        correct: (n,) bool, whether that class was right.
+
+    Returns:
+        The mean over images of |accuracy - mean confidence| of the image's bin, in [0, 1].
+    """
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gaps = np.bincount(bins, correct.astype(np.float64) - confidence, CALIBRATION_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def _class_figures(confusion: Array, label: int) -> dict[str, Any]:
+    hits = int(confusion[label, label])
+    support, guessed = int(confusion[label].sum()), int(confusion[:, label].sum())
+    return {
+        "label": label,
+        "precision": hits / guessed if guessed else None,
+        "recall": hits / support if support else None,
+        "f1": 2 * hits / (support + guessed) if support + guessed else None,
+        "support": support,
+    }
+
+
+def _subject(target: Path | None, checkpoint: str) -> Subject:
+    if target is not None and target.is_file():
+        return Subject(target)
+    run = Run.open(target) if target is not None else Run.newest()
+    if checkpoint not in ("best", "last"):
+        return Subject(Path(checkpoint), run)
+    file, epoch = run.checkpoint(checkpoint)
+    return Subject(file, run, epoch)
+
+
+def _dataset(subject: Subject, dataset: str | None, split: str) -> Dataset:
+    if split == "validation" and (dataset is not None or subject.run is None):
+        raise UsageError("--split validation is what a run held out of its own data; it goes with a RUN and no --data")
+    if dataset is None and subject.run is not None:
+        dataset = subject.run.environment()["dataset"]["name"]
+    return data.find(dataset or "mnist", split="test" if split == "test" else "train")
+
+
+def _split(subject: Subject, source: Dataset, split: str) -> Split:
+    if split == "test":
+        return source.load("test")
+    everything = source.load("train")
+    if subject.run is None or source.name != subject.run.environment()["dataset"]["name"]:
+        return everything
+    config = subject.run.config()
+    training, held_out = data.hold_out(everything, config.data.validation, config.seed)
+    if split == "train":
+        return training
+    if held_out is None:
+        raise UsageError(f"{subject.run} held nothing out: data.validation is 0")
+    return held_out
+
+
+def _note(subject: Subject, source: Dataset) -> str:
+    """What the run says of its data, where these are evaluated."""
+    if subject.run is None:
+        return source.note
+    recorded = subject.run.environment()["dataset"]
+    return str(recorded["note"]) if recorded["name"] == source.name else source.note
+
+
+def _predict(file: Path, split: Split, *, verbose: bool) -> Array:
+    from dnn_cli import model as models
+
+    models.check_file(file)
+    backend.start(verbose=verbose)
+    network = models.load(file)
+    shape, classes = network.input_shape[1:], network.output_shape[1]
+    if split.images.shape[1:] != shape:
+        found, wanted = "×".join(map(str, split.images.shape[1:])), "×".join(map(str, shape))
+        raise DataError(f"the images are {found}, but {file} takes {wanted}")
+    if split.classes > classes:
+        raise DataError(f"the labels go up to {split.classes - 1}, but {file} knows {classes} classes, from 0")
+    return models.predict(network, split.images)

@@ -1,0 +1,396 @@
+"""The run directory: the only owner of its file names.
+
+Whatever is written is written whole or not at all, and `state.json` is written last, so that it always names whole
+files. A checkpoint is known by the SHA-256 of its content, not by its name: a kill between two renames leaves each
+recorded checkpoint in one of the three files, and it is found there.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Self
+
+import filelock
+
+import dnn_cli
+from dnn_cli import config as configs
+from dnn_cli.config import Config
+from dnn_cli.errors import RunError, UsageError
+
+RUNS = Path("runs")
+INTEGERS = {"epoch"}
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The checkpoint with the lowest validation loss, or training loss where nothing is held out."""
+
+    epoch: int
+    monitor: str
+    value: float
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The model after `epoch` epochs, the digest of its file, and the best one up to then."""
+
+    epoch: int
+    sha256: str
+    best: Best
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `dataclasses.asdict`."""
+        return cls(int(values["epoch"]), str(values["sha256"]), Best(**values["best"]))
+
+
+@dataclass(frozen=True)
+class State:
+    """What can be resumed: the last checkpoint, and the one before it in case the last is damaged."""
+
+    last: Checkpoint
+    previous: Checkpoint | None = None
+
+
+class Run:
+    """One training's directory, as it is on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.yaml"
+        self._checkpoints = path / "checkpoints"
+
+    @classmethod
+    def create(cls, path: Path | None, name: str, config: Config, environment: dict[str, Any]) -> Self:
+        """Make a new run at `path`, or at the first free ``runs/<name>-<n>``.
+
+        Raises:
+            UsageError: `path` exists and holds something; nothing in it is touched.
+        """
+        run = cls(_new_folder(path) if path else _next_folder(name))
+        run._checkpoints.mkdir()
+        run.write_config(config)
+        run._write_json("environment.json", environment)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The run at `path`; raises `UsageError` where there is none."""
+        if not path.is_dir():
+            raise UsageError(f"there is no run {path}")
+        if not (path / "config.yaml").is_file():
+            raise UsageError(f"{path} is not a run: it has no config.yaml")
+        return cls(path)
+
+    @classmethod
+    def newest(cls) -> Self:
+        """The run in ``runs/`` that was started last."""
+        found = [folder for folder in RUNS.glob("*") if (folder / "config.yaml").is_file()]
+        if not found:
+            raise UsageError(f"there is no run in {RUNS}/ yet; `dnn train -c mnist` makes one")
+        return cls(max(found, key=lambda folder: (folder / "environment.json").stat().st_mtime_ns))
+
+    def __str__(self) -> str:
+        """The path, as messages name the run."""
+        return str(self.path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process alone; the operating system frees it when the process ends, however it ends."""
+        lock = filelock.FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise RunError(f"{self} is being trained by another process") from None
+        except OSError as error:
+            raise RunError(f"{self} cannot be written: {error.strerror}") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def config(self) -> Config:
+        """The resolved config."""
+        return configs.load(str(self.config_file))
+
+    def write_config(self, config: Config) -> None:
+        """Record the resolved config, every default spelled out."""
+        write_atomically(self.config_file, config.to_yaml())
+
+    def environment(self) -> dict[str, Any]:
+        """What the run was started with."""
+        return self._read_json("environment.json")
+
+    def metrics(self) -> dict[str, Any]:
+        """The summary of a finished training; raises `RunError` if there is none."""
+        return self._read_json("metrics.json")
+
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
+        """Record the summary of a finished training."""
+        self._write_json("metrics.json", metrics)
+
+    def write_evaluation(self, name: str, result: dict[str, Any]) -> Path:
+        """Record what an evaluation found; returns the file."""
+        (self.path / "evaluation").mkdir(exist_ok=True)
+        return self._write_json(f"evaluation/{name}.json", result)
+
+    def history(self, epochs: int) -> list[Row]:
+        """The figures of the first `epochs` epochs, a row each, oldest first.
+
+        Rows after them belong to an epoch whose checkpoint never became whole; it will be trained again.
+        """
+        path = self.path / "history.csv"
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = [
+                    {key: int(value) if key in INTEGERS else float(value) for key, value in row.items()}
+                    for row in csv.DictReader(file)
+                ]
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            raise RunError(f"{path} cannot be read: {error}") from None
+        if [row.get("epoch") for row in rows[:epochs]] != list(range(1, epochs + 1)):
+            raise RunError(f"{path} is damaged: it does not hold epochs 1 to {epochs}, a row each")
+        return rows[:epochs]
+
+    def state(self) -> State | None:
+        """What the last completed epoch left, or None before the first."""
+        if not (self.path / "state.json").is_file():
+            return None
+        values = self._read_json("state.json")
+        try:
+            previous = values["previous"]
+            return State(Checkpoint.from_dict(values["last"]), previous and Checkpoint.from_dict(previous))
+        except (KeyError, TypeError, ValueError):
+            raise RunError(f"{self.path / 'state.json'} is damaged") from None
+
+    def resumable(self, warn: Callable[[str], None]) -> tuple[State | None, Path | None]:
+        """The newest state whose checkpoint is whole, and the file that holds it; the names are put in order first.
+
+        Raises:
+            RunError: checkpoints are recorded, but none of them is whole.
+        """
+        state = self.state()
+        if state is None:
+            return None, None
+        path = self._holding(state.last.sha256)
+        if path is None and state.previous is not None:
+            path = self._holding(state.previous.sha256)
+            if path is not None:
+                file = self._checkpoints / "last.keras"
+                warn(f"{file} is damaged; going on from the checkpoint before it, epoch {state.previous.epoch}")
+                state = State(state.previous)
+        if path is None:
+            raise RunError(f"{self} cannot be resumed: no checkpoint in {self._checkpoints} is whole")
+        self._put_in_order(state, path)
+        return state, self._checkpoints / "last.keras"
+
+    def checkpoint(self, name: str) -> tuple[Path, int]:
+        """The file that holds the ``best`` or ``last`` checkpoint, and its epoch; raises `RunError` if damaged."""
+        state = self.state()
+        if state is None:
+            raise RunError(f"{self} has no checkpoint yet; `dnn train --resume {self}` goes on with it")
+        wanted = state.last.best if name == "best" else state.last
+        path = self._holding(wanted.sha256, name)
+        if path is None:
+            # A training under way may have moved on between the two reads.
+            newer = self.state() or state
+            wanted = newer.last.best if name == "best" else newer.last
+            path = self._holding(wanted.sha256, name)
+        if path is None:
+            raise RunError(f"{self._checkpoints / name}.keras is damaged: its checksum is not the one in state.json")
+        return path, wanted.epoch
+
+    def commit(self, save: Callable[[Path], None], history: list[Row], state: State | None) -> State:
+        """Make the epoch of the last row in `history` the one that a resume goes on from.
+
+        Args:
+            save: writes the model to the path it is given.
+            history: every epoch's figures.
+            state: what the last commit returned.
+        """
+        row = history[-1]
+        new, last = self._checkpoints / ".new.keras", self._checkpoints / "last.keras"
+        save(new)
+        _flush(new)
+        digest = _sha256(new)
+        best = _better(row, digest, state)
+        if last.exists():
+            _replace(last, self._checkpoints / "previous.keras", os.link)
+        new.replace(last)
+        _flush(self._checkpoints)
+        write_atomically(self.path / "history.csv", _to_csv(history))
+        committed = State(Checkpoint(row["epoch"], digest, best), state.last if state else None)
+        self._write_json("state.json", asdict(committed))
+        if best.sha256 == digest:
+            _replace(last, self._checkpoints / "best.keras", shutil.copyfile)
+        return committed
+
+    def _put_in_order(self, state: State, path: Path) -> None:
+        """Give the checkpoints their names again, after a kill between two renames or the loss of one."""
+        best = self._holding(state.last.best.sha256, "best")
+        if best is not None and best.name != "best.keras":
+            _replace(best, self._checkpoints / "best.keras", shutil.copyfile)
+        if path.name != "last.keras":
+            _replace(path, self._checkpoints / "last.keras", shutil.copyfile)
+        (self._checkpoints / ".new.keras").unlink(missing_ok=True)
+
+    def _holding(self, digest: str, name: str = "last") -> Path | None:
+        """The file whose content has this digest; `name` is where it should be, and where it is looked for first."""
+        for candidate in dict.fromkeys((name, "last", "previous", "best")):
+            path = self._checkpoints / f"{candidate}.keras"
+            try:
+                if _sha256(path) == digest:
+                    return path
+            except FileNotFoundError:
+                continue
+        return None
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(f"{self} has no {name}") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{path} is damaged: {error}") from None
+        if not isinstance(values, dict):
+            raise RunError(f"{path} is damaged: it holds no JSON object")
+        return values
+
+    def _write_json(self, name: str, values: dict[str, Any]) -> Path:
+        path = self.path / name
+        write_atomically(path, json.dumps(values, indent=2) + "\n")
+        return path
+
+
+def describe_environment(dataset: dict[str, Any]) -> dict[str, Any]:
+    """What a result may depend on besides the config: command, versions, machine, git revision, dataset."""
+    return {
+        "command": sys.argv,
+        "folder": str(Path.cwd()),
+        "versions": versions(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "git": _git_revision(),
+        "dataset": dataset,
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions that a bit-for-bit repetition depends on, read without importing anything."""
+    return {
+        "dnn": dnn_cli.__version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("tensorflow", "keras", "numpy", "h5py")},
+    }
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write the whole file or nothing: temporary file → flush → fsync → rename → fsync of the folder."""
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _flush(path.parent)
+
+
+def check_free(path: Path) -> None:
+    """Raise `UsageError` unless a new run can be made at `path`: nothing is there, or an empty folder."""
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{path} exists already; go on with it by --resume {path}, or choose another --run-dir")
+
+
+def _new_folder(path: Path) -> Path:
+    check_free(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be made a run directory: {error.strerror}") from None
+    return path
+
+
+def _next_folder(name: str) -> Path:
+    number = 1
+    while True:
+        path = RUNS / f"{name}-{number}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise UsageError(f"{path} cannot be made a run directory: {error.strerror}") from None
+        else:
+            return path
+
+
+def _better(row: Row, digest: str, state: State | None) -> Best:
+    monitor = "val_loss" if "val_loss" in row else "loss"
+    if state and state.last.best.value <= row[monitor]:
+        return state.last.best
+    return Best(row["epoch"], monitor, row[monitor], digest)
+
+
+def _to_csv(rows: list[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _replace(source: Path, target: Path, copy: Callable[[Path, Path], Any]) -> None:
+    """Make `target` hold what `source` holds, by way of a name beside it."""
+    temporary = target.with_name(f".{target.name}.new")
+    temporary.unlink(missing_ok=True)
+    try:
+        copy(source, temporary)
+    except OSError:
+        if copy is not os.link:
+            raise
+        shutil.copyfile(source, temporary)  # a file system without hard links
+    _flush(temporary)
+    temporary.replace(target)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    """Have the operating system write a file, or a folder's list of names, to the disk."""
+    if os.name == "nt":  # flushes files only through a writing handle, and folders not at all
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _git_revision() -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    command = [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    return answer.stdout.strip() or None

@@ -1,0 +1,314 @@
+"""The story of a training: data → model → epochs, each one saved → summary; begun, or gone on with."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from math import isfinite
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from dnn_cli import backend, data
+from dnn_cli import config as configs
+from dnn_cli import run as runs
+from dnn_cli.config import Config, EarlyStopping
+from dnn_cli.data import Dataset, Split
+from dnn_cli.errors import DataError, RunError, TrainingError, UsageError
+from dnn_cli.interrupts import Interrupts
+from dnn_cli.model import Layer, blueprint, count_parameters
+from dnn_cli.progress import Progress
+from dnn_cli.run import Row, Run, State
+
+if TYPE_CHECKING:
+    import keras
+
+Callbacks = Sequence["keras.callbacks.Callback"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training came to: its run, and the summary that `metrics.json` holds."""
+
+    run: Run
+    metrics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a config would train: its layers, and a sentence about the data."""
+
+    config: Config
+    layers: list[Layer]
+    data: str
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the network would hold."""
+        return count_parameters(self.layers)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What there is to train on, and to judge by if anything is held out."""
+
+    dataset: Dataset
+    training: Split
+    held_out: Split | None
+    classes: int
+    fingerprint: str
+
+    def describe(self) -> dict[str, Any]:
+        """What `environment.json` says of it."""
+        return {
+            "name": self.dataset.name,
+            "requested": self.dataset.requested,
+            "note": self.dataset.note,
+            "path": str(self.dataset.path),
+            "fingerprint": self.fingerprint,
+            "training_images": len(self.training.labels),
+            "validation_images": len(self.held_out.labels) if self.held_out else 0,
+            "classes": self.classes,
+        }
+
+
+def preview(config: Config) -> Preview:
+    """What `config` would train. Downloads nothing and imports no TensorFlow.
+
+    Raises:
+        DnnError: the network is too large, or a user's data cannot be used.
+    """
+    name = config.data.dataset
+    if name in data.KNOWN:
+        place = "which is here" if _is_present(name) else "which is not here: training would download it"
+        return Preview(config, blueprint(config, data.KNOWN_SHAPE, data.KNOWN_CLASSES), f"data: {name}, {place}")
+    material = _read(config, data.find(name))
+    layers = blueprint(config, material.training.images.shape[1:], material.classes)
+    return Preview(config, layers, f"data: {material.dataset.path}, {len(material.training.labels):,} training images")
+
+
+def start(
+    config: Config,
+    name: str,
+    progress: Progress,
+    *,
+    folder: Path | None = None,
+    verbose: bool = False,
+    callbacks: Callbacks = (),
+) -> Result:
+    """Train a new network into a new run.
+
+    Args:
+        config: what to train.
+        name: of the config; the run is ``runs/<name>-<n>`` unless `folder` says otherwise.
+        progress: what is told on the way.
+        folder: where the run is to be.
+        verbose: let TensorFlow's own messages through.
+        callbacks: Keras callbacks, called where an epoch begins and ends.
+
+    Raises:
+        DnnError: what any of the rooms refuses; `TrainingError` if the loss stops being a number.
+    """
+    if folder is not None:
+        runs.check_free(folder)
+    material = _load(config, config.data.dataset, config.data.fallback, verbose=verbose)
+    if material.dataset.note:
+        progress.say(f"warning: {material.dataset.note}")
+    run = Run.create(folder, name, config, runs.describe_environment(material.describe()))
+    with run.locked():
+        return _train(run, config, material, progress, callbacks)
+
+
+def resume(run: Run, config: Config, progress: Progress, *, verbose: bool = False, callbacks: Callbacks = ()) -> Result:
+    """Go on with `run` from its last checkpoint until `config.training.epochs`, as if it had never stopped.
+
+    Args:
+        run: the run.
+        config: its config; only the number of epochs may be another.
+        progress: what is told on the way.
+        verbose: let TensorFlow's own messages through.
+        callbacks: Keras callbacks, called where an epoch begins and ends.
+
+    Raises:
+        UsageError: `config` is another one, or asks for fewer epochs than are trained.
+        RunError: the run is locked, or no checkpoint in it is whole, or its data are not what they were.
+    """
+    with run.locked():
+        _check_same(run, config)
+        environment = run.environment()
+        if (then := environment.get("versions")) != (now := runs.versions()):
+            progress.say(f"warning: {run} was begun with {then}, this is {now}; weights may differ in the last bits")
+        state, checkpoint = run.resumable(progress.say)
+        done = state.last.epoch if state else 0
+        if config.training.epochs < done:
+            raise UsageError(f"{run} has trained {done} epochs already; --epochs must be at least {done}")
+        recorded = environment["dataset"]
+        material = _load(config, recorded["name"], None, verbose=verbose)
+        if material.fingerprint != recorded["fingerprint"]:
+            raise RunError(
+                f"{run} was trained on other data than {material.dataset.path} holds now; resuming is refused"
+            )
+        if note := recorded["note"]:
+            progress.say(f"warning: {note}")
+            material = replace(material, dataset=replace(material.dataset, requested=recorded["requested"], note=note))
+        run.write_config(config)
+        return _train(run, config, material, progress, callbacks, state=state, checkpoint=checkpoint)
+
+
+def _check_same(run: Run, config: Config) -> None:
+    changes = configs.difference(run.config().with_epochs(config.training.epochs), config)
+    if changes:
+        lines = "\n  ".join(changes)
+        raise UsageError(
+            f"{run} cannot go on with another config; only training.epochs may change\n  {lines}\n"
+            "a new run can train what differs"
+        )
+
+
+def _load(config: Config, name: str, fallback: str | None, *, verbose: bool) -> Material:
+    """Read the training images while TensorFlow is imported, which takes seconds; fail before that where one can."""
+    found = None if _is_present(name) else data.find(name, fallback)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: _read(config, found or data.find(name, fallback)))
+        backend.start(verbose=verbose)
+        return reading.result()
+
+
+def _is_present(name: str) -> bool:
+    try:
+        data.find(name, split=None)
+    except DataError:
+        return False
+    return True
+
+
+def _read(config: Config, dataset: Dataset) -> Material:
+    everything = dataset.load("train")
+    training, held_out = data.hold_out(everything, config.data.validation, config.seed)
+    return Material(dataset, training, held_out, everything.classes, everything.fingerprint())
+
+
+def _train(
+    run: Run,
+    config: Config,
+    material: Material,
+    progress: Progress,
+    callbacks: Callbacks,
+    *,
+    state: State | None = None,
+    checkpoint: Path | None = None,
+) -> Result:
+    from keras.callbacks import CallbackList
+
+    from dnn_cli import epoch as epochs
+    from dnn_cli import model as models
+
+    done = state.last.epoch if state else 0
+    history = run.history(done) if done else []
+    training, held_out = material.training, material.held_out
+    if checkpoint:
+        network = models.load(checkpoint)
+    else:
+        network = models.build(config, training.images.shape[1:], material.classes)
+    trainer = epochs.CompiledEpoch(
+        network,
+        training.images,
+        training.labels,
+        batch_size=config.training.batch_size,
+        seed=config.seed,
+        jit_compile=config.training.jit_compile,
+        warn=lambda text: progress.say(f"warning: {text}"),
+    )
+    judge = epochs.Evaluation(network, held_out.images, held_out.labels) if held_out else None
+    listeners = CallbackList(list(callbacks), model=network, epochs=config.training.epochs, steps=trainer.steps)
+
+    progress.begin(done, config.training.epochs, trainer.steps, trainer.count)
+    with closing(progress), Interrupts(progress.say, lambda: _last_words(run)) as interrupts:
+        listeners.on_train_begin()
+        for epoch in range(done, config.training.epochs):
+            if _has_converged(history, config.training.early_stopping) or getattr(network, "stop_training", False):
+                break
+            interrupts.in_epoch = True
+            started = time.perf_counter()
+            listeners.on_epoch_begin(epoch)
+            logs = trainer.run(epoch, _guarded(run, epoch, trainer.steps, progress))
+            if judge:
+                logs |= {f"val_{name}": value for name, value in judge.run().items()}
+            _check_finite(logs, run, f"epoch {epoch + 1}")
+            rate = float(f"{float(network.optimizer.learning_rate):.7g}")  # what float32 tells
+            row = {"epoch": epoch + 1, **logs, "learning_rate": rate, "seconds": time.perf_counter() - started}
+            history.append(row)
+            state = run.commit(lambda path: models.save(network, path), history, state)
+            listeners.on_epoch_end(epoch, logs)
+            progress.epoch(row)
+            interrupts.in_epoch = False
+            interrupts.raise_if_received()
+        listeners.on_train_end()
+    metrics = _summary(config, material, history, state, network.count_params())
+    run.write_metrics(metrics)
+    return Result(run, metrics)
+
+
+def _guarded(run: Run, epoch: int, steps: int, progress: Progress) -> Callable[[int, int, dict[str, float]], None]:
+    """Tell how far the epoch is, and stop it where its figures are not numbers any more."""
+
+    def on_chunk(first: int, stop: int, logs: dict[str, float]) -> None:
+        _check_finite(logs, run, f"epoch {epoch + 1}, between steps {first + 1} and {stop} of {steps}")
+        progress.step(stop, logs)
+
+    return on_chunk
+
+
+def _check_finite(logs: dict[str, float], run: Run, place: str) -> None:
+    for name, value in logs.items():
+        if not isfinite(value):
+            raise TrainingError(
+                f"{name} became {value} in {place}; {_safe(run)}\na lower optimizer.learning_rate usually helps"
+            )
+
+
+def _has_converged(history: list[Row], stopping: EarlyStopping | None) -> bool:
+    """Whether the monitored figure has not improved for `patience` epochs, as Keras's EarlyStopping counts it."""
+    if stopping is None:
+        return False
+    sign = -1 if stopping.monitor.endswith("accuracy") else 1
+    best, waited = float("inf"), 0
+    for row in history:
+        value = sign * row[stopping.monitor]
+        if value < best - stopping.min_delta:
+            best, waited = value, 0
+        else:
+            waited += 1
+    return waited >= stopping.patience
+
+
+def _safe(run: Run) -> str:
+    state = run.state()
+    if state is None:
+        return f"no epoch was finished before it in {run}"
+    return f"epoch {state.last.epoch} is safe in {run}"
+
+
+def _last_words(run: Run) -> str:
+    return f"interrupted; {_safe(run)}\ngo on with: dnn train --resume {run}"
+
+
+def _summary(
+    config: Config, material: Material, history: list[Row], state: State | None, parameters: int
+) -> dict[str, Any]:
+    seconds = median(row["seconds"] for row in history)
+    images = len(material.training.labels)
+    return {
+        "epochs": len(history),
+        "stopped_early": len(history) < config.training.epochs,
+        "final": history[-1],
+        "best": asdict(state.last.best) if state else None,
+        "parameters": parameters,
+        "dataset": material.dataset.name,
+        "note": material.dataset.note,
+        "training_images": images,
+        "seconds": sum(row["seconds"] for row in history),
+        "seconds_per_epoch": seconds,
+        "images_per_second": images / seconds,
+    }

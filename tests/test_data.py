@@ -1,0 +1,646 @@
+"""Datasets on this machine: what is found, what is refused and in which words, and how images are held out."""
+
+import gzip
+import hashlib
+import io
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dnn_cli import data
+from dnn_cli.data import Array, Split
+from dnn_cli.errors import DataError
+
+FULL = os.environ.get("DNN_DATA_DIR")
+needs_mnist = pytest.mark.skipif(
+    not FULL or not Path(FULL, "mnist.npz").is_file(), reason="needs the whole of MNIST in $DNN_DATA_DIR"
+)
+IDX = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_but_the_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test finds this machine's data by chance, and none goes out on the network."""
+    for name in ("DNN_DATA_DIR", "DNN_MIRROR", "DNN_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DNN_OFFLINE", "1")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> dict[str, Array]:
+    """The four parts of a small set that takes the place of MNIST: verified in the same way, known by its digests."""
+    sample = data.find("mnist-sample", split="both")
+    parts = {}
+    for split, count in (("train", 60), ("test", 20)):
+        loaded = sample.load("train" if split == "train" else "test")
+        parts[f"x_{split}"], parts[f"y_{split}"] = loaded.images[:count], loaded.labels[:count].astype(np.uint8)
+    digests = {part: hashlib.md5(idx(array)).hexdigest() for part, array in parts.items()}
+    monkeypatch.setitem(data.SETS, "mnist", replace(data.SETS["mnist"], digests=digests))
+    return parts
+
+
+def idx(array: Array) -> bytes:
+    """`array` as an IDX file of bytes."""
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype("u1").tobytes()
+
+
+def write_npz(path: Path, **parts: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **parts)
+    return path
+
+
+def stored(parts: dict[str, Any]) -> bytes:
+    """An .npz file of `parts`, not compressed."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **parts)
+    return buffer.getvalue()
+
+
+def write_idx(folder: Path, parts: dict[str, Array], *, gzipped: bool = False) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, array in parts.items():
+        content = gzip.compress(idx(array)) if gzipped else idx(array)
+        (folder / (IDX[part] + ".gz" * gzipped)).write_bytes(content)
+    return folder
+
+
+def digits(count: int = 8) -> dict[str, Array]:
+    """Sound training and test parts of a user's own."""
+    images = np.arange(count * 12, dtype=np.uint8).reshape(count, 3, 4)
+    labels = np.arange(count) % 3
+    return {"x_train": images, "y_train": labels, "x_test": images[::-1], "y_test": labels[::-1]}
+
+
+def user(tmp_path: Path, **changes: Any) -> Path:
+    """An .npz of `digits` with some parts changed, or left out where the change is None."""
+    parts = {**digits(), **changes}
+    return write_npz(tmp_path / "own.npz", **{part: array for part, array in parts.items() if array is not None})
+
+
+def refusal(path: Path | str, **arguments: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        data.find(str(path), **arguments)
+    return str(caught.value)
+
+
+SHAPES = "must have the shape (n, height, width) or (n, height, width, channels)"
+SIDES = "an image may have sides of up to 1,024 pixels"
+PIXELS = "pixels must be uint8 in 0 to 255 or floats in 0 to 1"
+SCALE = "scale them to [0, 1], or store 0 to 255 as uint8"
+ONE_HOT = "for one-hot rows, store labels.argmax(axis=1)"
+PICKLES = "it holds pickled Python objects, which are never loaded; store plain numbers"
+TOO_MUCH = "at most 4,294,967,296 bytes are read"
+
+
+# The sets that have a name
+
+
+def test_the_sample_ships_with_the_package_whole_and_verified() -> None:
+    dataset = data.find("mnist-sample", split="both")
+    train, test = dataset.load("train"), dataset.load("test")
+    assert (train.images.shape, train.images.dtype.name) == ((4000, 28, 28), "uint8")
+    assert (test.images.shape, test.labels.dtype.name) == ((1000, 28, 28), "int32")
+    assert np.bincount(train.labels).tolist() == [400] * 10
+    assert np.bincount(test.labels).tolist() == [100] * 10
+    assert (dataset.name, dataset.requested, dataset.note) == ("mnist-sample", "mnist-sample", "")
+    assert len({image.tobytes() for image in (*train.images, *test.images)}) == 5000
+
+
+@needs_mnist
+def test_the_sample_is_from_the_training_set_of_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DNN_DATA_DIR", str(FULL))
+    mnist, sample = data.find("mnist", split="both"), data.find("mnist-sample", split="both")
+    train = mnist.load("train")
+    label_of = {image.tobytes(): label for image, label in zip(train.images, train.labels, strict=True)}
+    tests = {image.tobytes() for image in mnist.load("test").images}
+    for split in (sample.load("train"), sample.load("test")):
+        for image, label in zip(split.images, split.labels, strict=True):
+            assert label_of[image.tobytes()] == label
+            assert image.tobytes() not in tests
+
+
+@needs_mnist
+def test_mnist_is_found_and_each_part_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DNN_DATA_DIR", str(FULL))
+    dataset = data.find("mnist")
+    assert dataset.load("train").images.shape == (60000, 28, 28)
+    assert dataset.load("train").classes == 10
+    assert [(part.name, part.state, part.shape, part.dtype, part.digest) for part in data.verify(dataset)] == [
+        ("x_train", "ok", (60000, 28, 28), "uint8", "md5:6bbc9ace898e44ae57da46a324031adb"),
+        ("y_train", "ok", (60000,), "int32", "md5:a25bea736e30d166cdddb491f175f624"),
+        ("x_test", "ok", (10000, 28, 28), "uint8", "md5:2646ac647ad5339dbf082846283269ea"),
+        ("y_test", "ok", (10000,), "int32", "md5:27ae3e4e09519cfbb04c329615203637"),
+    ]
+
+
+def test_known_names_are_the_sets() -> None:
+    assert tuple(data.SETS) == data.KNOWN
+
+
+@pytest.mark.parametrize("gzipped", [False, True])
+@pytest.mark.parametrize(
+    "place", ["own/mnist.npz", "own/mnist", "own", "keras/datasets/mnist.npz", "keras/datasets/mnist"]
+)
+def test_mnist_is_found_in_every_place(
+    place: str, gzipped: bool, toy: dict[str, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DNN_DATA_DIR", str(tmp_path / "own"))
+    path = tmp_path / place
+    if path.suffix:
+        write_npz(path, **toy)
+    else:
+        write_idx(path, toy, gzipped=gzipped)
+    dataset = data.find("mnist", split="both")
+    assert dataset.path == path
+    np.testing.assert_array_equal(dataset.load("train").images, toy["x_train"])
+    np.testing.assert_array_equal(dataset.load("test").labels, toy["y_test"])
+
+
+def test_the_own_folder_comes_before_the_cache(
+    toy: dict[str, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DNN_DATA_DIR", str(tmp_path / "own"))
+    write_npz(tmp_path / "keras/datasets/mnist.npz", **toy)
+    assert data.find("mnist").path == tmp_path / "keras/datasets/mnist.npz"
+    write_npz(tmp_path / "own/mnist.npz", **toy)
+    assert data.find("mnist").path == tmp_path / "own/mnist.npz"
+
+
+def test_without_keras_home_the_cache_is_in_the_home_folder(
+    toy: dict[str, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KERAS_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_npz(tmp_path / ".keras/datasets/mnist.npz", **toy)
+    assert data.find("mnist").path == tmp_path / ".keras/datasets/mnist.npz"
+
+
+def test_a_damaged_place_is_passed_over(toy: dict[str, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DNN_DATA_DIR", str(tmp_path / "own"))
+    whole = write_npz(tmp_path / "keras/datasets/mnist.npz", **toy)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/mnist.npz").write_bytes(whole.read_bytes()[:-3000])
+    assert data.find("mnist").path == whole
+
+
+def test_every_place_is_named_when_none_is_any_good(
+    toy: dict[str, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, cache = tmp_path / "own", tmp_path / "keras/datasets"
+    monkeypatch.setenv("DNN_DATA_DIR", str(own))
+    wrong = toy["x_train"].copy()
+    wrong[5, 14, 14] ^= 1
+    write_npz(own / "mnist.npz", **{**toy, "x_train": wrong})
+    found, published = hashlib.md5(idx(wrong)).hexdigest(), hashlib.md5(idx(toy["x_train"])).hexdigest()
+    assert refusal("mnist") == "\n".join(
+        [
+            "MNIST was not found",
+            f"  {own}/mnist: not there",
+            f"  {own}: no IDX files in this folder",
+            f"  {cache}/mnist.npz: not there",
+            f"  {cache}/mnist: not there",
+            f"  {own}/mnist.npz: x_train: not what MNIST has there (MD5 {found}, not {published})",
+            "  downloads are switched off by DNN_OFFLINE",
+            f"put mnist.npz or the folder mnist of IDX files into {cache} or $DNN_DATA_DIR",
+            "or take the 5,000 digits that come with dnn: data.dataset: mnist-sample or data.fallback: mnist-sample",
+        ]
+    )
+
+
+def test_labels_that_are_not_the_published_ones_are_refused(toy: dict[str, Array], tmp_path: Path) -> None:
+    write_npz(tmp_path / "keras/datasets/mnist.npz", **{**toy, "y_train": toy["y_train"][::-1]})
+    assert "mnist.npz: y_train: not what MNIST has there (MD5 " in refusal("mnist")
+
+
+def test_pixels_that_were_scaled_are_not_the_published_ones(toy: dict[str, Array], tmp_path: Path) -> None:
+    write_npz(tmp_path / "keras/datasets/mnist.npz", **{**toy, "x_train": toy["x_train"] / 255})
+    assert "x_train: not what MNIST has there (MD5 of other than bytes, not " in refusal("mnist")
+
+
+def test_only_the_wanted_split_has_to_be_sound(toy: dict[str, Array], tmp_path: Path) -> None:
+    write_npz(tmp_path / "keras/datasets/mnist.npz", **{**toy, "x_test": toy["x_test"][::-1]})
+    dataset = data.find("mnist", split="train")
+    assert dataset.load("train").images.shape == (60, 28, 28)
+    with pytest.raises(DataError, match="x_test: not what MNIST has there"):
+        dataset.load("test")
+    assert "x_test: not what MNIST has there" in refusal("mnist", split="test")
+    assert "x_test: not what MNIST has there" in refusal("mnist", split="both")
+
+
+def test_training_never_reads_the_test_arrays(
+    toy: dict[str, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_npz(tmp_path / "keras/datasets/mnist.npz", **toy)
+    opened: list[str] = []
+    true_open = zipfile.ZipFile.open
+
+    def noting(self: zipfile.ZipFile, name: str, *rest: Any) -> Any:
+        opened.append(name)
+        return true_open(self, name, *rest)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", noting)
+    data.find("mnist").load("train")
+    assert opened == ["x_train.npy", "y_train.npy"]
+
+
+def test_looking_only_reads_nothing(toy: dict[str, Array], tmp_path: Path) -> None:
+    (tmp_path / "keras/datasets").mkdir(parents=True)
+    (tmp_path / "keras/datasets/mnist.npz").write_bytes(b"not an archive")
+    assert data.find("mnist", split=None).path == tmp_path / "keras/datasets/mnist.npz"
+
+
+def test_the_fallback_says_why_and_what_it_is() -> None:
+    dataset = data.find("mnist", "mnist-sample")
+    assert (dataset.name, dataset.requested) == ("mnist-sample", "mnist")
+    assert dataset.note == (
+        "MNIST was neither found nor downloaded (downloads are switched off by DNN_OFFLINE): using mnist-sample in its "
+        "place, 4,000 training and 1,000 test digits, all from MNIST's training set; what comes out are not results on "
+        "MNIST"
+    )
+    assert len(dataset.load("train").labels) == 4000
+
+
+def test_the_fallback_names_the_file_that_was_damaged(tmp_path: Path) -> None:
+    (tmp_path / "keras/datasets").mkdir(parents=True)
+    (tmp_path / "keras/datasets/mnist.npz").write_bytes(b"not an archive")
+    assert (
+        f"MNIST was neither found nor downloaded ({tmp_path}/keras/datasets/mnist.npz: "
+        "damaged, or not an .npz file: File is not a zip file, and 1 more such): using"
+        in data.find("mnist", "mnist-sample").note
+    )
+
+
+def test_the_fallback_is_for_mnist_only() -> None:
+    assert refusal("fashion_mnist", fallback="mnist-sample").startswith("Fashion-MNIST was not found\n")
+
+
+def test_a_missing_sample_asks_for_a_new_installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(data, "__file__", str(tmp_path / "data.py"))
+    assert refusal("mnist-sample") == "\n".join(
+        [
+            "mnist-sample was not found",
+            f"  {tmp_path}/datasets/mnist-sample.npz: not there",
+            "it comes with dnn: install dnn-cli again",
+        ]
+    )
+
+
+def test_the_survey_reads_nothing_and_names_all(tmp_path: Path) -> None:
+    found = data.survey()
+    assert [entry.name for entry in found] == list(data.KNOWN)
+    assert [entry.dataset is not None for entry in found] == [False, False, True]
+    write_idx(tmp_path / "keras/datasets/fashion-mnist", digits(), gzipped=True)
+    there = data.survey()[1].dataset
+    assert there is not None
+    assert there.path == tmp_path / "keras/datasets/fashion-mnist"
+
+
+def test_verify_says_what_is_wrong_with_each_part(toy: dict[str, Array], tmp_path: Path) -> None:
+    write_npz(
+        tmp_path / "keras/datasets/mnist.npz", x_train=toy["x_train"], y_train=toy["y_train"], x_test=toy["x_train"]
+    )
+    parts = {part.name: part for part in data.verify(data.find("mnist"))}
+    assert [parts[name].state for name in data.PARTS] == ["ok", "ok", "bad", "bad"]
+    assert parts["x_test"].problem.startswith(f"{tmp_path}/keras/datasets/mnist.npz: x_test: not what MNIST has there")
+    assert parts["y_test"].problem == (
+        f"{tmp_path}/keras/datasets/mnist.npz: there is no y_test in it (it holds x_train, y_train, x_test)"
+    )
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    assert refusal("MNITS") == (
+        "there is no dataset 'MNITS' (did you mean 'mnist'?); known: mnist, fashion_mnist, mnist-sample, "
+        "or the path of an .npz file or of a folder of IDX files"
+    )
+    assert "(did you mean 'fashion_mnist'?)" in refusal("fashion-mnist")
+    assert "did you mean" not in refusal("/nowhere/at/all")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "~nobody-of-that-name/data"])
+def test_names_that_are_no_paths_are_refused(name: str) -> None:
+    assert refusal(name).startswith((f"{name!r} cannot be read: ", f"there is no dataset {name!r}"))
+
+
+# A user's own
+
+
+def test_an_npz_of_ones_own(tmp_path: Path) -> None:
+    path = user(tmp_path)
+    dataset = data.find(str(path), split="both")
+    assert (dataset.name, dataset.path, dataset.requested) == (str(path), path, str(path))
+    train = dataset.load("train")
+    assert (train.images.dtype.name, train.labels.dtype.name, train.classes) == ("uint8", "int32", 3)
+    np.testing.assert_array_equal(train.images, digits()["x_train"])
+    assert [(part.state, part.digest[:7]) for part in data.verify(dataset)] == [("unknown", "sha256:")] * 4
+
+
+def test_a_relative_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    dataset = data.find("own.npz")
+    assert (dataset.name, dataset.requested) == (str(tmp_path / "own.npz"), "own.npz")
+
+
+def test_the_other_split_may_be_missing(tmp_path: Path) -> None:
+    path = user(tmp_path, x_train=None, y_train=None)
+    assert len(data.find(str(path), split="test").load("test").labels) == 8
+    assert refusal(path) == f"{path}: there is no x_train in it (it holds x_test, y_test)"
+
+
+@pytest.mark.parametrize("joint", ["-", "."])
+@pytest.mark.parametrize("gzipped", [False, True])
+def test_a_folder_of_idx_files(joint: str, gzipped: bool, tmp_path: Path) -> None:
+    folder = write_idx(tmp_path / "own", digits(), gzipped=gzipped)
+    for file in folder.iterdir():
+        file.rename(folder / file.name.replace("-idx", f"{joint}idx"))
+    np.testing.assert_array_equal(data.find(str(folder)).load("train").images, digits()["x_train"])
+
+
+def test_idx_files_are_known_by_content_not_by_name(tmp_path: Path) -> None:
+    folder = write_idx(tmp_path / "own", digits(), gzipped=True)
+    for file in folder.iterdir():
+        file.rename(file.with_suffix(""))
+    assert len(data.find(str(folder)).load("train").labels) == 8
+
+
+def test_idx_files_of_floats(tmp_path: Path) -> None:
+    folder = write_idx(tmp_path / "own", digits())
+    images = np.linspace(0, 1, 96).reshape(8, 3, 4)
+    header = bytes([0, 0, 0x0E, 3]) + struct.pack(">3I", 8, 3, 4)
+    (folder / IDX["x_train"]).write_bytes(header + images.astype(">f8").tobytes())
+    loaded = data.find(str(folder)).load("train").images
+    assert (loaded.dtype.name, loaded.dtype.isnative) == ("float32", True)
+    np.testing.assert_allclose(loaded, images, rtol=1e-6)
+
+
+def test_a_folder_without_idx_files(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == (
+        f"{tmp_path}: no IDX files in this folder, such as train-images-idx3-ubyte or t10k-images-idx3-ubyte"
+    )
+
+
+def test_a_folder_that_lacks_a_part(tmp_path: Path) -> None:
+    folder = write_idx(tmp_path / "own", digits())
+    (folder / IDX["y_train"]).unlink()
+    assert refusal(folder) == f"{folder}: there is no train-labels-idx1-ubyte in this folder, gzipped or not"
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda content: content[:-1], "its header claims 96 bytes, but only 95 are there"),
+        (lambda content: content + b"?", "its header claims 96 bytes, but more are there"),
+        (lambda content: b"\0\0\x08\x03\xff\xff\xff\xff" + content[8:], TOO_MUCH),
+        (lambda content: b"PNG!" + content[4:], "it begins with 504e4721, which no IDX file does"),
+        (lambda content: b"\0\0\x08\x00", "it begins with 00000800, which no IDX file does"),
+        (lambda content: b"", "it begins with nothing, which no IDX file does"),
+        (lambda content: gzip.compress(content)[:-20], "ended before the end-of-stream marker"),
+        (lambda content: gzip.compress(content)[:-8] + b"\0" * 8, "CRC check failed"),
+    ],
+)
+def test_damaged_idx_files(damage: Any, words: str, tmp_path: Path) -> None:
+    folder = write_idx(tmp_path / "own", digits())
+    file = folder / IDX["x_train"]
+    file.write_bytes(damage(file.read_bytes()))
+    message = refusal(folder)
+    assert message.startswith(f"{file}: damaged or unreadable: ")
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"x_train": np.zeros((8, 784), "u1")}, f"x_train: images {SHAPES}, got (8, 784)"),
+        ({"x_train": np.zeros((2, 1, 1025), "u1")}, f"x_train: {SIDES}, got (1, 1025)"),
+        ({"x_train": np.zeros((0, 3, 4), "u1")}, "x_train: it is empty; at least one image is needed"),
+        ({"x_train": np.full((8, 3, 4), 256)}, "x_train: whole-number pixels must lie in 0 to 255, got 256 to 256"),
+        ({"x_train": np.full((8, 3, 4), -1)}, "x_train: whole-number pixels must lie in 0 to 255, got -1 to -1"),
+        ({"x_train": np.full((8, 3, 4), np.nan)}, "x_train: 96 pixels are NaN or infinite"),
+        ({"x_train": np.full((8, 3, 4), np.inf, "f2")}, "x_train: 96 pixels are NaN or infinite"),
+        ({"x_train": np.full((8, 3, 4), 255.0)}, f"x_train: pixels must lie in 0 to 1, got 255 to 255; {SCALE}"),
+        ({"x_train": np.full((8, 3, 4), -0.5)}, f"x_train: pixels must lie in 0 to 1, got -0.5 to -0.5; {SCALE}"),
+        ({"x_train": np.zeros((8, 3, 4), bool)}, f"x_train: {PIXELS}, got bool"),
+        ({"x_train": np.zeros((8, 3, 4), "c8")}, f"x_train: {PIXELS}, got complex64"),
+        ({"x_train": np.array([[[None]]])}, f"x_train: {PICKLES}"),
+        ({"y_train": np.eye(8, 3, dtype=int)}, f"y_train: labels must have the shape (n,), got (8, 3); {ONE_HOT}"),
+        ({"y_train": np.zeros((8, 1, 1), int)}, "y_train: labels must have the shape (n,), got (8, 1, 1)"),
+        ({"y_train": np.arange(8.0)}, "y_train: labels must be whole numbers, got float64"),
+        ({"y_train": np.ones(8, bool)}, "y_train: labels must be whole numbers, got bool"),
+        ({"y_train": np.array(list("abcdefgh"))}, "y_train: labels must be whole numbers, got <U1"),
+        ({"y_train": np.arange(8) - 1}, "y_train: labels must lie in 0 to 999, got -1 to 6"),
+        ({"y_train": np.arange(993, 1001)}, "y_train: labels must lie in 0 to 999, got 993 to 1000"),
+        ({"y_train": np.array(["x"] * 8, object)}, f"y_train: {PICKLES}"),
+    ],
+)  # fmt: skip
+def test_arrays_that_cannot_be_images_or_labels(changes: dict[str, Array], words: str, tmp_path: Path) -> None:
+    path = user(tmp_path, **changes)
+    assert refusal(path) == f"{path}: {words}"
+
+
+def test_images_and_labels_must_be_as_many(tmp_path: Path) -> None:
+    path = user(tmp_path, y_train=np.arange(7))
+    assert refusal(path) == f"{path}: x_train has 8 images and y_train 7 labels"
+
+
+def test_training_needs_two_classes_but_testing_does_not(tmp_path: Path) -> None:
+    path = user(tmp_path, y_train=np.full(8, 3), y_test=np.full(8, 3))
+    assert refusal(path) == f"{path}: every label in y_train is 3; training needs at least two classes"
+    assert data.find(str(path), split="test").load("test").classes == 4
+
+
+@pytest.mark.parametrize("dtype", ["i8", ">i2", "u4", "u1"])
+def test_whole_numbers_become_bytes(dtype: str, tmp_path: Path) -> None:
+    path = user(tmp_path, x_train=digits()["x_train"].astype(dtype), y_train=digits()["y_train"].astype(dtype))
+    train = data.find(str(path)).load("train")
+    assert (train.images.dtype.name, train.labels.dtype.name) == ("uint8", "int32")
+    np.testing.assert_array_equal(train.images, digits()["x_train"])
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", ">f8"])
+def test_floats_become_float32(dtype: str, tmp_path: Path) -> None:
+    images = (digits()["x_train"] / 255).astype(dtype)
+    train = data.find(str(user(tmp_path, x_train=images))).load("train")
+    assert train.images.dtype == np.float32
+    np.testing.assert_array_equal(train.images, images.astype("f4"))
+
+
+def test_labels_may_stand_in_a_column_and_images_in_any_order(tmp_path: Path) -> None:
+    images = np.asfortranarray(np.arange(8 * 12 * 3, dtype=np.uint8).reshape(8, 4, 3, 3))
+    train = data.find(str(user(tmp_path, x_train=images, y_train=digits()["y_train"][:, None]))).load("train")
+    np.testing.assert_array_equal(train.images, images)
+    np.testing.assert_array_equal(train.labels, digits()["y_train"])
+    assert train.images.flags.c_contiguous
+
+
+def test_files_that_are_no_npz(tmp_path: Path) -> None:
+    path = tmp_path / "own.npz"
+    path.write_bytes(b"PK but not really")
+    assert refusal(path) == f"{path}: damaged, or not an .npz file: File is not a zip file"
+    np.save(tmp_path / "own.npy", np.zeros(3))
+    assert refusal(tmp_path / "own.npy").endswith("own.npy: damaged, or not an .npz file: File is not a zip file")
+
+
+def test_a_flipped_bit_in_an_npz_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "own.npz"
+    path.write_bytes(stored(digits()))
+    content = bytearray(path.read_bytes())
+    content[content.index(digits()["x_train"].tobytes()) + 50] ^= 1
+    path.write_bytes(content)
+    assert refusal(path) == f"{path}: x_train: damaged, or not an .npz file: Bad CRC-32 for file 'x_train.npy'"
+
+
+def header(shape: str) -> str:
+    return f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}\n"
+
+
+def npy(text: str, payload: bytes = b"") -> bytes:
+    described = text.encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(described)) + described + payload
+
+
+@pytest.mark.parametrize(
+    ("member", "words"),
+    [
+        (npy(header("(9999999, 999, 999)")), TOO_MUCH),
+        (npy(header("(-1, -9, 9)")), TOO_MUCH),
+        (npy(header("(8, 9, 9)"), b"?"), "its header claims 648 bytes, but only 1 are there"),
+        (npy(header("(1, 1, 1)"), b"??"), "its header claims 1 bytes, but more are there"),
+        (npy("{" * 9000 + "\n"), "damaged or unreadable: "),
+        (npy(" " * 60000 + "{}\n"), "damaged or unreadable: "),
+        (b"\x93NUMPY\x03\x00" + b"\0" * 100, "version (3, 0) of the .npy format is not one for plain numbers"),
+        (b"", "damaged or unreadable: "),
+    ],
+)  # fmt: skip
+def test_headers_that_lie(member: bytes, words: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "own.npz", "w") as archive:
+        archive.writestr("x_train.npy", member)
+    message = refusal(tmp_path / "own.npz")
+    assert message.startswith(f"{tmp_path}/own.npz: x_train: ")
+    assert words in message
+
+
+def test_a_bomb_is_read_only_as_far_as_its_header_says(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "own.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x_train.npy", npy(header("(8, 3, 4)"), bytes(50_000_000)))
+    assert "its header claims 96 bytes, but more are there" in refusal(tmp_path / "own.npz")
+
+
+def test_an_archive_that_numpy_would_not_write(tmp_path: Path) -> None:
+    pytest.importorskip("lzma")
+    with zipfile.ZipFile(tmp_path / "own.npz", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("x_train.npy", b"")
+    assert "it is compressed in a way that NumPy does not write" in refusal(tmp_path / "own.npz")
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(draw=st.data())
+def test_whatever_the_bytes_a_file_is_read_or_refused(draw: st.DataObject, tmp_path: Path) -> None:
+    """Any damage leads to a `DataError` or to nothing at all, never to another exception."""
+    whole = draw.draw(st.sampled_from([stored(digits(2)), idx(digits()["x_train"])]))
+    content = bytearray(whole)
+    for _ in range(draw.draw(st.integers(1, 4))):
+        content[draw.draw(st.integers(0, len(content) - 1))] = draw.draw(st.integers(0, 255))
+    content = content[: draw.draw(st.integers(0, len(content)))] if draw.draw(st.booleans()) else content
+    path = tmp_path / "fuzzed"
+    path.write_bytes(content)
+    with suppress(DataError):
+        data._accepted("", "x_train", data._read_idx(path), "here")
+    with suppress(DataError):
+        data._accepted("", "x_train", data._read_npz(path, "x_train"), "here")
+
+
+# Fingerprints and holding out
+
+
+def test_a_fingerprint_tells_content_type_and_shape_apart() -> None:
+    images, labels = digits()["x_train"], digits()["y_train"].astype("i4")
+    split = Split(images, labels)
+    assert split.fingerprint() == Split(np.asfortranarray(images), labels.astype(">i4")).fingerprint()
+    others = [
+        Split(images.reshape(8, 4, 3), labels),
+        Split(images[::-1], labels),
+        Split(images, labels[::-1]),
+        Split(images.view("i1"), labels),
+    ]
+    assert len({split.fingerprint(), *(other.fingerprint() for other in others)}) == 5
+    assert split.fingerprint().startswith("sha256:")
+
+
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=2, max_size=60),
+    share=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_holding_out_divides_every_class_by_its_share(labels: list[int], share: float, seed: int) -> None:
+    total = len(labels)
+    count = max(1, min(total - 1, int(share * total)))
+    split = Split(np.arange(total, dtype="u1").reshape(total, 1, 1), np.array(labels, "i4"))
+    rest, held = data.hold_out(split, count, seed)
+    again = data.hold_out(split, count, seed)[1]
+    assert held is not None
+    assert again is not None
+    kept, taken = rest.images.ravel().tolist(), held.images.ravel().tolist()
+    assert sorted(kept + taken) == list(range(total))
+    assert (kept, taken) == (sorted(kept), sorted(taken))
+    assert len(taken) == count
+    assert again.images.ravel().tolist() == taken
+    for part in (rest, held):
+        assert part.labels.tolist() == [labels[index] for index in part.images.ravel()]
+    for label in set(labels):
+        assert abs(held.labels.tolist().count(label) - count * labels.count(label) / total) < 1
+
+
+def test_a_fraction_and_its_count_hold_out_the_same() -> None:
+    sample = data.find("mnist-sample").load("train")
+    by_count, by_fraction = data.hold_out(sample, 400, 7)[1], data.hold_out(sample, 0.1, 7)[1]
+    assert by_count is not None
+    assert by_fraction is not None
+    assert np.bincount(by_count.labels).tolist() == [40] * 10
+    assert by_count.fingerprint() == by_fraction.fingerprint()
+    other = data.hold_out(sample, 400, 8)[1]
+    assert other is not None
+    assert other.fingerprint() != by_count.fingerprint()
+
+
+def test_holding_out_nothing_keeps_the_split() -> None:
+    split = data.find("mnist-sample").load("train")
+    assert data.hold_out(split, 0, 0) == (split, None)
+
+
+def test_the_least_fraction_holds_out_one() -> None:
+    held = data.hold_out(data.find("mnist-sample").load("train"), 1e-9, 0)[1]
+    assert held is not None
+    assert len(held.labels) == 1
+
+
+@pytest.mark.parametrize(("validation", "count"), [(4000, "4,000"), (60000, "60,000"), (0.99999, "4,000")])
+def test_something_must_be_left_to_train_on(validation: int | float, count: str) -> None:
+    with pytest.raises(DataError) as caught:
+        data.hold_out(data.find("mnist-sample").load("train"), validation, 0)
+    assert str(caught.value) == (
+        f"data.validation: cannot hold out {count} of 4,000 training images; at most 3,999 can be"
+    )
+
+
+def test_importing_data_is_light() -> None:
+    code = "import sys, dnn_cli.data; print(sorted({'tensorflow', 'keras', 'click', 'rich', 'ssl'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,185 @@
+"""The compiled epoch against stock Keras: same numbers, every image once, the same bits each time."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dnn_cli import config as configs
+from dnn_cli import epoch, model
+from dnn_cli.config import Config
+from dnn_cli.data import Split
+from dnn_cli.epoch import CompiledEpoch, Evaluation
+
+from .conftest import assert_same_bits
+
+
+def config(text: str = "") -> Config:
+    return configs.parse(text or "model: {layers: [32]}", "test")
+
+
+def trainer(split: Split, network: keras.Model, batch_size: int = 32, **options: Any) -> CompiledEpoch:
+    return CompiledEpoch(network, split.images, split.labels, batch_size=batch_size, seed=7, **options)
+
+
+def build(settings: Config) -> keras.Sequential:
+    return model.build(settings, (28, 28), 10)
+
+
+def test_order_is_a_permutation_that_depends_on_seed_and_epoch_alone() -> None:
+    order = epoch.order(1000, 3, 5)
+    assert sorted(order) == list(range(1000))
+    assert (order == epoch.order(1000, 3, 5)).all()
+    assert (order != epoch.order(1000, 3, 6)).any()
+    assert (order != epoch.order(1000, 4, 5)).any()
+
+
+@pytest.mark.parametrize(
+    ("text", "batch_size"),
+    [
+        ("model: {layers: [32]}", 32),  # 500 = 15 · 32 + 20: a ragged last batch
+        ("model: {layers: [32]}", 100),
+        ("model: {layers: [32]}", 501),  # nothing but a ragged batch
+        # No bias: before a BatchNormalization its gradient is nothing but rounding, which Adam would magnify.
+        ("model: {layers: [{units: 32, batch_normalization: true, use_bias: false, l2: 0.01}, 16]}", 32),
+        ("optimizer: {name: sgd, momentum: 0.9, nesterov: true}", 64),
+        (
+            "optimizer: {name: adamw, learning_rate: {name: cosine_decay, initial_learning_rate: 0.01, decay_steps: 9}}",
+            50,
+        ),
+    ],
+)
+def test_agrees_with_stock_fit(few: Split, text: str, batch_size: int) -> None:
+    settings = config(text)
+    ours, theirs = build(settings), build(settings)
+    compiled = trainer(few, ours, batch_size)
+    images = few.images.astype("float32") / 255
+    for number in range(2):
+        order = epoch.order(len(images), 7, number)
+        fitted = theirs.fit(images[order], few.labels[order], batch_size=batch_size, shuffle=False, verbose=0)
+        logs = compiled.run(number)
+        assert logs == pytest.approx({name: values[0] for name, values in fitted.history.items()}, rel=1e-4)
+    for mine, stock in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, stock, rtol=1e-3, atol=2e-5)
+    assert int(ours.optimizer.iterations) == int(theirs.optimizer.iterations)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 32, 250, 500, 4096])
+def test_every_image_counts_exactly_once(few: Split, batch_size: int) -> None:
+    few = Split(few.images[:101], few.labels[:101])
+    network = build(config())
+    network.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    # With a learning rate of zero, the epoch's means are those of the untrained network over the whole set.
+    expected = Evaluation(network, few.images, few.labels).run()
+    assert trainer(few, network, batch_size).run(0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_evaluation_agrees_with_keras_and_drops_no_image(sample: Split) -> None:
+    network = build(config())
+    images, labels = sample.images[:2345], sample.labels[:2345]
+    loss, accuracy = network.evaluate(images.astype("float32") / 255, labels, verbose=0)
+    assert Evaluation(network, images, labels).run() == pytest.approx({"loss": loss, "accuracy": accuracy}, rel=1e-5)
+
+
+def test_float_images_train_as_bytes_do(few: Split) -> None:
+    as_floats = Split((few.images / np.float32(255)).astype(np.float32), few.labels)
+    one, other = build(config()), build(config())
+    assert trainer(few, one).run(0) == pytest.approx(trainer(as_floats, other).run(0), rel=1e-5)
+
+
+NOISY = "model: {layers: [{units: 32, dropout: 0.3, batch_normalization: true}, {units: 16, dropout: 0.2}]}"
+
+
+def test_same_seed_same_bits_however_the_epoch_is_divided(
+    few: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = []
+    for seconds in (1e-9, 1e9):
+        monkeypatch.setattr(epoch, "CHUNK_SECONDS", seconds)
+        network, stops = build(config(NOISY)), list[int]()
+        compiled = trainer(few, network)
+        for number in range(2):
+            compiled.run(number, lambda _, stop, __, stops=stops: stops.append(stop))  # type: ignore[misc]
+        files.append(tmp_path / f"{len(stops)}.keras")
+        model.save(network, files[-1])
+    assert files[0].name == "18.keras"  # 15 whole steps, 1 at a time but for the first epoch's, and a ragged one each
+    assert_same_bits(*files)
+
+
+def test_an_epoch_after_loading_is_the_epoch_without(few: Split, tmp_path: Path) -> None:
+    network = build(config(NOISY))
+    compiled = trainer(few, network)
+    compiled.run(0)
+    model.save(network, tmp_path / "one.keras")
+    compiled.run(1)
+    model.save(network, tmp_path / "straight.keras")
+
+    again = model.load(tmp_path / "one.keras")
+    trainer(few, again).run(1)
+    model.save(again, tmp_path / "resumed.keras")
+    assert_same_bits(tmp_path / "straight.keras", tmp_path / "resumed.keras")
+
+
+def test_dropout_drops_its_share_and_keeps_the_sum() -> None:
+    layer = epoch._ThreefryDropout(0.3, seed=1, name="dropout")
+    draw = tf.function(lambda: layer(tf.ones((1000, 100)), training=True), jit_compile=True)
+    first, second = draw().numpy(), draw().numpy()
+    assert (first == 0).mean() == pytest.approx(0.3, abs=0.01)
+    assert first.max() == pytest.approx(1 / 0.7)
+    assert (first != second).any()
+    assert (layer(tf.ones((2, 2)), training=False).numpy() == 1).all()
+
+
+def test_the_saved_dropout_is_keras_own(few: Split, tmp_path: Path) -> None:
+    network = build(config(NOISY))
+    trainer(few, network).run(0)
+    model.save(network, tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert [type(layer).__module__ for layer in loaded.layers] == [type(layer).__module__ for layer in network.layers]
+    assert [type(layer) for layer in network.layers].count(keras.layers.Dropout) == 2
+
+
+def test_one_trace_serves_every_chunk_and_epoch(few: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(epoch, "CHUNK_SECONDS", 1e-9)
+    compiled = trainer(few, build(config(NOISY)))
+    for number in range(3):
+        compiled.run(number)
+    assert compiled._loop.experimental_get_tracing_count() == 1
+    assert compiled._last_step.experimental_get_tracing_count() == 1
+
+
+class Stubborn(keras.layers.Layer):  # type: ignore[misc]
+    """A layer that XLA has no kernel for."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        same = tf.strings.to_number(tf.strings.as_string(inputs))
+        return inputs + tf.stop_gradient(same - inputs)
+
+
+def test_what_xla_refuses_is_trained_uncompiled_and_said_once(few: Split) -> None:
+    def network() -> keras.Sequential:
+        keras.utils.set_random_seed(1)
+        stack = [keras.Input((28, 28)), keras.layers.Flatten(), Stubborn(), keras.layers.Dense(10, "softmax")]
+        made = keras.Sequential(stack)
+        made.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return made
+
+    warnings: list[str] = []
+    compiled = trainer(few, network(), warn=warnings.append)
+    logs = [compiled.run(number) for number in range(2)]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("XLA cannot compile this model, so training goes on uncompiled and slower (")
+    assert "unsupported operations" in warnings[0]
+    plain = trainer(few, network(), jit_compile=False)
+    assert logs == [pytest.approx(plain.run(number)) for number in range(2)]
+
+
+def test_what_a_listener_raises_ends_the_epoch(few: Split) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer(few, build(config())).run(0, stop)

@@ -1,0 +1,57 @@
+import pytest
+
+from dnn_cli.errors import (
+    ConfigError,
+    DataError,
+    DnnError,
+    GateError,
+    InterruptedTrainingError,
+    Problem,
+    RunError,
+    TrainingError,
+    UsageError,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [
+        (DnnError("x"), 1),
+        (DataError("x"), 1),
+        (RunError("x"), 1),
+        (TrainingError("x"), 1),
+        (UsageError("x"), 2),
+        (ConfigError("a.yaml", [Problem("a.yaml", "", "x")]), 2),
+        (GateError("x"), 3),
+        (InterruptedTrainingError(2, "x"), 130),
+        (InterruptedTrainingError(15, "x"), 143),
+    ],
+)
+def test_every_expected_failure_has_its_exit_code(error: DnnError, exit_code: int) -> None:
+    assert isinstance(error, DnnError)
+    assert error.exit_code == exit_code
+
+
+def test_an_interruption_says_what_was_saved() -> None:
+    assert str(InterruptedTrainingError(2, "saved after epoch 3")) == "saved after epoch 3"
+
+
+def test_one_problem_is_said_in_the_singular() -> None:
+    error = ConfigError("a.yaml", [Problem("a.yaml:1:7", "seed", "must be a whole number, got 'x'")])
+    assert str(error) == "a.yaml has 1 problem\n  a.yaml:1:7  seed: must be a whole number, got 'x'"
+
+
+def test_problems_stand_in_two_columns() -> None:
+    problems = [
+        Problem("a.yaml:7:7", "model.layers[0].activaton", "unknown key"),
+        Problem("a.yaml:12:30", "optimizer.learning_rate", "must be greater than 0, got -0.1"),
+        Problem("a.yaml", "", "not valid YAML"),
+    ]
+    error = ConfigError("a.yaml", problems)
+    assert str(error).splitlines() == [
+        "a.yaml has 3 problems",
+        "  a.yaml:7:7    model.layers[0].activaton: unknown key",
+        "  a.yaml:12:30  optimizer.learning_rate: must be greater than 0, got -0.1",
+        "  a.yaml        not valid YAML",
+    ]
+    assert error.problems == tuple(problems)

@@ -1,0 +1,42 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dnn_cli import seeds
+from dnn_cli.seeds import Purpose
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_same_seed_purpose_and_index_give_the_same_numbers() -> None:
+    first = seeds.generator(7, Purpose.ORDER, 3).permutation(1000)
+    seeds.generator(8, Purpose.ORDER, 3).random()
+    np.testing.assert_array_equal(seeds.generator(7, Purpose.ORDER, 3).permutation(1000), first)
+
+
+def test_every_stream_differs_from_every_other() -> None:
+    indices: list[tuple[int, ...]] = [(), (0,), (1,), (0, 0), (0, 1), (1, 0)]
+    keys = [(seed, purpose, *index) for seed in (0, 1, 2**32 - 1) for purpose in Purpose for index in indices]
+    drawn = {seeds.generator(seed, Purpose(purpose), *index).bytes(16) for seed, purpose, *index in keys}
+    assert len(drawn) == len(keys)
+
+
+def test_an_integer_fits_a_keras_seed() -> None:
+    drawn = [seeds.integer(seed, Purpose.WEIGHTS, 1) for seed in range(2000)]
+    assert all(isinstance(number, int) and 0 <= number < 2**31 for number in drawn)
+    assert len(set(drawn)) == 2000
+    assert max(drawn) > 2**30
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(ValueError, match="non-negative"):
+        seeds.generator(-1, Purpose.SPLIT)
+
+
+def test_another_process_draws_the_same_numbers() -> None:
+    code = "from dnn_cli import seeds; print(seeds.integer(0, seeds.Purpose.WEIGHTS, 1))"
+    run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, text=True, check=True)
+    assert int(run.stdout) == seeds.integer(0, Purpose.WEIGHTS, 1)

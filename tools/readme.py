@@ -1,0 +1,156 @@
+"""Write the README's config reference from the classes that check a config.
+
+``python tools/readme.py`` rewrites what stands between the markers in README.md; with ``--check`` it only says whether
+that is up to date, and exits with 1 if it is not.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dnn_cli.config import json_schema
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN = "<!-- config reference: begin -->"
+END = "<!-- config reference: end -->"
+
+Schema = Mapping[str, Any]
+
+
+def reference() -> str:
+    """The reference in Markdown: a table for every section, then the optimizers and the learning-rate schedules."""
+    schema = json_schema()
+    sections = schema["$defs"]
+    optimizers = _members(schema["properties"]["optimizer"], sections)
+    schedules = _members(sections["Adam"]["properties"]["learning_rate"], sections)
+    return "\n\n".join(
+        [
+            "What is not in the file has its default. On the command line a setting goes by its path: "
+            "`--set data.validation=0.1`, `--set model.layers[0].units=256`.",
+            _settings("The top level", schema),
+            _sentence("data", sections["Data"]),
+            _settings("`data`", sections["Data"]),
+            _sentence("model", sections["Model"]),
+            f"An entry of `model.layers` is {_lower(sections['Block']['description'])} "
+            "So `layers: [128, 64]` is two blocks with ReLU; the default is none.",
+            _settings("`model.layers[]`", sections["Block"]),
+            _sentence("training", sections["Training"]),
+            _settings("`training`", sections["Training"]),
+            _settings("`training.early_stopping`", sections["EarlyStopping"]),
+            "**`optimizer`**: a name, or a mapping of a `name` and any of its arguments. All of them are Keras's own.",
+            _names("`optimizer.name`", optimizers),
+            _arguments("Argument of an optimizer", optimizers),
+            "**`optimizer.learning_rate`**: a number, or a mapping of a schedule's `name` and its arguments. "
+            "Those without a default are required.",
+            _names("`optimizer.learning_rate.name`", schedules),
+            _arguments("Argument of a schedule", schedules),
+        ]
+    )
+
+
+def insert(text: str, reference: str) -> str:
+    """`text` with `reference` between the markers; raises `ValueError` if they are not there once, in order."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end) or text.count(BEGIN) + text.count(END) != 2:
+        raise ValueError(f"README.md needs one line {BEGIN} and, below it, one line {END}")
+    return f"{before}{BEGIN}\n{reference}\n{END}{after}"
+
+
+def main(arguments: Sequence[str] | None = None, readme: Path = README) -> int:
+    """Rewrite or check `readme`; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if something would change")
+    check = parser.parse_args(arguments).check
+    old = readme.read_text(encoding="utf-8")
+    try:
+        new = insert(old, reference())
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if old == new:
+        return 0
+    if check:
+        print("error: README.md's config reference is out of date; run: python tools/readme.py", file=sys.stderr)
+        return 1
+    readme.write_text(new, encoding="utf-8")
+    return 0
+
+
+def _members(field: Any, sections: Schema) -> list[Schema]:
+    """The sections that a field may hold, in the order of their classes."""
+    references = re.findall(r'"\$ref": "#/\$defs/(\w+)"', json.dumps(field))
+    return [sections[name] for name in references]
+
+
+def _sentence(key: str, section: Schema) -> str:
+    return f"**`{key}`**: {_lower(section['description'])}"
+
+
+def _settings(title: str, section: Schema) -> str:
+    """A row for every setting that has no table of its own."""
+    rows = []
+    for key, field in section["properties"].items():
+        if "default" in field:
+            rows.append([f"`{key}`", _value(field), f"`{_plain(field['default'])}`", field["description"]])
+        elif key in section.get("required", ()):
+            rows.append([f"`{key}`", _value(field), "required", field["description"]])
+    return _table([title, "Value", "Default", "Meaning"], rows)
+
+
+def _names(title: str, sections: Iterable[Schema]) -> str:
+    """A row for every section that goes by a name, with all its arguments."""
+    rows = []
+    for section in sections:
+        fields = dict(section["properties"])
+        name = fields.pop("name")["const"]
+        written = (f"{key}: {_plain(field['default'])}" if "default" in field else key for key, field in fields.items())
+        rows.append([f"`{name}`", section["description"], ", ".join(f"`{argument}`" for argument in written)])
+    return _table([title, "What it does", "Arguments and their defaults"], rows)
+
+
+def _arguments(title: str, sections: Iterable[Schema]) -> str:
+    """A row for every argument; where a later section understands one otherwise, a row for that."""
+    rows: dict[str, list[str]] = {}
+    for section in sections:
+        for key, field in section["properties"].items():
+            row = [_value(field), field.get("description", "")]
+            if key != "name" and rows.setdefault(f"`{key}`", row) != row:
+                rows[f"`{key}` of `{section['properties']['name']['const']}`"] = row
+    return _table([title, "Value", "Meaning"], ([key, *row] for key, row in rows.items()))
+
+
+def _value(field: Schema) -> str:
+    """What a field may hold, in words."""
+    if "$ref" in field:
+        return "a mapping"
+    if "discriminator" in field:
+        return "a schedule"
+    if branches := field.get("anyOf") or field.get("oneOf"):
+        return " or ".join(map(_value, branches))
+    if choices := field.get("enum") or [field[key] for key in ("const",) if key in field]:
+        return ", ".join(f"`{choice}`" for choice in choices)
+    words = {"integer": "whole number", "boolean": "`true` or `false`", "string": "text", "null": "`null`"}
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+    bounds = [f"{sign} {field[key]}" for key, sign in signs.items() if key in field]
+    return " ".join([words.get(field["type"], str(field["type"])), " and ".join(bounds)]).strip()
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _lower(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
