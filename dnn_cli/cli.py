@@ -18,27 +18,41 @@ quiet = click.option("-q", "--quiet", is_flag=True, help="Tell nothing on the wa
 verbose = click.option("-v", "--verbose", is_flag=True, help="Let TensorFlow's own messages through.")
 
 
-@click.group(context_settings=CONTEXT)
+class _Commands(click.Group):
+    """Commands listed in the order in which one needs them."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_Commands, context_settings=CONTEXT)
 @click.version_option(dnn_cli.__version__, prog_name="dnn")
 def cli() -> None:
     """A YAML file in, a trained and evaluated digit classifier out.
 
     \b
     Start here:
-      dnn train --config mnist      train the textbook network
-      dnn evaluate                  score the newest run on the test images
+      dnn train -c mnist        train the textbook network
+      dnn evaluate              score the newest run on the test images
+      dnn train --help          what else a command can do
+
+    \b
+    Exit codes: 0 done, 1 failed while running, 2 bad usage or config,
+    3 --min-accuracy not met, 130 and 143 stopped by SIGINT and SIGTERM.
     """
 
 
-@cli.command()
-@click.option("-c", "--config", metavar="CONFIG", help="A YAML file, or the name of a shipped config.")
+@cli.command(short_help="Train the network that a config describes.")
+@click.option("-c", "--config", metavar="CONFIG", help="A YAML file, or a shipped config: mnist, small, smoke.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated.")
 @click.option("--epochs", type=int, metavar="N", help="Short for --set training.epochs=N.")
 @click.option("--batch-size", type=int, metavar="N", help="Short for --set training.batch_size=N.")
 @click.option("--seed", type=int, metavar="N", help="Short for --set seed=N.")
-@click.option("--run-dir", type=click.Path(path_type=Path), help="Where the run is to be; runs/<config>-<n> otherwise.")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with this run.")
-@click.option("--dry-run", is_flag=True, help="Validate and print what would be trained; train nothing.")
+@click.option(
+    "--run-dir", type=click.Path(path_type=Path), help="Where the run is to be.  [default: runs/<config>-<n>]"
+)
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with this run instead.")
+@click.option("--dry-run", is_flag=True, help="Only check, and print what would be trained.")
 @as_json
 @quiet
 @verbose
@@ -55,12 +69,15 @@ def train(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Train the network that a config describes.
+    """Train the network that a config describes; the run it makes is never overwritten.
+
+    Ctrl-C stops it after the epoch under way is saved; --resume goes on from there.
 
     \b
     Examples:
       dnn train -c mnist
       dnn train -c mine.yaml --set optimizer.learning_rate=0.01 --epochs 5
+      dnn train -c mine.yaml --dry-run
       dnn train --resume runs/mnist-1 --epochs 20
     """
     from dnn_cli import config as configs
@@ -68,34 +85,40 @@ def train(
     from dnn_cli import train as training
     from dnn_cli.run import Run
 
-    overrides = _overrides(settings, epochs=epochs, batch_size=batch_size, seed=seed)
+    if config is None and resume is None:
+        raise click.UsageError("say what to train: --config CONFIG, or --resume RUN")
+    if resume is not None and run_dir is not None:
+        raise click.UsageError("--resume goes on in the run's own directory; --run-dir is for a new run")
+    run = Run.open(resume) if resume is not None else None
+    source = config or str(run and run.config_file)
+    chosen = configs.load(source, _overrides(settings, epochs=epochs, batch_size=batch_size, seed=seed))
     told = progress.choose(quiet=quiet)
-    if resume is not None:
-        if run_dir is not None:
-            raise click.UsageError("--resume goes on in the run's own directory; --run-dir is for a new run")
-        run = Run.open(resume)
-        chosen = configs.load(config or str(run.config_file), overrides)
-        if dry_run:
-            display.preview(training.preview(chosen), as_json=as_json)
-            return
-        result = training.resume(run, chosen, told, verbose=verbose)
+    if dry_run:
+        display.preview(training.preview(chosen), as_json=as_json)
+    elif run is not None:
+        display.training(training.resume(run, chosen, told, verbose=verbose), as_json=as_json)
     else:
-        if config is None:
-            raise click.UsageError("say what to train: --config CONFIG, or --resume RUN")
-        chosen = configs.load(config, overrides)
-        if dry_run:
-            display.preview(training.preview(chosen), as_json=as_json)
-            return
-        result = training.start(chosen, Path(config).stem, told, folder=run_dir, verbose=verbose)
-    display.training(result, as_json=as_json)
+        result = training.start(chosen, Path(source).stem, told, folder=run_dir, verbose=verbose)
+        display.training(result, as_json=as_json)
 
 
-@cli.command()
+@cli.command(short_help="Score a trained network on the test images, or on others.")
 @click.argument("target", type=click.Path(path_type=Path), metavar="[RUN]", required=False)
-@click.option("--split", type=click.Choice(["test", "validation", "train"]), default="test", show_default=True)
-@click.option("--data", metavar="PATH", help="Other data: a known name, an .npz file or a folder of IDX files.")
-@click.option("--checkpoint", default="best", show_default=True, metavar="best|last|FILE", help="Which weights.")
-@click.option("--min-accuracy", type=click.FloatRange(0, 1), metavar="X", help="Exit with code 3 below this accuracy.")
+@click.option(
+    "--split",
+    type=click.Choice(["test", "validation", "train"]),
+    metavar="SPLIT",
+    default="test",
+    help="test, validation (what was held out) or train.  [default: test]",
+)
+@click.option("--data", metavar="PATH", help="Other images: a dataset's name, an .npz file or a folder of IDX files.")
+@click.option("--checkpoint", metavar="WHICH", default="best", help="best, last or a .keras file.  [default: best]")
+@click.option(
+    "--min-accuracy",
+    type=click.FloatRange(0, 1),
+    metavar="X",
+    help="Exit with code 3 if the accuracy, 0 to 1, is below.",
+)
 @as_json
 @verbose
 def evaluate(
@@ -107,10 +130,14 @@ def evaluate(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Score a trained network: RUN, a .keras file, or else the newest run in runs/.
+    """Score a trained network on every image of a split.
+
+    RUN is a run's folder or a .keras file; without it, the newest run in runs/ is scored. A .keras file is scored on
+    MNIST unless --data says otherwise. What is found of a run is kept in its evaluation/ folder.
 
     \b
     Examples:
+      dnn evaluate
       dnn evaluate runs/mnist-1
       dnn evaluate runs/mnist-1 --min-accuracy 0.97 --json
       dnn evaluate model.keras --data mine.npz
@@ -121,16 +148,18 @@ def evaluate(
 
     result = evaluation.evaluate(target, split=split, dataset=data, checkpoint=checkpoint, say=_warn, verbose=verbose)
     display.evaluation(result, as_json=as_json)
-    if min_accuracy is not None and result["accuracy"] < min_accuracy:
-        raise GateError(f"accuracy {result['accuracy']:.4f} is below --min-accuracy {min_accuracy:g}")
+    if min_accuracy is not None and not result["accuracy"] >= min_accuracy:
+        raise GateError(f"accuracy {result['accuracy']:.6g} is below --min-accuracy {min_accuracy:g}")
 
 
-@cli.command()
+@cli.command(short_help="List the datasets; fetch and verify one.")
 @click.argument("name", required=False)
 @as_json
 @quiet
 def data(name: str | None, as_json: bool, quiet: bool) -> None:
     """List the datasets and where each was found; with NAME, fetch that one if need be and verify it.
+
+    NAME is a dataset's name, or the path of an .npz file or of a folder of IDX files.
 
     \b
     Examples:
@@ -148,9 +177,14 @@ def data(name: str | None, as_json: bool, quiet: bool) -> None:
     display.dataset(dataset, _parts(dataset), as_json=as_json)
 
 
-@cli.command()
+@cli.command(short_help="Print the JSON Schema of config files.")
 def schema() -> None:
-    """Print the JSON Schema of a config file, for editors that complete and check YAML."""
+    """Print the JSON Schema of a config file, for editors that complete and check YAML.
+
+    \b
+    Example:
+      dnn schema > config.schema.json
+    """
     from dnn_cli import config as configs
 
     click.echo(json_module.dumps(configs.json_schema(), indent=2))

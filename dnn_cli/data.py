@@ -16,24 +16,17 @@ Environment variables:
 """
 
 import difflib
-import gzip
-import hashlib
-import io
-import math
 import os
-import struct
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from dnn_cli import seeds
-from dnn_cli.errors import DataError
+from dnn_cli import arrays, seeds
+from dnn_cli.arrays import Array
+from dnn_cli.errors import DataError, reason
 from dnn_cli.seeds import Purpose
 
 KNOWN = ("mnist", "fashion_mnist", "mnist-sample")
@@ -41,12 +34,6 @@ KNOWN_SHAPE = (28, 28)
 KNOWN_CLASSES = 10
 PARTS = ("x_train", "y_train", "x_test", "y_test")
 
-MAX_BYTES = 4 * 2**30
-MAX_SIDE = 1024
-MAX_CLASSES = 1000
-
-Array = np.ndarray[Any, np.dtype[Any]]
-Stream = IO[bytes] | io.BufferedIOBase
 SplitName = Literal["train", "test"]
 
 
@@ -137,7 +124,7 @@ class Split:
 
     def fingerprint(self) -> str:
         """``sha256:`` and the digest of the type, shape and bytes of both arrays."""
-        return _sha256(self.images, self.labels)
+        return arrays.sha256(self.images, self.labels)
 
 
 @dataclass(frozen=True)
@@ -314,7 +301,7 @@ def _user_path(name: str) -> Path:
             return path
         folder = path.is_dir()
     except (OSError, ValueError, RuntimeError) as error:
-        raise DataError(f"{name!r} cannot be read: {_reason(error)}") from None
+        raise DataError(f"{name!r} cannot be read: {reason(error)}") from None
     if folder:
         raise DataError(f"{path}: no IDX files in this folder, such as {_idx_name('x_train')} or {_idx_name('x_test')}")
     close = difflib.get_close_matches(name.lower(), KNOWN, 1)
@@ -323,6 +310,24 @@ def _user_path(name: str) -> Path:
         f"there is no dataset {name!r}{hint}; "
         f"known: {', '.join(KNOWN)}, or the path of an .npz file or of a folder of IDX files"
     )
+
+
+def _idx_name(part: str) -> str:
+    """``x_train`` → ``train-images-idx3-ubyte``, as MNIST's authors named it."""
+    subset = "train" if part.endswith("train") else "t10k"
+    return f"{subset}-images-idx3-ubyte" if part.startswith("x") else f"{subset}-labels-idx1-ubyte"
+
+
+def _idx_file(folder: Path, part: str) -> Path | None:
+    """The file in `folder` that holds `part`, under any of the names that circulate."""
+    names = (_idx_name(part), _idx_name(part).replace("-idx", ".idx"))
+    files = (folder / f"{name}{suffix}" for name in names for suffix in ("", ".gz"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def _idx_parts(folder: Path) -> list[str]:
+    """The parts that are in `folder` as IDX files."""
+    return [part for part in PARTS if _idx_file(folder, part)]
 
 
 def _look(
@@ -338,7 +343,7 @@ def _look(
         except DataError as error:
             failed.append(str(error))
         except OSError as error:
-            failed.append(f"{path}: cannot be read: {_reason(error)}")
+            failed.append(f"{path}: cannot be read: {reason(error)}")
     return None
 
 
@@ -391,7 +396,7 @@ def _download(name: str, wanted: tuple[SplitName, ...], failed: list[str], quiet
 
     def check_idx(candidate: Path, target: str) -> None:
         part = next(part for part in PARTS if target.startswith(_idx_name(part)))
-        _accepted(name, part, _read_idx(candidate), str(candidate))
+        _accepted(name, part, arrays.read_idx(candidate), str(candidate))
 
     def bring() -> bool:
         hosts = [*mirror, *known.npz_hosts] if known.npz_hosts else []
@@ -408,7 +413,7 @@ def _download(name: str, wanted: tuple[SplitName, ...], failed: list[str], quiet
                 found = _look(name, [file, folder], wanted, [], failed)
             return found
     except OSError as error:
-        failed.append(f"{file.parent}: cannot be written: {_reason(error)}; set KERAS_HOME to a folder that can")
+        failed.append(f"{file.parent}: cannot be written: {reason(error)}; set KERAS_HOME to a folder that can")
         return None
 
 
@@ -427,65 +432,21 @@ def _load(name: str, path: Path, split: SplitName) -> Split:
 def _part(name: str, path: Path, part: str) -> Array:
     """One part of a dataset, read and accepted."""
     if not path.is_dir():
-        return _accepted(name, part, _read_npz(path, part), f"{path}: {part}")
+        return _accepted(name, part, arrays.read_npz(path, part), f"{path}: {part}")
     file = _idx_file(path, part)
     if file is None:
         raise DataError(f"{path}: there is no {_idx_name(part)} in this folder, gzipped or not")
-    return _accepted(name, part, _read_idx(file), str(file))
+    return _accepted(name, part, arrays.read_idx(file), str(file))
 
 
 def _accepted(name: str, part: str, array: Array, place: str) -> Array:
     """`array` as `Split` has it; raises `DataError` at `place` if it cannot be that, or is not the known dataset's."""
-    if not array.size:
-        raise DataError(f"{place}: it is empty; at least one image is needed")
-    array = _images(array, place) if part.startswith("x") else _labels(array, place)
+    array = arrays.as_images(array, place) if part.startswith("x") else arrays.as_labels(array, place)
     if name in SETS:
-        found, published = _idx_md5(array), SETS[name].digests[part]
+        found, published = arrays.idx_md5(array), SETS[name].digests[part]
         if found != published:
             raise DataError(f"{place}: not what {SETS[name].title} has there (MD5 {found}, not {published})")
     return array
-
-
-def _images(array: Array, place: str) -> Array:
-    """Images as `Split` has them; raises `DataError` at `place` for what cannot be that."""
-    if array.ndim not in (3, 4):
-        raise DataError(
-            f"{place}: images must have the shape (n, height, width) or (n, height, width, channels), got {array.shape}"
-        )
-    if max(array.shape[1:]) > MAX_SIDE:
-        raise DataError(f"{place}: an image may have sides of up to {MAX_SIDE:,} pixels, got {array.shape[1:]}")
-    kind = array.dtype.kind
-    if kind in "iu":
-        low, high = array.min(), array.max()
-        if low < 0 or high > 255:
-            raise DataError(f"{place}: whole-number pixels must lie in 0 to 255, got {low} to {high}")
-        return array.astype(np.uint8, order="C", copy=False)
-    if kind == "f":
-        if bad := array.size - np.count_nonzero(np.isfinite(array)):
-            raise DataError(f"{place}: {bad:,} pixels are NaN or infinite")
-        low, high = array.min(), array.max()
-        if low < 0 or high > 1:
-            raise DataError(
-                f"{place}: pixels must lie in 0 to 1, got {low:g} to {high:g}; "
-                "scale them to [0, 1], or store 0 to 255 as uint8"
-            )
-        return array.astype(np.float32, order="C", copy=False)
-    raise DataError(f"{place}: pixels must be uint8 in 0 to 255 or floats in 0 to 1, got {array.dtype}")
-
-
-def _labels(array: Array, place: str) -> Array:
-    """Labels as `Split` has them; raises `DataError` at `place` for what cannot be that."""
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        hint = "; for one-hot rows, store labels.argmax(axis=1)" if array.ndim == 2 else ""
-        raise DataError(f"{place}: labels must have the shape (n,), got {array.shape}{hint}")
-    if array.dtype.kind not in "iu":
-        raise DataError(f"{place}: labels must be whole numbers, got {array.dtype}")
-    low, high = array.min(), array.max()
-    if low < 0 or high >= MAX_CLASSES:
-        raise DataError(f"{place}: labels must lie in 0 to {MAX_CLASSES - 1}, got {low} to {high}")
-    return array.astype(np.int32, order="C", copy=False)
 
 
 def _verified(dataset: Dataset, part: str) -> Part:
@@ -494,118 +455,5 @@ def _verified(dataset: Dataset, part: str) -> Part:
     except DataError as error:
         return Part(part, "bad", problem=str(error))
     known = dataset.name in SETS
-    digest = f"md5:{_idx_md5(array)}" if known else _sha256(array)
+    digest = f"md5:{arrays.idx_md5(array)}" if known else arrays.sha256(array)
     return Part(part, "ok" if known else "unknown", array.shape, array.dtype.name, digest)
-
-
-def _idx_md5(array: Array) -> str:
-    """MD5 of `array` as an uncompressed IDX file of bytes; what does not fit into bytes has none."""
-    if array.dtype.kind == "f" or array.max() > 255:
-        return "of other than bytes"
-    digest = hashlib.md5(struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape), usedforsecurity=False)
-    digest.update(np.ascontiguousarray(array, np.uint8).data)
-    return digest.hexdigest()
-
-
-def _sha256(*arrays: Array) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.name} {array.shape} ".encode())
-        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
-    return f"sha256:{digest.hexdigest()}"
-
-
-# The two formats
-
-
-def _read_npz(path: Path, part: str) -> Array:
-    """The array `part` of an ``.npz`` file, whatever its type; pickled objects are refused."""
-    place = f"{path}: {part}"
-    with _damage(str(path)), zipfile.ZipFile(path) as archive:
-        if f"{part}.npy" not in archive.namelist():
-            held = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:8]) or "nothing"
-            raise DataError(f"{path}: there is no {part} in it (it holds {held})")
-        with _damage(place), archive.open(f"{part}.npy") as stream:
-            if archive.getinfo(f"{part}.npy").compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ValueError("it is compressed in a way that NumPy does not write")
-            version = np.lib.format.read_magic(stream)
-            if version not in _NPY_HEADERS:
-                raise DataError(f"{place}: version {version} of the .npy format is not one for plain numbers")
-            try:
-                shape, fortran, dtype = _NPY_HEADERS[version](stream)
-            except Exception:  # NumPy lets through what its parser raises, from SyntaxError to TokenError
-                raise ValueError("its header does not describe an array") from None
-            if dtype.hasobject:
-                raise DataError(
-                    f"{place}: it holds pickled Python objects, which are never loaded; store plain numbers"
-                )
-            return _payload(stream, shape, dtype, "F" if fortran else "C")
-
-
-_NPY_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-
-_IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-
-
-def _read_idx(path: Path) -> Array:
-    """The array of an IDX file, gzipped or not, whatever its type."""
-    with _damage(str(path)), path.open("rb") as raw:
-        gzipped = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        stream: Stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
-        magic = stream.read(4)
-        if magic[:2] != b"\0\0" or len(magic) < 4 or magic[2] not in _IDX_TYPES or not 1 <= magic[3] <= 4:
-            raise ValueError(f"it begins with {magic.hex() or 'nothing'}, which no IDX file does")
-        shape = struct.unpack(f">{magic[3]}I", stream.read(4 * magic[3]))
-        return _payload(stream, shape, np.dtype(_IDX_TYPES[magic[2]]))
-
-
-def _payload(stream: Stream, shape: tuple[int, ...], dtype: np.dtype[Any], order: Literal["C", "F"] = "C") -> Array:
-    """All that is left in `stream`, which must be an array of this shape; memory grows only with what is there."""
-    size = math.prod(shape) * dtype.itemsize
-    if size > MAX_BYTES or any(side < 0 for side in shape):
-        raise ValueError(f"its header claims the shape {shape}; at most {MAX_BYTES:,} bytes are read")
-    content = bytearray()
-    while len(content) < size and (chunk := stream.read(min(2**20, size - len(content)))):
-        content += chunk
-    if len(content) < size:
-        raise ValueError(f"its header claims {size:,} bytes, but only {len(content):,} are there")
-    if stream.read(1):
-        raise ValueError(f"its header claims {size:,} bytes, but more are there")
-    return np.ndarray(shape, dtype, content, order=order)
-
-
-@contextmanager
-def _damage(place: str) -> Iterator[None]:
-    """Turn what reading a damaged file raises into a `DataError` at `place`."""
-    try:
-        yield
-    except (OSError, EOFError, ValueError, RuntimeError, OverflowError, MemoryError, struct.error) as error:
-        raise DataError(f"{place}: damaged or unreadable: {_reason(error)}") from None
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{place}: damaged, or not an .npz file: {error}") from None
-
-
-def _reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _idx_name(part: str) -> str:
-    """``x_train`` → ``train-images-idx3-ubyte``, as MNIST's authors named it."""
-    subset = "train" if part.endswith("train") else "t10k"
-    return f"{subset}-images-idx3-ubyte" if part.startswith("x") else f"{subset}-labels-idx1-ubyte"
-
-
-def _idx_file(folder: Path, part: str) -> Path | None:
-    """The file in `folder` that holds `part`, under any of the names that circulate."""
-    names = (_idx_name(part), _idx_name(part).replace("-idx", ".idx"))
-    files = (folder / f"{name}{suffix}" for name in names for suffix in ("", ".gz"))
-    return next((file for file in files if file.is_file()), None)
-
-
-def _idx_parts(folder: Path) -> list[str]:
-    """The parts that are in `folder` as IDX files."""
-    return [part for part in PARTS if _idx_file(folder, part)]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from dnn_cli.train import Preview, Result
 
-WIDTH = 120  # where stdout is no terminal that says its own
+ENDLESS = 100_000  # columns where stdout is no terminal: a line stays a line, for grep and for copying
+MATRIX_CLASSES = 12  # more than these make a confusion matrix that no terminal has room for
+STATES = {"ok": "as published", "unknown": "sound", "bad": "bad"}
 
 
 def training(result: "Result", *, as_json: bool) -> None:
@@ -58,13 +61,24 @@ def evaluation(result: dict[str, Any], *, as_json: bool) -> None:
         values = (figures["precision"], figures["recall"], figures["f1"])
         shown = ("–" if value is None else f"{value:.4f}" for value in values)
         per_class.add_row(str(figures["label"]), *shown, f"{figures['support']:,}")
-    labels = [str(figures["label"]) for figures in result["classes"]]
-    confusion = _table("true ╲ guess", *labels)
-    for label, counts in zip(labels, result["confusion"], strict=True):
-        confusion.add_row(label, *(str(count) if count else "·" for count in counts))
-    _print(per_class, confusion)
+    _print(per_class, "", _confusion_table(result["confusion"]), "")
     _facts(rows)
     return None
+
+
+def _confusion_table(confusion: list[list[int]]) -> Table:
+    """The whole matrix, or of a large one what was mistaken for what most often."""
+    labels = range(len(confusion))
+    if len(labels) <= MATRIX_CLASSES:
+        table = _table("true ╲ guess", *map(str, labels))
+        for label, counts in zip(labels, confusion, strict=True):
+            table.add_row(str(label), *(str(count) if count else "·" for count in counts))
+        return table
+    mistakes = [(confusion[true][guess], true, guess) for true in labels for guess in labels if true != guess]
+    table = _table("most mistaken", "for", "images")
+    for count, true, guess in sorted(mistakes, key=lambda mistake: -mistake[0])[:MATRIX_CLASSES]:
+        table.add_row(str(true), str(guess), f"{count:,}")
+    return table
 
 
 def preview(plan: "Preview", *, as_json: bool) -> None:
@@ -76,12 +90,12 @@ def preview(plan: "Preview", *, as_json: bool) -> None:
         ]
         return _json({"config": plan.config.to_dict(), "layers": layers, "parameters": plan.parameters})
     sys.stdout.write(plan.config.to_yaml())
-    table = _table("layer", "kind", "output", "parameters")
+    table = _table("layer", "kind", "activation", "output", "parameters")
     for layer in plan.layers:
-        table.add_row(layer.name, layer.kind, f"{layer.units:,}", f"{layer.parameters:,}")
-    table.add_section()
-    table.add_row("total", "", "", f"{plan.parameters:,}")
-    _print(table, plan.data)
+        activation = layer.arguments.get("activation", "")
+        table.add_row(layer.name, layer.kind, activation, f"{layer.units:,}", f"{layer.parameters:,}")
+    table.add_row("total", "", "", "", f"{plan.parameters:,}")
+    _print("", table, "", plan.data)
     return None
 
 
@@ -89,11 +103,10 @@ def datasets(found: list[Any], *, as_json: bool) -> None:
     """Every known dataset: where it is, and whether it is what it should be."""
     if as_json:
         return _json([{"name": place.name, **_dataset(place.dataset, parts)} for place, parts in found])
-    for place, parts in found:
+    for number, (place, parts) in enumerate(found):
         where = str(place.dataset.path) if place.dataset else f"not here; `dnn data {place.name}` fetches it"
-        _print(f"{place.name}: {place.description}\n  {where}")
-        if parts:
-            _print(_parts_table(parts))
+        _print(*[""] * bool(number), f"{place.name}: {place.description}", f"  {where}")
+        _parts(parts)
     return None
 
 
@@ -101,7 +114,8 @@ def dataset(which: Any, parts: list[Any], *, as_json: bool) -> None:
     """One dataset's parts: shapes, digests, and whether they are what they should be."""
     if as_json:
         return _json({"name": which.name, **_dataset(which, parts)})
-    _print(f"{which.name}: {which.path}", _parts_table(parts))
+    _print(which.name if which.name == str(which.path) else f"{which.name}: {which.path}")
+    _parts(parts)
     return None
 
 
@@ -111,12 +125,21 @@ def _dataset(which: Any, parts: list[Any]) -> dict[str, Any]:
     return {"path": str(which.path) if which else None, "parts": listed}
 
 
-def _parts_table(parts: list[Any]) -> Table:
-    table = _table("part", "shape", "type", "digest", "state")
+def _parts(parts: list[Any]) -> None:
+    """A line for each part, and below them what is wrong with those that are bad."""
+    if not parts:
+        return
+    table = _table("  part", "shape", "type", "digest", "state")
     for part in parts:
-        shape = "×".join(map(str, part.shape))
-        table.add_row(part.name, shape, part.dtype, part.digest, part.problem or part.state)
-    return table
+        shape, digest = "×".join(map(str, part.shape)), part.digest
+        table.add_row(f"  {part.name}", shape, part.dtype, _short(digest), STATES[part.state])
+    _print(table, *(f"  {part.problem}" for part in parts if part.problem))
+
+
+def _short(digest: str) -> str:
+    """A digest that leaves room for the rest of its line; `--json` has the whole."""
+    kind, _, value = digest.partition(":")
+    return digest if len(value) <= 32 else f"{kind}:{value[:29]}…"
 
 
 def _is_figure(name: str) -> bool:
@@ -138,12 +161,21 @@ def _facts(rows: dict[str, str]) -> None:
 
 
 def _print(*things: Any) -> None:
-    if sys.stdout.isatty():
-        Console(highlight=False, markup=False).print(*things, sep="\n")
-        return
+    """Print tables and lines, those whole, so that they can be copied; with no colours where none are wanted."""
+    terminal = sys.stdout.isatty()
     text = io.StringIO()
-    Console(width=WIDTH, highlight=False, markup=False, file=text).print(*things, sep="\n")
-    sys.stdout.write("\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
+    console = Console(
+        file=text,
+        force_terminal=terminal,
+        color_system="standard" if terminal and not os.environ.get("NO_COLOR") else None,
+        width=Console(file=sys.stdout).width if terminal else ENDLESS,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
+    for thing in things:
+        console.print(thing, soft_wrap=isinstance(thing, str))
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in text.getvalue().split("\n")[:-1]))
 
 
 def _json(values: Any) -> None:

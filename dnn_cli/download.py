@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from dnn_cli import __version__
-from dnn_cli.errors import DataError
+from dnn_cli.errors import DataError, reason
 
 MAX_BYTES = 100 * 2**20
 PAUSES = (0.5, 1.0)
@@ -151,9 +151,9 @@ class Client:
         except (OSError, HTTPException, ValueError) as error:
             cause = error.reason if isinstance(error, URLError) else error
             if isinstance(cause, ConnectionResetError):
-                raise _TransientError(f"broke off: {_why(cause)}") from None
+                raise _TransientError(f"broke off: {reason(cause)}") from None
             self._unreachable.add(host)
-            raise _FailedError(f"cannot be reached: {_why(cause)}") from None
+            raise _FailedError(f"cannot be reached: {reason(cause)}") from None
 
 
 def _timeout() -> float:
@@ -191,10 +191,6 @@ def lock(path: Path, *, quiet: bool) -> Iterator[None]:
         guard.release()
 
 
-def _why(error: object) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
 def _urlopen(request: Request, seconds: float) -> HTTPResponse:
     """Open `request` within `seconds` in all.
 
@@ -223,7 +219,7 @@ def _read(response: HTTPResponse) -> bytes:
     try:
         return response.read1(2**16)
     except (OSError, HTTPException) as error:
-        raise _TransientError(f"broke off: {_why(error)}") from None
+        raise _TransientError(f"broke off: {reason(error)}") from None
 
 
 def _first_byte(response: HTTPResponse) -> int | None:

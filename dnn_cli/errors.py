@@ -72,3 +72,9 @@ class ConfigError(UsageError):
             key = f"{problem.key}: " if problem.key else ""
             lines.append(f"  {problem.place:<{width}}  {key}{problem.message}")
         super().__init__("\n".join(lines))
+
+
+def reason(error: object) -> str:
+    """What the operating system or an exception says went wrong, in a line that is never empty."""
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return str(text).splitlines()[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from dnn_cli import backend, data
 from dnn_cli.data import Dataset, Split
-from dnn_cli.errors import DataError, UsageError
+from dnn_cli.errors import DataError, RunError, UsageError, reason
 from dnn_cli.run import Run
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -17,6 +18,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 SPLITS = ("test", "validation", "train")
 Z_95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 CALIBRATION_BINS = 15
+LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)  # what a probability of nothing counts as in the loss
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def evaluate(
         split: one of `SPLITS`; ``train`` is what was trained on, ``validation`` what was held out of it.
         dataset: other data than the run's: a known name or a path.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
-        say: takes warnings.
+        say: takes warnings, a line each.
         verbose: let TensorFlow's own messages through.
 
     Returns:
@@ -56,7 +58,7 @@ def evaluate(
     note = _note(subject, source)
     if note:
         say(f"warning: {note}")
-    probabilities = _predict(subject.file, images, verbose=verbose)
+    probabilities = _predict(subject.file, images, say, verbose=verbose)
     result = {
         "run": str(subject.run) if subject.run else None,
         "checkpoint": str(subject.file),
@@ -69,7 +71,10 @@ def evaluate(
     }
     if subject.run:
         name = split if dataset is None else f"{Path(source.name).stem}-{split}"
-        subject.run.write_evaluation(name, result)
+        try:
+            subject.run.write_evaluation(name, result)
+        except OSError as error:
+            say(f"warning: the result is not kept: {subject.run} cannot be written: {reason(error)}")
     return result
 
 
@@ -92,7 +97,7 @@ def score(probabilities: Array, labels: Array) -> dict[str, Any]:
     of_truth = probabilities[np.arange(count), labels].astype(np.float64)
     return {
         "images": count,
-        "loss": float(-np.log(np.clip(of_truth, 1e-7, 1.0)).mean()),
+        "loss": float(-np.log(np.clip(of_truth, LEAST_PROBABILITY, 1.0)).mean()),
         "accuracy": correct / count,
         "accuracy_interval": wilson(correct, count),
         "errors": count - correct,
@@ -139,7 +144,11 @@ def _class_figures(confusion: Array, label: int) -> dict[str, Any]:
 
 def _subject(target: Path | None, checkpoint: str) -> Subject:
     if target is not None and target.is_file():
+        if checkpoint != "best":
+            raise UsageError(f"--checkpoint chooses one of a run's; {target} is a single file")
         return Subject(target)
+    if target is not None and not target.exists():
+        raise UsageError(f"there is no run or .keras file {target}")
     run = Run.open(target) if target is not None else Run.newest()
     if checkpoint not in ("best", "last"):
         return Subject(Path(checkpoint), run)
@@ -159,8 +168,11 @@ def _split(subject: Subject, source: Dataset, split: str) -> Split:
     if split == "test":
         return source.load("test")
     everything = source.load("train")
-    if subject.run is None or source.name != subject.run.environment()["dataset"]["name"]:
+    recorded = subject.run.environment()["dataset"] if subject.run else None
+    if subject.run is None or recorded is None or source.name != recorded["name"]:
         return everything
+    if everything.fingerprint() != recorded["fingerprint"]:
+        raise RunError(f"{subject.run} was trained on other data than {source.path} holds now: its splits are lost")
     config = subject.run.config()
     training, held_out = data.hold_out(everything, config.data.validation, config.seed)
     if split == "train":
@@ -178,16 +190,43 @@ def _note(subject: Subject, source: Dataset) -> str:
     return str(recorded["note"]) if recorded["name"] == source.name else source.note
 
 
-def _predict(file: Path, split: Split, *, verbose: bool) -> Array:
+def _predict(file: Path, split: Split, say: Callable[[str], None], *, verbose: bool) -> Array:
+    """The probabilities that the network in `file` gives the images of `split`: (n, classes) float."""
     from dnn_cli import model as models
 
     models.check_file(file)
     backend.start(verbose=verbose)
-    network = models.load(file)
+    network = models.load(file, compiled=False)
     shape, classes = network.input_shape[1:], network.output_shape[1]
-    if split.images.shape[1:] != shape:
+    if shape not in _equal_shapes(split.images.shape[1:]):
         found, wanted = "×".join(map(str, split.images.shape[1:])), "×".join(map(str, shape))
         raise DataError(f"the images are {found}, but {file} takes {wanted}")
     if split.classes > classes:
         raise DataError(f"the labels go up to {split.classes - 1}, but {file} knows {classes} classes, from 0")
-    return models.predict(network, split.images)
+    outputs = models.predict(network, split.images.reshape(-1, *shape))
+    if not np.isfinite(outputs).all():
+        raise RunError(f"{file} gives outputs that are no finite numbers")
+    if is_distribution(outputs):
+        return outputs
+    if outputs.min() >= 0 and outputs.max() <= 1:
+        raise RunError(f"{file} gives no probabilities: its outputs do not sum to one")
+    say(f"note: {file} ends without a softmax; its outputs are taken for logits")
+    return softmax(outputs)
+
+
+def _equal_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The shapes in which a network may take an image of `shape`: as it is, with one channel, or as a row."""
+    plain = shape[:-1] if len(shape) == 3 and shape[-1] == 1 else shape
+    return [plain, (*plain, 1), (prod(plain),)]
+
+
+def is_distribution(outputs: Array) -> bool:
+    """Whether each row of (n, classes) finite numbers is one of probabilities, as precisely as float16 has them."""
+    return bool(outputs.min() >= 0 and (np.abs(outputs.sum(axis=1, dtype=np.float64) - 1) < 0.01).all())
+
+
+def softmax(logits: Array) -> Array:
+    """Rows of finite logits (n, classes) as probabilities, float64."""
+    powers: Array = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers

@@ -5,6 +5,7 @@ The blueprint says which Keras layers the network has. It needs no TensorFlow, s
 """
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from dnn_cli import seeds
 from dnn_cli.config import Block, Config, Section
-from dnn_cli.errors import RunError, UsageError
+from dnn_cli.errors import RunError, UsageError, reason
 from dnn_cli.seeds import Purpose
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 MAX_PARAMETERS = 200_000_000  # with Adam's two moments that is 2.4 GB of float32
 MAX_FILE_BYTES = 8 * 2**30
 PREDICTION_BATCH = 1000
+PREDICTION_PIXELS = 2**25  # a batch of large images is smaller: at most 128 MiB of float32
 
 _KERAS_CLASSES = {
     "sgd": "SGD",
@@ -158,20 +160,35 @@ def save(network: "keras.Sequential", path: Path) -> None:
     network.save(path)
 
 
-def load(path: Path) -> "keras.Sequential":
-    """Read a classifier from a `.keras` file; raises `RunError` where it is damaged or no image classifier."""
+def load(path: Path, *, compiled: bool = True) -> "keras.Sequential":
+    """Read a network from a `.keras` file.
+
+    Args:
+        path: the file.
+        compiled: whether its optimizer, loss and metrics are wanted too; they may be of somebody else's making.
+
+    Raises:
+        RunError: the file is damaged, or holds code, or no network that tells images apart.
+    """
     check_file(path)
     import keras
 
     try:
-        network = keras.models.load_model(path, safe_mode=True)
+        network = keras.models.load_model(path, safe_mode=True, compile=compiled)
     except Exception as error:  # a hostile or foreign file can make Keras raise anything
-        reason = str(error).strip().splitlines()
-        raise RunError(f"{path} cannot be loaded by Keras: {reason[0] if reason else type(error).__name__}") from error
-    inputs, outputs = getattr(network, "input_shape", None), getattr(network, "output_shape", None)
-    if not (isinstance(inputs, tuple) and len(inputs) >= 3 and isinstance(outputs, tuple) and len(outputs) == 2):
+        raise RunError(f"{path} cannot be loaded by Keras: {reason(error)}") from error
+    try:
+        inputs, outputs = network.input_shape, network.output_shape
+    except (AttributeError, ValueError):
+        raise RunError(f"{path} is not an image classifier: it does not say which images it takes") from None
+    if not (_is_batch(inputs) and _is_batch(outputs) and len(outputs) == 2 and outputs[1] > 1):
         raise RunError(f"{path} is not an image classifier: it maps {inputs} to {outputs}")
     return network
+
+
+def _is_batch(shape: Any) -> bool:
+    """Whether `shape` is that of one tensor: some examples, each of a fixed size."""
+    return isinstance(shape, tuple) and len(shape) > 1 and None not in shape[1:]
 
 
 def check_file(path: Path) -> None:
@@ -186,17 +203,18 @@ def check_file(path: Path) -> None:
             damaged = archive.testzip()
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise RunError(f"{path} is damaged or not a Keras model: {error}") from None
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise RunError(f"{path} is damaged or not a Keras model: {reason(error)}") from None
     if damaged:
         raise RunError(f"{path} is damaged: {damaged} in it does not match its checksum")
 
 
 def predict(network: "keras.Sequential", images: Array) -> Array:
     """The network's output for `images`, which are uint8 in 0..255 or float32 in [0, 1]: (n, classes) float32."""
+    size = max(1, min(PREDICTION_BATCH, PREDICTION_PIXELS // prod(images.shape[1:])))
     batches = []
-    for start in range(0, len(images), PREDICTION_BATCH):
-        batch = images[start : start + PREDICTION_BATCH]
+    for start in range(0, len(images), size):
+        batch = images[start : start + size]
         scaled = batch.astype(np.float32) / 255 if batch.dtype == np.uint8 else batch
         batches.append(np.asarray(network(scaled, training=False)))
     return np.concatenate(batches)

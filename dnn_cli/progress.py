@@ -1,10 +1,14 @@
 """How a training is told while it runs: one line an epoch on stderr, and on a terminal a live one below."""
 
+import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+
+WIDTH = 80  # columns that every terminal has
 
 
 class Progress(Protocol):
@@ -12,6 +16,9 @@ class Progress(Protocol):
 
     def say(self, text: str) -> None:
         """Tell something that the user should know."""
+
+    def warn(self, text: str) -> None:
+        """Warn of something."""
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Training goes on from epoch `done` to `epochs`, each of `steps` steps over `images` images."""
@@ -32,6 +39,10 @@ class Quiet:
     def say(self, text: str) -> None:
         """Print a line on stderr."""
         print(text, file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Say that it is a warning."""
+        self.say(f"warning: {text}")
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Nothing."""
@@ -59,7 +70,7 @@ class Lines(Quiet):
 
 
 class Live(Lines):
-    """The lines, and below them a bar that moves within the epoch."""
+    """The lines, and below them a bar that fills within each epoch."""
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
@@ -69,36 +80,34 @@ class Live(Lines):
         if self._bar is None:
             super().say(text)
         else:
-            self._bar.console.print(text, markup=False, highlight=False)
+            self._bar.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
-        """Draw the bar for the whole training."""
+        """Draw the bar."""
         super().begin(done, epochs, steps, images)
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn
 
+        console = Console(file=sys.stderr, color_system=None if os.environ.get("NO_COLOR") else "auto")
         columns = (TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[figures]}"))
-        left = (TimeRemainingColumn(), TextColumn("left"))
-        self._bar = Progress(*columns, *left, console=Console(stderr=True), transient=True, expand=True)
+        self._bar = Progress(*columns, console=console, transient=True, expand=True)
         self._steps, self._done = steps, done
+        self._first: tuple[float, float] | None = None
         self._bar.start()
-        self._task = self._bar.add_task(
-            self._title(), total=steps * epochs, completed=steps * done, figures="compiling"
-        )
+        self._task = self._bar.add_task(self._title(), total=steps, figures="compiling")
 
     def step(self, stop: int, logs: dict[str, float]) -> None:
         """Move the bar."""
         if self._bar is not None:
-            speed = (self._bar.tasks[0].speed or 0) * self._images / self._steps
-            figures = f"loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.4f}  {speed:,.0f} images/s"
-            self._bar.update(self._task, completed=self._done * self._steps + stop, figures=figures)
+            figures = [*(f"{name} {value:.4f}" for name, value in logs.items()), *self._pace(stop)]
+            self._bar.update(self._task, completed=stop, figures="  ".join(figures))
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """Print the epoch's figures above the bar."""
+        """Print the epoch's figures above the bar, and begin the bar anew."""
         super().epoch(row)
         self._done = row["epoch"]
-        if self._bar is not None:
-            self._bar.update(self._task, description=self._title())
+        if self._bar is not None and self._done < self._epochs:
+            self._bar.update(self._task, description=self._title(), completed=0)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -106,19 +115,39 @@ class Live(Lines):
             self._bar.stop()
             self._bar = None
 
+    def _pace(self, stop: int) -> list[str]:
+        """Images a second and the time left; not before the second call, since the first one's time is compilation."""
+        now, trained = time.monotonic(), (self._done + stop / self._steps) * self._images
+        if self._first is None:
+            self._first = now, trained
+            return []
+        speed = (trained - self._first[1]) / max(now - self._first[0], 1e-9)
+        minutes, seconds = divmod(round((self._epochs * self._images - trained) / speed), 60)
+        return [f"{speed:,.0f} images/s", f"{minutes}:{seconds:02} left"]
+
     def _title(self) -> str:
-        return f"epoch {min(self._done + 1, self._epochs)}/{self._epochs}"
+        return _place(self._done + 1, self._epochs)
 
 
 def choose(*, quiet: bool) -> Progress:
     """The way of telling that suits where stderr goes."""
     if quiet:
         return Quiet()
-    return Live() if sys.stderr.isatty() else Lines()
+    return Live() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else Lines()
 
 
 def describe_epoch(row: dict[str, Any], epochs: int, images: int) -> str:
-    """``epoch  3/10  loss 0.0772  accuracy 0.9772  0.18 s  333,000 images/s``."""
+    """``epoch  3/10  loss 0.0772  accuracy 0.9772  0.18 s  333,000 images/s``.
+
+    Where all that is wider than `WIDTH`, the speed is left out, and then the time.
+    """
     figures = [f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "learning_rate", "seconds")]
-    speed = f"{row['seconds']:.2f} s  {images / row['seconds']:,.0f} images/s"
-    return "  ".join([f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}", *figures, speed])
+    pace = [f"{row['seconds']:.2f} s", f"{images / row['seconds']:,.0f} images/s"]
+    line = [_place(row["epoch"], epochs), *figures, *pace]
+    while len("  ".join(line)) > WIDTH and len(line) > 1 + len(figures):
+        del line[-1]
+    return "  ".join(line)
+
+
+def _place(epoch: int, epochs: int) -> str:
+    return f"epoch {epoch:>{len(str(epochs))}}/{epochs}"

@@ -185,17 +185,16 @@ class Run:
         state = self.state()
         if state is None:
             return None, None
+        last = self._checkpoints / "last.keras"
         path = self._holding(state.last.sha256)
         if path is None and state.previous is not None:
-            path = self._holding(state.previous.sha256)
-            if path is not None:
-                file = self._checkpoints / "last.keras"
-                warn(f"{file} is damaged; going on from the checkpoint before it, epoch {state.previous.epoch}")
-                state = State(state.previous)
+            path, state = self._holding(state.previous.sha256), State(state.previous)
         if path is None:
             raise RunError(f"{self} cannot be resumed: no checkpoint in {self._checkpoints} is whole")
+        if path != last:
+            warn(f"{last} is unfinished or damaged; going on from {path.name}, epoch {state.last.epoch}")
         self._put_in_order(state, path)
-        return state, self._checkpoints / "last.keras"
+        return state, last
 
     def checkpoint(self, name: str) -> tuple[Path, int]:
         """The file that holds the ``best`` or ``last`` checkpoint, and its epoch; raises `RunError` if damaged."""
@@ -221,6 +220,12 @@ class Run:
             history: every epoch's figures.
             state: what the last commit returned.
         """
+        try:
+            return self._commit(save, history, state)
+        except OSError as error:
+            raise RunError(f"{self} cannot be written: {error.strerror or error}") from error
+
+    def _commit(self, save: Callable[[Path], None], history: list[Row], state: State | None) -> State:
         row = history[-1]
         new, last = self._checkpoints / ".new.keras", self._checkpoints / "last.keras"
         save(new)
@@ -245,7 +250,8 @@ class Run:
             _replace(best, self._checkpoints / "best.keras", shutil.copyfile)
         if path.name != "last.keras":
             _replace(path, self._checkpoints / "last.keras", shutil.copyfile)
-        (self._checkpoints / ".new.keras").unlink(missing_ok=True)
+        for unfinished in self._checkpoints.glob(".*"):
+            unfinished.unlink()
 
     def _holding(self, digest: str, name: str = "last") -> Path | None:
         """The file whose content has this digest; `name` is where it should be, and where it is looked for first."""
@@ -368,6 +374,7 @@ def _replace(source: Path, target: Path, copy: Callable[[Path, Path], Any]) -> N
         shutil.copyfile(source, temporary)  # a file system without hard links
     _flush(temporary)
     temporary.replace(target)
+    temporary.unlink(missing_ok=True)  # renaming one link of a file to another leaves both
     _flush(target.parent)
 
 

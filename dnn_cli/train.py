@@ -24,6 +24,8 @@ from dnn_cli.run import Row, Run, State
 if TYPE_CHECKING:
     import keras
 
+    from dnn_cli.checkpoint import Checkpoints
+
 Callbacks = Sequence["keras.callbacks.Callback"]
 
 
@@ -114,7 +116,7 @@ def start(
         runs.check_free(folder)
     material = _load(config, config.data.dataset, config.data.fallback, verbose=verbose)
     if material.dataset.note:
-        progress.say(f"warning: {material.dataset.note}")
+        progress.warn(material.dataset.note)
     run = Run.create(folder, name, config, runs.describe_environment(material.describe()))
     with run.locked():
         return _train(run, config, material, progress, callbacks)
@@ -138,11 +140,13 @@ def resume(run: Run, config: Config, progress: Progress, *, verbose: bool = Fals
         _check_same(run, config)
         environment = run.environment()
         if (then := environment.get("versions")) != (now := runs.versions()):
-            progress.say(f"warning: {run} was begun with {then}, this is {now}; weights may differ in the last bits")
-        state, checkpoint = run.resumable(progress.say)
+            progress.warn(f"{run} was begun with {then}, this is {now}; weights may differ in the last bits")
+        state, checkpoint = run.resumable(progress.warn)
         done = state.last.epoch if state else 0
         if config.training.epochs < done:
             raise UsageError(f"{run} has trained {done} epochs already; --epochs must be at least {done}")
+        if done == config.training.epochs:
+            progress.say(f"{run} has trained all of its {done} epochs; --epochs N goes on to N")
         recorded = environment["dataset"]
         material = _load(config, recorded["name"], None, verbose=verbose)
         if material.fingerprint != recorded["fingerprint"]:
@@ -150,7 +154,7 @@ def resume(run: Run, config: Config, progress: Progress, *, verbose: bool = Fals
                 f"{run} was trained on other data than {material.dataset.path} holds now; resuming is refused"
             )
         if note := recorded["note"]:
-            progress.say(f"warning: {note}")
+            progress.warn(note)
             material = replace(material, dataset=replace(material.dataset, requested=recorded["requested"], note=note))
         run.write_config(config)
         return _train(run, config, material, progress, callbacks, state=state, checkpoint=checkpoint)
@@ -203,6 +207,7 @@ def _train(
 
     from dnn_cli import epoch as epochs
     from dnn_cli import model as models
+    from dnn_cli.checkpoint import Checkpoints
 
     done = state.last.epoch if state else 0
     history = run.history(done) if done else []
@@ -218,53 +223,63 @@ def _train(
         batch_size=config.training.batch_size,
         seed=config.seed,
         jit_compile=config.training.jit_compile,
-        warn=lambda text: progress.say(f"warning: {text}"),
+        warn=progress.warn,
     )
     judge = epochs.Evaluation(network, held_out.images, held_out.labels) if held_out else None
     listeners = CallbackList(list(callbacks), model=network, epochs=config.training.epochs, steps=trainer.steps)
 
     progress.begin(done, config.training.epochs, trainer.steps, trainer.count)
-    with closing(progress), Interrupts(progress.say, lambda: _last_words(run)) as interrupts:
+    with (
+        closing(progress),
+        Checkpoints(run, network, state) as checkpoints,
+        Interrupts(progress.say, lambda: _last_words(run, checkpoints)) as interrupts,
+    ):
         listeners.on_train_begin()
+        interrupts.in_epoch = True
         for epoch in range(done, config.training.epochs):
-            if _has_converged(history, config.training.early_stopping) or getattr(network, "stop_training", False):
+            if _has_converged(history, config.training.early_stopping):
+                progress.say(f"{run} stopped early after {epoch} epochs, as training.early_stopping says")
                 break
-            interrupts.in_epoch = True
+            if getattr(network, "stop_training", False):  # a callback's wish
+                break
             started = time.perf_counter()
             listeners.on_epoch_begin(epoch)
-            logs = trainer.run(epoch, _guarded(run, epoch, trainer.steps, progress))
+            rate = float(f"{float(network.optimizer.learning_rate):.7g}")  # what float32 tells
+            logs = trainer.run(epoch, _guarded(checkpoints, epoch, trainer.steps, progress))
             if judge:
                 logs |= {f"val_{name}": value for name, value in judge.run().items()}
-            _check_finite(logs, run, f"epoch {epoch + 1}")
-            rate = float(f"{float(network.optimizer.learning_rate):.7g}")  # what float32 tells
-            row = {"epoch": epoch + 1, **logs, "learning_rate": rate, "seconds": time.perf_counter() - started}
-            history.append(row)
-            state = run.commit(lambda path: models.save(network, path), history, state)
+            _check_finite(logs, checkpoints, f"epoch {epoch + 1}")
+            seconds = time.perf_counter() - started
+            history.append({"epoch": epoch + 1, **logs, "learning_rate": rate, "seconds": seconds})
             listeners.on_epoch_end(epoch, logs)
-            progress.epoch(row)
-            interrupts.in_epoch = False
+            checkpoints.commit(history)
+            progress.epoch(history[-1])
             interrupts.raise_if_received()
         listeners.on_train_end()
+        state = checkpoints.wait()
     metrics = _summary(config, material, history, state, network.count_params())
     run.write_metrics(metrics)
     return Result(run, metrics)
 
 
-def _guarded(run: Run, epoch: int, steps: int, progress: Progress) -> Callable[[int, int, dict[str, float]], None]:
+def _guarded(
+    checkpoints: "Checkpoints", epoch: int, steps: int, progress: Progress
+) -> Callable[[int, int, dict[str, float]], None]:
     """Tell how far the epoch is, and stop it where its figures are not numbers any more."""
 
     def on_chunk(first: int, stop: int, logs: dict[str, float]) -> None:
-        _check_finite(logs, run, f"epoch {epoch + 1}, between steps {first + 1} and {stop} of {steps}")
+        _check_finite(logs, checkpoints, f"epoch {epoch + 1}, between steps {first + 1} and {stop} of {steps}")
         progress.step(stop, logs)
 
     return on_chunk
 
 
-def _check_finite(logs: dict[str, float], run: Run, place: str) -> None:
+def _check_finite(logs: dict[str, float], checkpoints: "Checkpoints", place: str) -> None:
     for name, value in logs.items():
         if not isfinite(value):
             raise TrainingError(
-                f"{name} became {value} in {place}; {_safe(run)}\na lower optimizer.learning_rate usually helps"
+                f"{name} became {value} in {place}; {checkpoints.describe()}\n"
+                "a lower optimizer.learning_rate usually helps"
             )
 
 
@@ -283,15 +298,8 @@ def _has_converged(history: list[Row], stopping: EarlyStopping | None) -> bool:
     return waited >= stopping.patience
 
 
-def _safe(run: Run) -> str:
-    state = run.state()
-    if state is None:
-        return f"no epoch was finished before it in {run}"
-    return f"epoch {state.last.epoch} is safe in {run}"
-
-
-def _last_words(run: Run) -> str:
-    return f"interrupted; {_safe(run)}\ngo on with: dnn train --resume {run}"
+def _last_words(run: Run, checkpoints: "Checkpoints") -> str:
+    return f"interrupted; {checkpoints.describe()}\ngo on with: dnn train --resume {run}"
 
 
 def _summary(

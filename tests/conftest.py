@@ -102,6 +102,9 @@ def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     for one in started:
         one.kill()
         one.wait()
+        for stream in (one.stdout, one.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def weights(path: Path) -> dict[str, np.ndarray[Any, Any]]:

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from dnn_cli import data, download
-from dnn_cli.data import Array
+from dnn_cli.arrays import Array
 from dnn_cli.errors import DataError
 
 Answer = Callable[["Handler", bytes], None]

@@ -47,7 +47,7 @@ def test_order_is_a_permutation_that_depends_on_seed_and_epoch_alone() -> None:
         ("model: {layers: [{units: 32, batch_normalization: true, use_bias: false, l2: 0.01}, 16]}", 32),
         ("optimizer: {name: sgd, momentum: 0.9, nesterov: true}", 64),
         (
-            "optimizer: {name: adamw, learning_rate: {name: cosine_decay, initial_learning_rate: 0.01, decay_steps: 9}}",
+            "optimizer: {name: adamw, learning_rate: {name: cosine_decay, initial_learning_rate: 0.1, decay_steps: 9}}",
             50,
         ),
     ],

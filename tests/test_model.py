@@ -1,0 +1,261 @@
+"""The network a config describes: what the blueprint says, what Keras builds, and what is saved."""
+
+import json
+import zipfile
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args
+
+import keras
+import numpy as np
+import pytest
+
+from dnn_cli import config as configs
+from dnn_cli import model
+from dnn_cli.config import Activation, Config, Initializer
+from dnn_cli.data import Split
+from dnn_cli.errors import RunError, UsageError
+from dnn_cli.model import Layer
+
+from .conftest import assert_same_bits
+
+
+def config(text: str) -> Config:
+    return configs.parse(text, "test")
+
+
+def layers(*blocks: str, seed: int = 0) -> Config:
+    return config(f"seed: {seed}\nmodel: {{layers: [{', '.join(blocks)}]}}")
+
+
+def built(settings: Config, shape: tuple[int, ...] = (28, 28), classes: int = 10) -> keras.Sequential:
+    return model.build(settings, shape, classes)
+
+
+def outline(planned: list[Layer]) -> list[tuple[Any, ...]]:
+    return [(layer.name, layer.kind, layer.units, layer.parameters) for layer in planned]
+
+
+def outline_of(network: keras.Sequential) -> list[tuple[Any, ...]]:
+    return [(layer.name, type(layer).__name__, layer.output.shape[1], layer.count_params()) for layer in network.layers]
+
+
+PLAIN = layers("128")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "shape", "classes"),
+    [
+        ([], (28, 28), 10),
+        (["128"], (28, 28), 10),
+        (["32", "16", "8"], (3, 5), 2),
+        (["{units: 7, use_bias: false}"], (28, 28, 3), 26),
+        (["{units: 7, dropout: 0.5}", "{units: 9, dropout: 0.1, activation: tanh}"], (8, 8), 3),
+        (["{units: 7, batch_normalization: true, use_bias: false}"], (28, 28), 10),
+        (["{units: 7, batch_normalization: true, dropout: 0.2, l1: 0.1, l2: 0.2}", "3"], (28, 28), 10),
+        *([[f"{{units: 4, activation: {name}}}"], (4, 4), 3] for name in get_args(Activation)),
+        *([[f"{{units: 4, initializer: {name}}}"], (4, 4), 3] for name in get_args(Initializer)),
+    ],
+)
+def test_the_blueprint_is_the_network(blocks: list[str], shape: tuple[int, ...], classes: int) -> None:
+    settings = layers(*blocks)
+    planned, network = model.blueprint(settings, shape, classes), built(settings, shape, classes)
+    assert outline(planned) == outline_of(network)
+    assert model.count_parameters(planned) == network.count_params()
+    assert network.input_shape == (None, *shape)
+    outputs = model.predict(network, np.zeros((2, *shape), "uint8"))
+    np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_block_is_dense_normalization_activation_dropout() -> None:
+    block = "{units: 5, batch_normalization: true, dropout: 0.5, activation: gelu}"
+    planned = model.blueprint(layers(block), (2, 2), 3)
+    assert outline(planned) == [
+        ("flatten", "Flatten", 4, 0),
+        ("dense_1", "Dense", 5, 25),
+        ("batch_normalization_1", "BatchNormalization", 5, 20),
+        ("activation_1", "Activation", 5, 0),
+        ("dropout_1", "Dropout", 5, 0),
+        ("output", "Dense", 3, 18),
+    ]
+    assert planned[1].arguments["activation"] == "linear"
+    assert planned[3].arguments["activation"] == "gelu"
+    assert planned[4].arguments["rate"] == 0.5
+    assert planned[5].arguments["activation"] == "softmax"
+
+
+@pytest.mark.parametrize("name", get_args(Activation))
+def test_activations_are_keras_own(name: str) -> None:
+    network = built(layers(f"{{units: 4, activation: {name}}}"))
+    assert network.layers[1].activation is getattr(keras.activations, name)
+
+
+@pytest.mark.parametrize("name", get_args(Initializer))
+def test_initial_weights_depend_on_the_seed_alone(name: str) -> None:
+    block = f"{{units: 20, initializer: {name}}}"
+    keras.utils.set_random_seed(1)
+    one = built(layers(block, block, seed=3)).get_weights()
+    keras.utils.set_random_seed(2)
+    built(PLAIN)
+    again = built(layers(block, block, seed=3)).get_weights()
+    other = built(layers(block, block, seed=4)).get_weights()
+    for mine, same, different in zip(one, again, other, strict=True):
+        assert mine.tobytes() == same.tobytes()
+        assert (mine != different).any() or not mine.any()  # biases begin at zero
+    initializer = built(layers(block)).layers[1].kernel_initializer
+    assert type(initializer) is type(keras.initializers.get(name))
+    fresh = type(keras.initializers.get(name))().get_config()
+    assert {**initializer.get_config(), "seed": None} == fresh
+
+
+def test_each_layer_has_weights_of_its_own() -> None:
+    network = built(layers("784", "784", "784"))
+    kernels = [layer.kernel.numpy() for layer in network.layers[1:4]]
+    for one, other in pairwise(kernels):
+        assert not np.isclose(one, other).all()
+    assert len({layer.seed for layer in model.blueprint(layers("8", "8"), (28, 28), 10) if layer.kind == "Dense"}) == 3
+
+
+def test_a_layer_more_leaves_the_weights_of_those_before_it() -> None:
+    one, more = built(layers("32", "16")), built(layers("32", "16", "8"))
+    for index in (1, 2):
+        np.testing.assert_array_equal(one.layers[index].kernel.numpy(), more.layers[index].kernel.numpy())
+
+
+def test_dropouts_draw_each_from_a_seed_of_its_own() -> None:
+    planned = model.blueprint(layers("{units: 8, dropout: 0.1}", "{units: 8, dropout: 0.1}"), (28, 28), 10)
+    assert len({layer.arguments["seed"] for layer in planned if layer.kind == "Dropout"}) == 2
+
+
+def test_penalties_are_part_of_the_loss(few: Split) -> None:
+    images = few.images / 255
+    plain = built(layers("16"))
+    punished = built(layers("{units: 16, l1: 0.01, l2: 0.1}"))
+    kernel = plain.layers[1].kernel.numpy()
+    penalty = 0.01 * np.abs(kernel).sum() + 0.1 * np.square(kernel).sum()
+    loss, accuracy = plain.evaluate(images, few.labels, verbose=0)
+    assert punished.evaluate(images, few.labels, verbose=0) == pytest.approx([loss + penalty, accuracy], rel=1e-5)
+    assert punished.layers[-1].kernel_regularizer is None
+
+
+def test_a_network_that_is_too_large_is_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        model.blueprint(layers("16384", "16384"), (28, 28), 10)
+    assert str(caught.value) == (
+        "model.layers makes a network of 281,477,130 parameters; at most 200,000,000 are allowed"
+    )
+    model.blueprint(layers("16384", "8000"), (28, 28), 10)
+
+
+# Optimizers and schedules
+
+OPTIMIZERS = {
+    "sgd": ("SGD", {"momentum": 0.5, "nesterov": True}),
+    "rmsprop": ("RMSprop", {"rho": 0.8, "momentum": 0.5, "epsilon": 1e-6, "centered": True}),
+    "adagrad": ("Adagrad", {"initial_accumulator_value": 0.2, "epsilon": 1e-6}),
+    "adam": ("Adam", {"beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-6, "amsgrad": True}),
+    "adamw": ("AdamW", {"weight_decay": 0.1, "beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-6, "amsgrad": True}),
+    "nadam": ("Nadam", {"beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-6}),
+}
+SCHEDULES = {
+    "exponential_decay": ("ExponentialDecay", {"decay_rate": 0.5, "staircase": True}),
+    "inverse_time_decay": ("InverseTimeDecay", {"decay_rate": 0.5, "staircase": True}),
+    "polynomial_decay": ("PolynomialDecay", {"end_learning_rate": 0.01, "power": 2.0, "cycle": True}),
+    "cosine_decay": ("CosineDecay", {"alpha": 0.1, "warmup_target": 0.5, "warmup_steps": 10}),
+}
+
+
+def test_all_of_the_registry_is_tried_here() -> None:
+    sections = [section.get("properties", {}) for section in configs.json_schema()["$defs"].values()]
+    named = {section["name"]["const"]: set(section) for section in sections if "name" in section}
+    common = {"name", "learning_rate", "initial_learning_rate", "decay_steps"}
+    tried = {name: set(arguments) for name, (_, arguments) in (OPTIMIZERS | SCHEDULES).items()}
+    assert {name: keys - common for name, keys in named.items()} == tried
+
+
+def settings_of(optimizer: keras.Optimizer) -> dict[str, Any]:
+    """An optimizer's arguments; Keras counts the names."""
+    return {key: value for key, value in optimizer.get_config().items() if key != "name"}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_are_keras_own_with_the_arguments_of_the_config(name: str) -> None:
+    kind, arguments = OPTIMIZERS[name]
+    section = {"name": name, "learning_rate": 0.25, **arguments}
+    optimizer = built(config(f"optimizer: {json.dumps(section)}")).optimizer
+    stock = getattr(keras.optimizers, kind)(learning_rate=0.25, **arguments)
+    assert type(optimizer) is type(stock)
+    assert settings_of(optimizer) == settings_of(stock)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_by_name_alone_is_keras_default(name: str) -> None:
+    optimizer = built(config(f"optimizer: {name}")).optimizer
+    assert settings_of(optimizer) == settings_of(getattr(keras.optimizers, OPTIMIZERS[name][0])())
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_are_keras_own_with_the_arguments_of_the_config(name: str) -> None:
+    kind, arguments = SCHEDULES[name]
+    arguments = {"initial_learning_rate": 0.25, "decay_steps": 100, **arguments}
+    section = {"name": "sgd", "learning_rate": {"name": name, **arguments}}
+    optimizer = built(config(f"optimizer: {json.dumps(section)}")).optimizer
+    stock = getattr(keras.optimizers.schedules, kind)(**arguments)
+    schedule = optimizer._learning_rate
+    assert type(schedule) is type(stock)
+    assert schedule.get_config() == stock.get_config()
+    assert [float(schedule(step)) for step in (0, 5, 50, 500)] == [float(stock(step)) for step in (0, 5, 50, 500)]
+
+
+# Files
+
+
+def test_what_is_saved_is_plain_keras_and_comes_back_bit_for_bit(tmp_path: Path, few: Split) -> None:
+    block = "{units: 16, dropout: 0.1, batch_normalization: true, l2: 0.01}"
+    network = built(layers(block))
+    network.fit(few.images / 255, few.labels, verbose=0)
+    model.save(network, tmp_path / "one.keras")
+    assert b"dnn_cli" not in (tmp_path / "one.keras").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.keras") as archive:
+        described = json.loads(archive.read("config.json"))
+    kinds = [layer["module"] for layer in described["config"]["layers"]]
+    assert set(kinds) == {"keras.layers"}
+    assert not any(layer["registered_name"] for layer in described["config"]["layers"])
+    model.save(model.load(tmp_path / "one.keras"), tmp_path / "two.keras")
+    assert_same_bits(tmp_path / "one.keras", tmp_path / "two.keras")
+    stock = keras.models.load_model(tmp_path / "one.keras")
+    assert settings_of(stock.optimizer) == settings_of(network.optimizer)
+    np.testing.assert_array_equal(model.predict(network, few.images), model.predict(stock, few.images))
+
+
+def test_a_network_may_be_loaded_without_what_it_was_trained_with(tmp_path: Path) -> None:
+    network = built(PLAIN)
+    network.optimizer.build(network.trainable_variables)
+    model.save(network, tmp_path / "one.keras")
+    assert model.load(tmp_path / "one.keras").compiled
+    assert not model.load(tmp_path / "one.keras", compiled=False).compiled
+
+
+def test_a_config_that_names_foreign_code_is_refused(tmp_path: Path) -> None:
+    model.save(built(PLAIN), tmp_path / "one.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "one.keras") as archive,
+        zipfile.ZipFile(tmp_path / "hostile.keras", "w") as hostile,
+    ):
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name == "config.json":
+                ours, foreign = b'"keras.layers", "class_name": "Flatten"', b'"os", "class_name": "system"'
+                assert ours in content
+                content = content.replace(ours, foreign)
+            hostile.writestr(name, content)
+    with pytest.raises(RunError, match=r"hostile\.keras cannot be loaded by Keras: "):
+        model.load(tmp_path / "hostile.keras")
+
+
+def test_bytes_are_scaled_and_floats_are_not(few: Split) -> None:
+    network = built(PLAIN)
+    scaled = model.predict(network, few.images)
+    np.testing.assert_allclose(scaled, model.predict(network, (few.images / 255).astype("float32")), rtol=1e-5)
+    np.testing.assert_allclose(scaled, network.predict(few.images / 255, verbose=0), rtol=1e-4, atol=1e-7)
+    assert (scaled.shape, scaled.dtype.name) == ((500, 10), "float32")
