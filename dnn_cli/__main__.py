@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
+from pathlib import Path
 
 import click
 
@@ -28,19 +29,30 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a table's – or × is not worth failing for
+    _prepare_streams()
     code = run()
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read stdout has left
+    except OSError as error:
         code = 1
+        if not isinstance(error, BrokenPipeError):  # which says that whoever read stdout has left
+            print(f"error: the result cannot be written: {error.strerror}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if "tensorflow" in sys.modules:
         # TensorFlow's own ending takes most of a second, and has nothing left to save.
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _prepare_streams() -> None:
+    """Have both streams take whatever is written: a table's – or × is not worth failing for, nor is a closed stream."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (stays until the end)
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace" if name == "stdout" else "backslashreplace")
 
 
 if __name__ == "__main__":

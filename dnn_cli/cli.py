@@ -81,8 +81,6 @@ def train(
       dnn train --resume runs/mnist-1 --epochs 20
     """
     from dnn_cli import config as configs
-    from dnn_cli import display, progress
-    from dnn_cli import train as training
     from dnn_cli.run import Run
 
     if config is None and resume is None:
@@ -92,13 +90,25 @@ def train(
     run = Run.open(resume) if resume is not None else None
     source = config or str(run and run.config_file)
     chosen = configs.load(source, _overrides(settings, epochs=epochs, batch_size=batch_size, seed=seed))
-    told = progress.choose(quiet=quiet)
+
+    # A wrong config is answered before the rest is imported.
+    from dnn_cli import progress
+    from dnn_cli import train as training
+
     if dry_run:
-        display.preview(training.preview(chosen), as_json=as_json)
+        plan = training.preview(chosen, folder=run_dir, run=run)
     elif run is not None:
-        display.training(training.resume(run, chosen, told, verbose=verbose), as_json=as_json)
+        result = training.resume(run, chosen, progress.choose(quiet=quiet), verbose=verbose)
     else:
+        told = progress.choose(quiet=quiet)
         result = training.start(chosen, Path(source).stem, told, folder=run_dir, verbose=verbose)
+
+    # By now Keras has imported most of what draws the tables.
+    from dnn_cli import display
+
+    if dry_run:
+        display.preview(plan, as_json=as_json)
+    else:
         display.training(result, as_json=as_json)
 
 
@@ -142,11 +152,13 @@ def evaluate(
       dnn evaluate runs/mnist-1 --min-accuracy 0.97 --json
       dnn evaluate model.keras --data mine.npz
     """
-    from dnn_cli import display
     from dnn_cli import evaluate as evaluation
     from dnn_cli.errors import GateError
 
     result = evaluation.evaluate(target, split=split, dataset=data, checkpoint=checkpoint, say=_warn, verbose=verbose)
+
+    from dnn_cli import display
+
     display.evaluation(result, as_json=as_json)
     if min_accuracy is not None and not result["accuracy"] >= min_accuracy:
         raise GateError(f"accuracy {result['accuracy']:.6g} is below --min-accuracy {min_accuracy:g}")

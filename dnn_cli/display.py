@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ENDLESS = 100_000  # columns where stdout is no terminal: a line stays a line, for grep and for copying
 MATRIX_CLASSES = 12  # more than these make a confusion matrix that no terminal has room for
-STATES = {"ok": "as published", "unknown": "sound", "bad": "bad"}
+STATES = {"ok": "verified", "unknown": "sound", "bad": "bad"}
 
 
 def training(result: "Result", *, as_json: bool) -> None:
@@ -75,8 +75,9 @@ def _confusion_table(confusion: list[list[int]]) -> Table:
             table.add_row(str(label), *(str(count) if count else "·" for count in counts))
         return table
     mistakes = [(confusion[true][guess], true, guess) for true in labels for guess in labels if true != guess]
+    made = sorted((mistake for mistake in mistakes if mistake[0]), key=lambda mistake: -mistake[0])
     table = _table("most mistaken", "for", "images")
-    for count, true, guess in sorted(mistakes, key=lambda mistake: -mistake[0])[:MATRIX_CLASSES]:
+    for count, true, guess in made[:MATRIX_CLASSES]:
         table.add_row(str(true), str(guess), f"{count:,}")
     return table
 
@@ -139,7 +140,7 @@ def _parts(parts: list[Any]) -> None:
 def _short(digest: str) -> str:
     """A digest that leaves room for the rest of its line; `--json` has the whole."""
     kind, _, value = digest.partition(":")
-    return digest if len(value) <= 32 else f"{kind}:{value[:29]}…"
+    return digest if len(value) <= 32 else f"{kind}:{value[:28]}…"
 
 
 def _is_figure(name: str) -> bool:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-WIDTH = 80  # columns that every terminal has
-
 
 class Progress(Protocol):
     """What the training tells."""
@@ -66,7 +64,10 @@ class Lines(Quiet):
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Print the epoch's figures."""
-        self.say(describe_epoch(row, self._epochs, self._images))
+        self._print(row, width=None)
+
+    def _print(self, row: dict[str, Any], width: int | None) -> None:
+        self.say(describe_epoch(row, self._epochs, self._images, width))
 
 
 class Live(Lines):
@@ -104,7 +105,7 @@ class Live(Lines):
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Print the epoch's figures above the bar, and begin the bar anew."""
-        super().epoch(row)
+        self._print(row, self._bar.console.width if self._bar is not None else None)
         self._done = row["epoch"]
         if self._bar is not None and self._done < self._epochs:
             self._bar.update(self._task, description=self._title(), completed=0)
@@ -136,15 +137,15 @@ def choose(*, quiet: bool) -> Progress:
     return Live() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else Lines()
 
 
-def describe_epoch(row: dict[str, Any], epochs: int, images: int) -> str:
+def describe_epoch(row: dict[str, Any], epochs: int, images: int, width: int | None = None) -> str:
     """``epoch  3/10  loss 0.0772  accuracy 0.9772  0.18 s  333,000 images/s``.
 
-    Where all that is wider than `WIDTH`, the speed is left out, and then the time.
+    Where all that is wider than `width`, the speed is left out, and then the time.
     """
     figures = [f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "learning_rate", "seconds")]
     pace = [f"{row['seconds']:.2f} s", f"{images / row['seconds']:,.0f} images/s"]
     line = [_place(row["epoch"], epochs), *figures, *pace]
-    while len("  ".join(line)) > WIDTH and len(line) > 1 + len(figures):
+    while width and len("  ".join(line)) > width and len(line) > 1 + len(figures):
         del line[-1]
     return "  ".join(line)
 

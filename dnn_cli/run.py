@@ -97,11 +97,11 @@ class Run:
 
     @classmethod
     def newest(cls) -> Self:
-        """The run in ``runs/`` that was started last."""
+        """The run in ``runs/`` that was begun, or gone on with, last."""
         found = [folder for folder in RUNS.glob("*") if (folder / "config.yaml").is_file()]
         if not found:
             raise UsageError(f"there is no run in {RUNS}/ yet; `dnn train -c mnist` makes one")
-        return cls(max(found, key=lambda folder: (folder / "environment.json").stat().st_mtime_ns))
+        return cls(max(found, key=lambda folder: (folder / "config.yaml").stat().st_mtime_ns))
 
     def __str__(self) -> str:
         """The path, as messages name the run."""
@@ -132,7 +132,11 @@ class Run:
 
     def environment(self) -> dict[str, Any]:
         """What the run was started with."""
-        return self._read_json("environment.json")
+        values = self._read_json("environment.json")
+        dataset = values.get("dataset")
+        if not (isinstance(dataset, dict) and {"name", "requested", "note", "fingerprint"} <= dataset.keys()):
+            raise RunError(f"{self.path / 'environment.json'} is damaged: it does not describe a dataset")
+        return values
 
     def metrics(self) -> dict[str, Any]:
         """The summary of a finished training; raises `RunError` if there is none."""

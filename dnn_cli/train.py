@@ -75,12 +75,18 @@ class Material:
         }
 
 
-def preview(config: Config) -> Preview:
-    """What `config` would train. Downloads nothing and imports no TensorFlow.
+def preview(config: Config, *, folder: Path | None = None, run: Run | None = None) -> Preview:
+    """What `config` would train, into a new run at `folder` or going on with `run`.
+
+    Downloads nothing, writes nothing and imports no TensorFlow.
 
     Raises:
-        DnnError: the network is too large, or a user's data cannot be used.
+        DnnError: what `start` or `resume` would refuse.
     """
+    if folder is not None:
+        runs.check_free(folder)
+    if run is not None:
+        _check_same(run, config)
     name = config.data.dataset
     if name in data.KNOWN:
         place = "which is here" if _is_present(name) else "which is not here: training would download it"
@@ -114,7 +120,10 @@ def start(
     """
     if folder is not None:
         runs.check_free(folder)
+    if config.data.dataset in data.KNOWN:
+        blueprint(config, data.KNOWN_SHAPE, data.KNOWN_CLASSES)  # refuses a network that is too large
     material = _load(config, config.data.dataset, config.data.fallback, verbose=verbose)
+    blueprint(config, material.training.images.shape[1:], material.classes)
     if material.dataset.note:
         progress.warn(material.dataset.note)
     run = Run.create(folder, name, config, runs.describe_environment(material.describe()))

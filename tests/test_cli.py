@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -158,7 +159,7 @@ def test_without_a_command_the_help_is_shown(dnn: Dnn) -> None:
             "error: --set seed: expected key.path=value, for example --set training.epochs=5\n",
         ),
         (
-            ["-c", "smoke", "--set", "model.layers=[16384, 16384]", "--dry-run"],
+            ["-c", "smoke", "--set", "model.layers=[16384, 16384]"],
             "error: model.layers makes a network of 281,477,130 parameters; at most 200,000,000 are allowed\n",
         ),
     ],
@@ -348,7 +349,7 @@ def test_the_datasets_are_listed_with_what_is_in_them(dnn: Dnn, tmp_path: Path) 
     assert f"  {cache}/fashion-mnist/train-images-idx3-ubyte: not what Fashion-MNIST has there (MD5 " in fashion
     assert sample.splitlines()[2].split() == ["part", "shape", "type", "digest", "state"]
     digest = data.SETS["mnist-sample"].digests["x_train"]
-    assert sample.splitlines()[3] == f"  x_train  4000×28×28  uint8  md5:{digest}  as published"
+    assert sample.splitlines()[3] == f"  x_train  4000×28×28  uint8  md5:{digest}  verified"
     assert max(len(line) for line in sample.splitlines()[2:]) <= 80
 
 
@@ -372,7 +373,7 @@ def test_one_dataset_is_verified(dnn: Dnn, tmp_path: Path) -> None:
     answer = dnn("data", path)
     lines = answer.stdout.splitlines()
     assert lines[0] == str(path)
-    assert re.fullmatch(r"  x_train  8×3×4  uint8  sha256:[0-9a-f]{29}…  sound", lines[2])
+    assert re.fullmatch(r"  x_train  8×3×4  uint8  sha256:[0-9a-f]{28}…  sound", lines[2])
     assert max(map(len, lines[1:])) <= 80
     whole = json.loads(dnn("data", path, "--json").stdout)
     assert whole["path"] == str(path)
@@ -460,6 +461,24 @@ def test_a_terminal_that_knows_only_ascii_gets_question_marks(process: Dnn, tmp_
     answer = process("data", "mnist-sample", PYTHONIOENCODING="ascii")
     assert (answer.code, answer.stderr) == (0, "")
     assert "4000?28?28" in answer.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_named() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command("train", "-c", "smoke", "--dry-run"),
+            stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "error: the result cannot be written: No space left on device\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes streams as a shell does")
+def test_a_stream_that_is_closed_is_no_error() -> None:
+    line = f"{' '.join(map(shlex.quote, command('train', '-c', 'smoke', '--epochs', 1)))} >&- 2>&-"
+    assert subprocess.run(["/bin/sh", "-c", line], check=False, timeout=120).returncode == 0
+    assert Path("runs/smoke-1/metrics.json").exists()
 
 
 # The boundary

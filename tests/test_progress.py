@@ -71,11 +71,11 @@ def test_an_epoch_is_a_line() -> None:
     )
 
 
-def test_a_line_fits_into_80_columns() -> None:
-    assert progress.describe_epoch(row(3, **VALIDATION), 10, 60_000) == (
+def test_a_line_fits_into_the_terminal() -> None:
+    assert progress.describe_epoch(row(3, **VALIDATION), 10, 60_000, 80) == (
         "epoch  3/10  loss 0.2500  accuracy 0.9250  val_loss 0.5000  val_accuracy 0.8500"
     )
-    assert progress.describe_epoch(row(3, 12345.6), 9999, 60_000) == (
+    assert progress.describe_epoch(row(3, 12345.6), 9999, 60_000, 80) == (
         "epoch    3/9999  loss 0.2500  accuracy 0.9250  12345.60 s  5 images/s"
     )
 

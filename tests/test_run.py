@@ -304,3 +304,17 @@ def test_the_environment_says_what_a_result_depends_on(tmp_path: Path) -> None:
     assert described["versions"].keys() == {"dnn", "python", "tensorflow", "keras", "numpy", "h5py"}
     assert described["git"] is None
     assert described["dataset"] == {"name": "x"}
+
+
+def test_the_newest_run_is_the_one_begun_or_gone_on_with_last(tmp_path: Path) -> None:
+    first, second = Run.create(None, "a", CONFIG, {}), Run.create(None, "b", CONFIG, {})
+    os.utime(second.config_file, ns=(1, 1))
+    assert str(Run.newest()) == str(first)
+    (first.path / "environment.json").unlink()  # a kill while the run was made
+    assert str(Run.newest()) == str(first)
+
+
+def test_an_environment_without_a_dataset_is_damaged(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    with pytest.raises(RunError, match=r"environment\.json is damaged: it does not describe a dataset$"):
+        run.environment()

@@ -65,7 +65,7 @@ def test_a_training_from_start_to_end(dnn: Dnn, tiny: Path) -> None:
     answer = dnn("train", "-c", tiny)
     assert answer.code == 0
     lines = answer.stderr.splitlines()
-    pattern = r"epoch %d/4  loss \d\.\d{4}  accuracy 0\.\d{4}  val_loss \d\.\d{4}  val_accuracy 0\.\d{4}  .*"
+    pattern = r"epoch %d/4  loss \d\.\d{4}  accuracy 0\.\d{4}  val_loss \d\.\d{4}  val_accuracy 0\.\d{4}  .* images/s"
     assert len(lines) == 4
     for number, line in enumerate(lines, start=1):
         assert re.fullmatch(pattern % number, line), line
@@ -422,7 +422,15 @@ def test_checkpoints_need_nothing_but_tensorflow(dnn: Dnn, tiny: Path, tmp_path:
 def test_nothing_but_progress_is_printed(process: Dnn, tiny: Path) -> None:
     answer = process("train", "-c", tiny, "--epochs", 1, PYTHONPATH=str(ROOT), PATH=os.environ["PATH"])
     assert answer.code == 0
-    assert re.fullmatch(r"epoch 1/1  loss .* \n", answer.stderr)
+    assert re.fullmatch(r"epoch 1/1  loss .* images/s\n", answer.stderr)
     quiet = process("train", "-c", tiny, "--epochs", 1, "-q", "--json", PYTHONPATH=str(ROOT))
     assert quiet.stderr == ""
     assert json.loads(quiet.stdout)["epochs"] == 1
+
+
+def test_a_dry_run_refuses_what_the_real_one_would(dnn: Dnn, tiny: Path) -> None:
+    dnn("train", "-c", tiny, "--run-dir", "run", "--epochs", 1)
+    for arguments in (("-c", tiny, "--run-dir", "run"), ("--resume", "run", "--seed", 4)):
+        real, dry = dnn("train", *arguments), dnn("train", *arguments, "--dry-run")
+        assert real.code == 2
+        assert dry == real
