@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dnn_cli import xla_cache
+
 
 def start(*, verbose: bool = False) -> None:
     """Import TensorFlow and Keras; what they print is let through if `verbose`, or if the import fails.
@@ -17,6 +19,7 @@ def start(*, verbose: bool = False) -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    xla_cache.prepare()
     if verbose:
         import tensorflow  # noqa: F401
 

@@ -122,7 +122,7 @@ class CompiledEpoch:
         try:
             with _threefry_dropout(self.model):
                 self._call(permutation, 0, 0)
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+        except tf.errors.OpError as error:
             reason = error.message.strip().splitlines()[0]
             self._warn(f"XLA cannot compile this model, so training goes on uncompiled and slower ({reason})")
             self._loop = tf.function(self._run_steps, autograph=False)

@@ -27,11 +27,18 @@ class Answer:
     stderr: str
 
 
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where this session's processes keep what XLA compiled."""
+    return tmp_path_factory.mktemp("xla")
+
+
 @pytest.fixture(autouse=True)
-def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: Path) -> None:
     """Every test works in a folder of its own, downloads nothing and finds no dataset but the sample."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DNN_OFFLINE", "1")
+    monkeypatch.setenv("DNN_XLA_CACHE", str(programs))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     for name in ("DNN_DATA_DIR", "DNN_MIRROR"):
         monkeypatch.delenv(name, raising=False)

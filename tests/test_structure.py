@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "__init__": set[str](),
     "errors": set(),
     "seeds": set(),
-    "backend": set(),
+    "xla_cache": {"run"},
+    "backend": {"xla_cache"},
     "progress": set(),
     "document": {"errors"},
     "config": {"document", "errors"},
@@ -32,7 +33,19 @@ MAY_IMPORT = {
     "epoch": {"seeds"},
     "run": {"__init__", "config", "errors"},
     "checkpoint": {"model", "run"},
-    "train": {"backend", "checkpoint", "config", "data", "epoch", "interrupts", "model", "progress", "run", "errors"},
+    "train": {
+        "xla_cache",
+        "backend",
+        "checkpoint",
+        "config",
+        "data",
+        "epoch",
+        "interrupts",
+        "model",
+        "progress",
+        "run",
+        "errors",
+    },
     "evaluate": {"backend", "data", "model", "run", "errors"},
     "display": {"train"},  # for types
     "cli": {"__init__", "config", "data", "display", "evaluate", "progress", "run", "train", "errors"},
@@ -41,7 +54,7 @@ MAY_IMPORT = {
 RESTING_ON_KERAS = {"epoch", "checkpoint"}  # imported where TensorFlow is running already
 WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "config", "arrays", "download", "data", "run"}
-    | {"interrupts", "progress", "display", "cli"}
+    | {"interrupts", "progress", "display", "cli", "xla_cache"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
