@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: train test check format docs clean
+.PHONY: train test check format docs bench peers clean
 
 train: $(READY)  ## train the textbook network and print its test accuracy
 	$(BIN)/dnn train --config configs/mnist.yaml
@@ -24,6 +24,12 @@ format: $(READY)  ## rewrite the code in the project's format
 
 docs: $(READY)  ## rewrite the README's generated parts
 	$(BIN)/python tools/readme.py
+
+bench: $(READY)  ## measure dnn beside its peers, for twenty minutes, and write the README's tables
+	$(BIN)/python benchmarks/bench.py --readme
+
+peers: $(READY)  ## install the peers that the benchmark compares with
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 
 clean:  ## remove the virtual environment and the caches, never a run
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

@@ -1,0 +1,111 @@
+"""`dnn_cli`: its compiled epoch by itself, variants of it side by side, and what a whole training adds to it."""
+
+import os
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from contenders import Tick
+from dnn_cli import backend, data
+from dnn_cli import config as configs
+from dnn_cli.config import Config, Override
+
+VARIANTS = {
+    "textbook": [],
+    "dropout": ["model.layers=[{units: 128, dropout: 0.2}]"],
+    "batch normalization": ["model.layers=[{units: 128, batch_normalization: true}]"],
+    "batch 128": ["training.batch_size=128"],
+    "batch 512": ["training.batch_size=512"],
+    "512-512": ["model.layers=[512, 512]"],
+    "2048-1024-512": ["model.layers=[2048, 1024, 512]"],
+}
+
+
+def train(epochs: int, tick: Tick) -> float:
+    """Train as `contenders` describes: `configs/mnist.yaml` without run directory, checkpoints and history."""
+    config, dataset = _config([]), _dataset()
+    network, images, labels = _network(config, dataset.load("train"))
+    tick()
+    epoch = _compiled(config, network, images, labels)
+    for number in range(epochs):
+        epoch.run(number)
+        tick()
+    from dnn_cli.epoch import Evaluation
+
+    test = dataset.load("test")
+    return float(Evaluation(network, test.images, test.labels).run()["accuracy"])
+
+
+def variants(epochs: int, names: list[str]) -> dict[str, float]:
+    """Seconds an epoch of each of the `names` in `VARIANTS`; all are compiled first, then they take turns."""
+    split = _dataset().load("train")
+    compiled = {}
+    for name in names:
+        config = _config(VARIANTS[name])
+        compiled[name] = _compiled(config, *_network(config, split))
+        compiled[name].run(0)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(1, epochs + 1):
+        for name, epoch in compiled.items():
+            started = time.perf_counter()
+            epoch.run(number)
+            seconds[name].append(time.perf_counter() - started)
+    return {name: median(values) for name, values in seconds.items()}
+
+
+def overhead(epochs: int) -> dict[str, float]:
+    """Seconds an epoch of the bare compiled epoch, and of a whole training of the same images with a hold-out.
+
+    The whole is timed from the beginning of one epoch to that of the next, so that the evaluation of the hold-out, the
+    checkpoint, the history and the progress lines are all in it; the first epoch, which compiles, is left out of both.
+    """
+    backend.start()
+    import keras
+
+    from dnn_cli import progress
+    from dnn_cli import train as training
+
+    split = _dataset().load("train")
+    held_out = len(split.labels) // 12  # 5,000 of MNIST's 60,000
+    config = _config([f"data.validation={held_out}", f"training.epochs={epochs + 2}"])
+    begins: list[float] = []
+    clock = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begins.append(time.perf_counter()))
+    with tempfile.TemporaryDirectory() as folder:
+        told = progress.choose(quiet=False)
+        training.start(config, "benchmark", told, folder=Path(folder, "run"), callbacks=[clock])
+    whole = [later - sooner for sooner, later in pairwise(begins[1:])]
+
+    rest, _ = data.hold_out(split, held_out, config.seed)
+    epoch = _compiled(config, *_network(config, rest))
+    epoch.run(0)
+    bare = []
+    for number in range(1, epochs + 1):
+        started = time.perf_counter()
+        epoch.run(number)
+        bare.append(time.perf_counter() - started)
+    return {"whole": median(whole), "bare": median(bare)}
+
+
+def _config(settings: list[str]) -> Config:
+    dataset = os.environ["DNN_BENCH_DATASET"]
+    return configs.load("mnist", map(Override.parse, [f"data.dataset={dataset}", "data.fallback=null", *settings]))
+
+
+def _dataset() -> data.Dataset:
+    return data.find(os.environ["DNN_BENCH_DATASET"])
+
+
+def _network(config: Config, split: data.Split) -> tuple[Any, Any, Any]:
+    backend.start()
+    from dnn_cli import model
+
+    return model.build(config, split.images.shape[1:], split.classes), split.images, split.labels
+
+
+def _compiled(config: Config, network: Any, images: Any, labels: Any) -> Any:
+    from dnn_cli.epoch import CompiledEpoch
+
+    return CompiledEpoch(network, images, labels, batch_size=config.training.batch_size, seed=config.seed)

@@ -1,0 +1,41 @@
+"""One measurement, in this process alone; its result is the last line on stdout, as JSON.
+
+python measure.py contender NAME EPOCHS
+python measure.py variants EPOCHS NAME...
+python measure.py overhead EPOCHS
+"""
+
+import json
+import sys
+import time
+from importlib import import_module
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+
+def contender(name: str, epochs: str) -> dict[str, float]:
+    """Train the contender: its first epoch, which compiles what is compiled, and the median of those after it."""
+    ticks: list[float] = []
+    accuracy = import_module(f"contenders.{name}").train(int(epochs), lambda: ticks.append(time.perf_counter()))
+    first, *others = (later - sooner for sooner, later in pairwise(ticks))
+    return {"first": first, "epoch": median(others), "accuracy": accuracy}
+
+
+def variants(epochs: str, *names: str) -> dict[str, float]:
+    """Time variants of our own epoch side by side."""
+    from contenders import ours
+
+    return ours.variants(int(epochs), list(names))
+
+
+def overhead(epochs: str) -> dict[str, float]:
+    """Time our own epoch bare, and with everything a training does around it."""
+    from contenders import ours
+
+    return ours.overhead(int(epochs))
+
+
+if __name__ == "__main__":
+    kinds: dict[str, Any] = {"contender": contender, "variants": variants, "overhead": overhead}
+    print(json.dumps(kinds[sys.argv[1]](*sys.argv[2:])))
