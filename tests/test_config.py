@@ -349,7 +349,8 @@ def test_faults_of_a_mapping_that_is_named_like_an_optimizer_do_not_confuse() ->
         "a.yaml:1:52 optimizer.beta_1: must be less than 1, got 7",
     ]
     assert problems("training: {name: epochs, epochs: 0}") == [
-        "a.yaml:1:12 training.name: unknown key (allowed: epochs, batch_size, label_smoothing, early_stopping, jit_compile)",  # noqa: E501
+        "a.yaml:1:12 training.name: unknown key"
+        " (allowed: epochs, batch_size, label_smoothing, early_stopping, jit_compile)",
         "a.yaml:1:34 training.epochs: must be at least 1, got 0",
     ]
 
@@ -499,7 +500,8 @@ def test_an_override_makes_the_sections_an_empty_file_lacks() -> None:
         ("model.layers[0].unit=1", "model.layers[0].unit: unknown key (did you mean 'units'?)"),
         ("optimizer.nesterov=true", "optimizer.nesterov: unknown key"
          f" (allowed: name, learning_rate, {COMMON}, beta_1, beta_2, epsilon, amsgrad)"),
-        ("optimizer[0]=1", f"optimizer.0: unknown key (allowed: name, learning_rate, {COMMON}, beta_1, beta_2, epsilon, amsgrad)"),  # noqa: E501
+        ("optimizer[0]=1", "optimizer.0: unknown key"
+         f" (allowed: name, learning_rate, {COMMON}, beta_1, beta_2, epsilon, amsgrad)"),
     ],
 )  # fmt: skip
 def test_an_override_is_the_place_of_its_own_faults(setting: str, expected: str) -> None:

@@ -150,7 +150,7 @@ def test_float_images_train_as_bytes_do(few: Split) -> None:
     assert trainer(few, one).run(0) == pytest.approx(trainer(as_floats, other).run(0), rel=1e-5)
 
 
-NOISY = "model: {input_dropout: 0.1, layers: [{units: 32, dropout: 0.3, batch_normalization: true}, {units: 16, dropout: 0.2}]}"
+NOISY = "model: {input_dropout: 0.1, layers: [{units: 32, dropout: 0.3, batch_normalization: true}, {units: 16, dropout: 0.2}]}"  # noqa: E501
 
 
 def test_same_seed_same_bits_however_the_epoch_is_divided(
