@@ -2,7 +2,7 @@
 
 Every setting has its unit, range and default here and nowhere else: the error messages, the JSON Schema and the
 README's reference are all made from these classes. Names are Keras's own where Keras has one. Nothing in a config can
-import or run code: optimizers and schedules are a closed registry.
+import or run code: optimizers and schedules are a closed registry, which has a room of its own.
 """
 
 import difflib
@@ -15,21 +15,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
     ValidationError,
-    ValidationInfo,
-    model_validator,
 )
 from pydantic_core import ErrorDetails
 
 from dnn_cli import document
 from dnn_cli.document import Document
 from dnn_cli.errors import ConfigError, Problem, UsageError
+from dnn_cli.optimizers import Adam, Common, Optimizer, Schedule
+from dnn_cli.section import Section
 
 SHIPPED = ("mnist", "smoke", "small")
 
@@ -39,14 +37,27 @@ Activation = Literal[
     "tanh",
     "elu",
     "selu",
+    "celu",
     "gelu",
     "silu",
+    "swish",
     "mish",
     "leaky_relu",
     "relu6",
+    "exponential",
     "softplus",
     "softsign",
+    "squareplus",
+    "sparse_plus",
+    "log_sigmoid",
+    "sparse_sigmoid",
     "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "hard_shrink",
+    "soft_shrink",
+    "tanh_shrink",
     "linear",
 ]
 Initializer = Literal[
@@ -56,30 +67,15 @@ Initializer = Literal[
     "he_normal",
     "lecun_uniform",
     "lecun_normal",
+    "variance_scaling",
     "orthogonal",
+    "identity",
     "random_normal",
     "random_uniform",
     "truncated_normal",
 ]
-Rate = Annotated[float, Field(gt=0, le=1000)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
 Units = Annotated[int, Field(ge=1, le=16_384)]
-Epsilon = Annotated[float, Field(gt=0, le=1)]
-Steps = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """A mapping of the config: frozen, typed strictly, and closed to keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _note_class(cls, data: Any, info: ValidationInfo) -> Any:
-        """Remember which class a mapping was checked against, so that an error can name the keys it knows."""
-        if isinstance(info.context, dict) and isinstance(data, dict):
-            info.context[id(data)] = cls
-        return data
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Data(Section):
@@ -99,6 +95,17 @@ class Data(Section):
     )
 
 
+class BatchNormalization(Section):
+    """Normalize the inputs of the activations, by the batch while training and by running means after."""
+
+    momentum: Share = Field(0.99, description="share of the running means that a step keeps")
+    epsilon: float = Field(0.001, gt=0, le=1, description="added to the variance for numerical stability")
+
+
+def _from_switch(value: Any) -> Any:
+    return ({} if value else None) if isinstance(value, bool) else value
+
+
 class Block(Section):
     """One hidden block: Dense → (BatchNormalization) → activation → (Dropout). A bare number is its `units`."""
 
@@ -106,10 +113,16 @@ class Block(Section):
     activation: Activation = Field("relu", description="Keras's name of the activation")
     use_bias: bool = Field(True, description="whether the Dense layer adds a bias")
     initializer: Initializer = Field("glorot_uniform", description="Keras's name of the kernel initializer")
-    batch_normalization: bool = Field(False, description="normalize before the activation")
-    dropout: float = Field(0.0, ge=0, lt=1, description="fraction of the block's outputs dropped while training")
+    batch_normalization: Annotated[
+        BatchNormalization | None,
+        BeforeValidator(_from_switch, json_schema_input_type=bool | BatchNormalization | None),
+    ] = Field(None, description="normalize before the activation; `true` is a mapping of the defaults")
+    dropout: Share = Field(0.0, description="fraction of the block's outputs dropped while training")
     l1: float = Field(0.0, ge=0, description="L1 penalty on the kernel")
     l2: float = Field(0.0, ge=0, description="L2 penalty on the kernel")
+    max_norm: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="the longest vector of weights into one neuron; a longer one is scaled down after each step"
+    )
 
 
 def _block_from_units(value: Any) -> Any:
@@ -119,135 +132,11 @@ def _block_from_units(value: Any) -> Any:
 class Model(Section):
     """The network between Flatten and the Dense-softmax output, which are always there."""
 
+    input_dropout: Share = Field(0.0, description="fraction of the pixels dropped while training")
     layers: Annotated[
         tuple[Annotated[Block, BeforeValidator(_block_from_units, json_schema_input_type=Units | Block)], ...],
         BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
     ] = Field((), max_length=100, description="the hidden blocks, in order; `[128, 64]` is short for two with ReLU")
-
-
-class ExponentialDecay(Section):
-    """Multiply by `decay_rate` every `decay_steps`."""
-
-    name: Literal["exponential_decay"]
-    initial_learning_rate: Rate = Field(description="rate at the start")
-    decay_steps: Steps = Field(description="how long, in steps of one batch each, not counting a warm-up")
-    decay_rate: Rate = Field(description="how fast the rate falls, as the formula says")
-    staircase: bool = Field(False, description="fall in jumps instead of smoothly")
-
-
-class InverseTimeDecay(Section):
-    """Divide by 1 + `decay_rate` · step / `decay_steps`."""
-
-    name: Literal["inverse_time_decay"]
-    initial_learning_rate: Rate = Field(description="rate at the start")
-    decay_steps: Steps = Field(description="how long, in steps of one batch each, not counting a warm-up")
-    decay_rate: Rate = Field(description="how fast the rate falls, as the formula says")
-    staircase: bool = Field(False, description="fall in jumps instead of smoothly")
-
-
-class PolynomialDecay(Section):
-    """Fall to `end_learning_rate` along a polynomial."""
-
-    name: Literal["polynomial_decay"]
-    initial_learning_rate: Rate = Field(description="rate at the start")
-    decay_steps: Steps = Field(description="how long, in steps of one batch each, not counting a warm-up")
-    end_learning_rate: Rate = Field(0.0001, description="rate at the end")
-    power: float = Field(1.0, gt=0, description="exponent; 1 is a straight line")
-    cycle: bool = Field(False, description="start again after the end")
-
-
-class CosineDecay(Section):
-    """Fall along half a cosine, after a linear warm-up if one is asked for."""
-
-    name: Literal["cosine_decay"]
-    initial_learning_rate: float = Field(ge=0, le=1000, description="rate at the start")
-    decay_steps: Steps = Field(description="how long, in steps of one batch each, not counting a warm-up")
-    alpha: float = Field(0.0, ge=0, le=1, description="rate at the end, as a fraction of the highest")
-    warmup_target: Rate | None = Field(None, description="rate at the end of the warm-up")
-    warmup_steps: int = Field(0, ge=0, description="how long the warm-up is, in steps")
-
-
-Schedule = Annotated[
-    ExponentialDecay | InverseTimeDecay | PolynomialDecay | CosineDecay,
-    Field(discriminator="name"),
-]
-LearningRate = Annotated[
-    Annotated[Rate, Tag("<number>")] | Annotated[Schedule, Tag("<schedule>")],
-    Discriminator(lambda value: "<schedule>" if isinstance(value, dict | Section) else "<number>"),
-]
-
-
-class SGD(Section):
-    """Stochastic gradient descent, with momentum if asked for."""
-
-    name: Literal["sgd"]
-    learning_rate: LearningRate = Field(0.01, description="size of a step: a number or a schedule")
-    momentum: float = Field(0.0, ge=0, le=1, description="share of the last step that is kept")
-    nesterov: bool = Field(False, description="Nesterov's momentum")
-
-
-class RMSprop(Section):
-    """Steps divided by a running root mean square of the gradient."""
-
-    name: Literal["rmsprop"]
-    learning_rate: LearningRate = Field(0.001, description="size of a step: a number or a schedule")
-    rho: Decay = Field(0.9, description="decay of the mean square")
-    momentum: float = Field(0.0, ge=0, le=1, description="share of the last step that is kept")
-    epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
-    centered: bool = Field(False, description="divide by the estimated variance")
-
-
-class Adagrad(Section):
-    """Steps divided by the root of all squared gradients so far."""
-
-    name: Literal["adagrad"]
-    learning_rate: LearningRate = Field(0.001, description="size of a step: a number or a schedule")
-    initial_accumulator_value: float = Field(0.1, ge=0, description="where the sum of squares starts")
-    epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
-
-
-class Adam(Section):
-    """Running means of the gradient and of its square (Kingma & Ba 2014)."""
-
-    name: Literal["adam"]
-    learning_rate: LearningRate = Field(0.001, description="size of a step: a number or a schedule")
-    beta_1: Decay = Field(0.9, description="decay of the mean")
-    beta_2: Decay = Field(0.999, description="decay of the mean square")
-    epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
-    amsgrad: bool = Field(False, description="keep the largest mean square")
-
-
-class AdamW(Section):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2017)."""
-
-    name: Literal["adamw"]
-    learning_rate: LearningRate = Field(0.001, description="size of a step: a number or a schedule")
-    weight_decay: float = Field(0.004, ge=0, description="share of a weight taken off at a step, times the rate")
-    beta_1: Decay = Field(0.9, description="decay of the mean")
-    beta_2: Decay = Field(0.999, description="decay of the mean square")
-    epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
-    amsgrad: bool = Field(False, description="keep the largest mean square")
-
-
-class Nadam(Section):
-    """Adam with Nesterov's momentum (Dozat 2015)."""
-
-    name: Literal["nadam"]
-    learning_rate: LearningRate = Field(0.001, description="size of a step: a number or a schedule")
-    beta_1: Decay = Field(0.9, description="decay of the mean")
-    beta_2: Decay = Field(0.999, description="decay of the mean square")
-    epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
-
-
-_Optimizers = Annotated[SGD | RMSprop | Adagrad | Adam | AdamW | Nadam, Field(discriminator="name")]
-_OptimizerNames = Literal["sgd", "rmsprop", "adagrad", "adam", "adamw", "nadam"]
-Optimizer = Annotated[
-    _Optimizers,
-    BeforeValidator(
-        lambda value: {"name": value} if isinstance(value, str) else value,
-        json_schema_input_type=_OptimizerNames | _Optimizers,
-    ),
-]
 
 
 class EarlyStopping(Section):
@@ -266,6 +155,9 @@ class Training(Section):
     epochs: int = Field(10, ge=1, le=100_000, description="passes over the training images")
     batch_size: int = Field(
         32, ge=1, le=65_536, description="images in a step; the last step of an epoch has what is left"
+    )
+    label_smoothing: Share = Field(
+        0.0, description="share of each label that is spread over all classes; `loss` and `val_loss` count it"
     )
     early_stopping: EarlyStopping | None = Field(None, description="when to stop before the last epoch")
     jit_compile: bool = Field(True, description="compile the epoch with XLA")
@@ -415,12 +307,11 @@ def _contradictions(config: Config, read: Document) -> Iterable[Problem]:
         message = f"{stopping.monitor} needs images held out; set data.validation, or monitor loss or accuracy"
         yield Problem(read.place(path), document.format_path(path), message)
     rate = config.optimizer.learning_rate
-    if isinstance(rate, CosineDecay) and (rate.warmup_target is None) != (rate.warmup_steps == 0):
-        path = ("optimizer", "learning_rate")
-        yield Problem(read.place(path), document.format_path(path), "warmup_target and warmup_steps go together")
-    elif isinstance(rate, CosineDecay) and rate.initial_learning_rate == 0 and rate.warmup_target is None:
-        path = ("optimizer", "learning_rate", "initial_learning_rate")
-        yield Problem(read.place(path), document.format_path(path), "must be greater than 0 without a warm-up")
+    for section, base in ((config.optimizer, ("optimizer",)), (rate, ("optimizer", "learning_rate"))):
+        if isinstance(section, Common | Schedule):
+            for key, message in section.contradictions():
+                path = (*base, key) if key else base
+                yield Problem(read.place(path), document.format_path(path), message)
 
 
 _ABSENT = "(not there)"
@@ -465,6 +356,8 @@ def _problem(details: ErrorDetails, read: Document, classes: Mapping[int, type[S
         message = f"must be {_NOUNS[kind]}, got {found}"
     elif kind == "too_long":
         message = f"must have at most {context['max_length']} entries, got {context['actual_length']}"
+    elif kind == "too_short":
+        message = f"must have at least {context['min_length']} entries, got {context['actual_length']}"
     elif kind == "string_too_short":
         message = "must not be empty"
     elif kind in ("model_type", "model_attributes_type", "dict_type"):

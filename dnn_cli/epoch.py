@@ -36,7 +36,8 @@ class CompiledEpoch:
     """Trains a compiled Keras model on resident arrays, an epoch at a time.
 
     Args:
-        model: compiled with a loss that takes integer labels.
+        model: compiled with a loss that takes integer labels, or with Keras's CategoricalCrossentropy, which is given
+            each label as a row with a single 1.
         images: (n, \\*image_shape), uint8 in 0..255 (scaled to [0, 1] in the graph) or float32 in [0, 1].
         labels: (n,) integers.
         batch_size: images in a step; the last step of an epoch has what is left over.
@@ -84,6 +85,7 @@ class CompiledEpoch:
         permutation = tf.constant(order(self.count, self.seed, epoch))
         _seed_dropout(self.model, self.seed, epoch)
         self.model.reset_metrics()
+        exchange_averages(self.model)
         if self._to_compile:
             self._compile(permutation)
             self._to_compile = False
@@ -100,6 +102,7 @@ class CompiledEpoch:
             # The last, smaller batch runs uncompiled: a second compilation would cost more than a whole epoch.
             self._last_step(self._images, self._labels, permutation[step * self.batch_size :])
             on_chunk(step, self.steps, figures(self.model))
+        exchange_averages(self.model)
         return figures(self.model)
 
     def _run_steps(
@@ -112,7 +115,7 @@ class CompiledEpoch:
         tf.while_loop(lambda step: step < stop, body, [start])
 
     def _step(self, images: tf.Tensor, labels: tf.Tensor, batch: tf.Tensor) -> None:
-        self.model.train_step((_scaled(tf.gather(images, batch)), tf.gather(labels, batch)))
+        self.model.train_step((_scaled(tf.gather(images, batch)), _targets(self.model, tf.gather(labels, batch))))
 
     def _call(self, permutation: tf.Tensor, start: int, stop: int) -> None:
         self._loop(self._images, self._labels, permutation, tf.constant(start), tf.constant(stop))
@@ -152,7 +155,7 @@ class Evaluation:
     def _all_steps(self, images: tf.Tensor, labels: tf.Tensor) -> None:
         def body(start: tf.Tensor) -> tf.Tensor:
             stop = start + EVALUATION_BATCH
-            self.model.test_step((_scaled(images[start:stop]), labels[start:stop]))
+            self.model.test_step((_scaled(images[start:stop]), _targets(self.model, labels[start:stop])))
             return stop
 
         # A slice past the end is shorter, so the last batch holds what is left.
@@ -167,12 +170,33 @@ def figures(model: keras.Model) -> Logs:
 def create_state(model: keras.Model) -> None:
     """Make the variables of optimizer, loss and metrics, which a compiled function must not make itself."""
     image = tf.zeros((1, *model.input_shape[1:]))
-    label = tf.zeros((1,), tf.int32)
+    label = _targets(model, tf.zeros((1,), tf.int32))
     prediction = model(image, training=False)
     model.optimizer.build(model.trainable_variables)
     model.compute_loss(image, label, prediction, training=False)
     model.compute_metrics(image, label, prediction)
     model.reset_metrics()
+
+
+def exchange_averages(model: keras.Model) -> None:
+    """Where the optimizer keeps moving averages of the weights, exchange the two, bit for bit.
+
+    Between epochs the averages stand in the network, so that they are what is judged and saved, as `fit` leaves them at
+    its end; the weights that training goes on from are then in the averages' place in the optimizer's state.
+    """
+    if model.optimizer.use_ema and int(model.optimizer.iterations) > 0:  # before the first step there are none
+        averages = model.optimizer._model_variables_moving_average
+        for weight, average in zip(model.trainable_variables, averages, strict=True):
+            value = tf.identity(weight.value)
+            weight.assign(average)
+            average.assign(value)
+
+
+def _targets(model: keras.Model, labels: tf.Tensor) -> tf.Tensor:
+    """Integer labels in the form that the model's loss takes."""
+    if isinstance(model.loss, keras.losses.CategoricalCrossentropy):
+        return tf.one_hot(labels, model.output_shape[-1])
+    return labels
 
 
 def _resident(images: np.ndarray, labels: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnn_cli import seeds
-from dnn_cli.config import Block, Config, Section
+from dnn_cli.config import Block, Config
 from dnn_cli.errors import RunError, UsageError, reason
+from dnn_cli.optimizers import Common, Schedule
 from dnn_cli.seeds import Purpose
 
 if TYPE_CHECKING:
@@ -27,19 +28,6 @@ MAX_PARAMETERS = 200_000_000  # with Adam's two moments that is 2.4 GB of float3
 MAX_FILE_BYTES = 8 * 2**30
 PREDICTION_BATCH = 1000
 PREDICTION_PIXELS = 2**25  # a batch of large images is smaller: at most 128 MiB of float32
-
-_KERAS_CLASSES = {
-    "sgd": "SGD",
-    "rmsprop": "RMSprop",
-    "adagrad": "Adagrad",
-    "adam": "Adam",
-    "adamw": "AdamW",
-    "nadam": "Nadam",
-    "exponential_decay": "ExponentialDecay",
-    "inverse_time_decay": "InverseTimeDecay",
-    "polynomial_decay": "PolynomialDecay",
-    "cosine_decay": "CosineDecay",
-}
 
 
 @dataclass(frozen=True)
@@ -54,6 +42,7 @@ class Layer:
         seed: what its initial weights or its dropout are drawn from.
         initializer: Keras's name of the kernel initializer, for a Dense layer.
         penalties: the L1 and L2 penalty on the kernel.
+        max_norm: the longest column of the kernel, or None.
     """
 
     kind: str
@@ -63,6 +52,7 @@ class Layer:
     seed: int = 0
     initializer: str = ""
     penalties: tuple[float, float] = (0.0, 0.0)
+    max_norm: float | None = None
 
     @property
     def name(self) -> str:
@@ -77,6 +67,8 @@ def blueprint(config: Config, image_shape: tuple[int, ...], classes: int) -> lis
         UsageError: the network would hold more than `MAX_PARAMETERS` numbers.
     """
     layers = [Layer("Flatten", {"name": "flatten"}, prod(image_shape))]
+    if config.model.input_dropout:
+        layers.append(_dropout(config.model.input_dropout, "input_dropout", layers[-1].units, config.seed, 0))
     for index, block in enumerate(config.model.layers, start=1):
         layers += _block(block, index, layers[-1].units, config.seed)
     output = Block(units=classes, activation="linear")
@@ -95,36 +87,51 @@ def count_parameters(layers: list[Layer]) -> int:
 
 def _block(block: Block, index: int, inputs: int, seed: int) -> list[Layer]:
     weights_seed = seeds.integer(seed, Purpose.WEIGHTS, index)
-    if not block.batch_normalization:
+    if block.batch_normalization is None:
         layers = [_dense(block, f"dense_{index}", inputs, block.activation, weights_seed)]
     else:
+        normalization = {**dict(block.batch_normalization), "name": f"batch_normalization_{index}"}
         layers = [
             _dense(block, f"dense_{index}", inputs, "linear", weights_seed),
-            Layer("BatchNormalization", {"name": f"batch_normalization_{index}"}, block.units, 4 * block.units),
+            Layer("BatchNormalization", normalization, block.units, 4 * block.units),
             Layer("Activation", {"activation": block.activation, "name": f"activation_{index}"}, block.units),
         ]
     if block.dropout:
-        dropout_seed = seeds.integer(seed, Purpose.DROPOUT, index)
-        arguments = {"rate": block.dropout, "seed": dropout_seed, "name": f"dropout_{index}"}
-        layers.append(Layer("Dropout", arguments, block.units))
+        layers.append(_dropout(block.dropout, f"dropout_{index}", block.units, seed, index))
     return layers
+
+
+def _dropout(rate: float, name: str, units: int, seed: int, index: int) -> Layer:
+    return Layer("Dropout", {"rate": rate, "seed": seeds.integer(seed, Purpose.DROPOUT, index), "name": name}, units)
 
 
 def _dense(block: Block, name: str, inputs: int, activation: str, seed: int) -> Layer:
     arguments = {"units": block.units, "activation": activation, "use_bias": block.use_bias, "name": name}
     parameters = (inputs + block.use_bias) * block.units
-    return Layer("Dense", arguments, block.units, parameters, seed, block.initializer, (block.l1, block.l2))
+    penalties = (block.l1, block.l2)
+    return Layer("Dense", arguments, block.units, parameters, seed, block.initializer, penalties, block.max_norm)
 
 
-def build(config: Config, image_shape: tuple[int, ...], classes: int) -> "keras.Sequential":
+def build(
+    config: Config, image_shape: tuple[int, ...], classes: int, steps_per_epoch: int | None = None
+) -> "keras.Sequential":
     """The compiled network. It takes float images in [0, 1] of shape (n, \\*image_shape) and gives (n, classes).
 
     Its initial weights are a function of `config.seed` alone.
+
+    Args:
+        config: what to build.
+        image_shape: height, width and, if there are any, channels.
+        classes: labels are less than that.
+        steps_per_epoch: what turns a schedule's lengths in epochs into steps; needed where there are any.
     """
     import keras
 
     network = keras.Sequential([keras.Input(image_shape), *map(_keras_layer, blueprint(config, image_shape, classes))])
-    network.compile(_keras_optimizer(config.optimizer), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    loss: Any = "sparse_categorical_crossentropy"
+    if smoothing := config.training.label_smoothing:
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)  # the sparse one cannot smooth
+    network.compile(_keras_optimizer(config.optimizer, steps_per_epoch), loss, metrics=["accuracy"])
     return network
 
 
@@ -134,25 +141,23 @@ def _keras_layer(layer: Layer) -> Any:
     arguments = dict(layer.arguments)
     if layer.initializer:
         plain = keras.initializers.get(layer.initializer)
-        arguments["kernel_initializer"] = type(plain)(**{**plain.get_config(), "seed": layer.seed})
+        seeded = {key: layer.seed if key == "seed" else value for key, value in plain.get_config().items()}
+        arguments["kernel_initializer"] = type(plain)(**seeded)
     if any(layer.penalties):
         arguments["kernel_regularizer"] = keras.regularizers.L1L2(*layer.penalties)
+    if layer.max_norm is not None:
+        arguments["kernel_constraint"] = keras.constraints.MaxNorm(layer.max_norm)
     return getattr(keras.layers, layer.kind)(**arguments)
 
 
-def _keras_optimizer(section: Section) -> Any:
+def _keras_optimizer(section: Common, steps_per_epoch: int | None) -> Any:
     import keras
 
-    arguments = {key: value for key, value in section if key != "name"}
-    rate = arguments["learning_rate"]
-    if isinstance(rate, Section):
-        schedule = {key: value for key, value in rate if key != "name"}
-        arguments["learning_rate"] = getattr(keras.optimizers.schedules, _keras_class(rate))(**schedule)
-    return getattr(keras.optimizers, _keras_class(section))(**arguments)
-
-
-def _keras_class(section: Section) -> str:
-    return _KERAS_CLASSES[section.model_dump()["name"]]
+    arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in section if key != "name"}
+    if isinstance(section.learning_rate, Schedule):
+        kind, schedule = section.learning_rate.keras(steps_per_epoch)
+        arguments["learning_rate"] = getattr(keras.optimizers.schedules, kind)(**schedule)
+    return getattr(keras.optimizers, type(section).__name__)(**arguments)
 
 
 def save(network: "keras.Sequential", path: Path) -> None:

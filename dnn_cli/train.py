@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from math import isfinite
+from math import ceil, isfinite
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -224,7 +224,8 @@ def _train(
     if checkpoint:
         network = models.load(checkpoint)
     else:
-        network = models.build(config, training.images.shape[1:], material.classes)
+        steps = ceil(len(training.labels) / config.training.batch_size)
+        network = models.build(config, training.images.shape[1:], material.classes, steps)
     trainer = epochs.CompiledEpoch(
         network,
         training.images,

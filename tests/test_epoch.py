@@ -45,6 +45,7 @@ def test_order_is_a_permutation_that_depends_on_seed_and_epoch_alone() -> None:
         ("model: {layers: [32]}", 501),  # nothing but a ragged batch
         # No bias: before a BatchNormalization its gradient is nothing but rounding, which Adam would magnify.
         ("model: {layers: [{units: 32, batch_normalization: true, use_bias: false, l2: 0.01}, 16]}", 32),
+        ("model: {layers: [{units: 32, max_norm: 0.5}]}", 64),
         ("optimizer: {name: sgd, momentum: 0.9, nesterov: true}", 64),
         (
             "optimizer: {name: adamw, learning_rate: {name: cosine_decay, initial_learning_rate: 0.1, decay_steps: 9}}",
@@ -84,13 +85,72 @@ def test_evaluation_agrees_with_keras_and_drops_no_image(sample: Split) -> None:
     assert Evaluation(network, images, labels).run() == pytest.approx({"loss": loss, "accuracy": accuracy}, rel=1e-5)
 
 
+def test_no_neuron_outgrows_its_max_norm(few: Split, tmp_path: Path) -> None:
+    def lengths(network: keras.Model) -> np.ndarray[Any, Any]:
+        return np.asarray(np.linalg.norm(network.layers[1].kernel.numpy(), axis=0))
+
+    free, bound = (config(f"model: {{layers: [{{units: 32, max_norm: {limit}}}]}}") for limit in ("null", 1.3))
+    assert lengths(build(free)).max() > 1.4
+    networks = build(free), build(bound)
+    for network in networks:
+        trainer(few, network).run(0)
+    assert lengths(networks[0]).max() > 1.4
+    assert lengths(networks[1]).max() <= 1.3 + 1e-5
+    assert np.isclose(lengths(networks[1]), 1.3, atol=1e-4).any()
+    model.save(networks[1], tmp_path / "bound.keras")
+    again = model.load(tmp_path / "bound.keras")
+    trainer(few, again).run(1)
+    assert lengths(again).max() <= 1.3 + 1e-5
+
+
+def test_smoothed_labels_train_and_judge_as_in_stock_keras_and_make_less_sure(few: Split, tmp_path: Path) -> None:
+    sharp, smooth = (config(f"training: {{label_smoothing: {share}}}") for share in (0, 0.3))
+    images, rows = few.images.astype("float32") / 255, np.eye(10)[few.labels]
+    ours, theirs = build(smooth), build(smooth)
+    compiled = trainer(few, ours, 50)
+    logs = compiled.run(0)
+    model.save(ours, tmp_path / "one.keras")
+    order = epoch.order(len(images), 7, 0)
+    fitted = theirs.fit(images[order], rows[order], batch_size=50, shuffle=False, verbose=0)
+    assert logs == pytest.approx({name: values[0] for name, values in fitted.history.items()}, rel=1e-4)
+    for mine, stock in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, stock, rtol=1e-3, atol=2e-5)
+    loss, accuracy = theirs.evaluate(images, rows, verbose=0)
+    judged = Evaluation(ours, few.images, few.labels).run()
+    assert judged == pytest.approx({"loss": loss, "accuracy": accuracy}, rel=1e-4)
+
+    again = model.load(tmp_path / "one.keras")
+    resumed = trainer(few, again, 50)
+    plain = build(sharp)
+    unsmoothed = trainer(few, plain, 50)
+    unsmoothed.run(0)
+    for number in range(1, 12):
+        for one in (compiled, resumed, unsmoothed):
+            one.run(number)
+    for mine, same in zip(ours.get_weights(), again.get_weights(), strict=True):
+        assert mine.tobytes() == same.tobytes()
+    smoothed, sure = (model.predict(network, few.images).max(axis=1).mean() for network in (ours, plain))
+    assert smoothed < 0.73 < sure  # what is aimed at is 1 - 0.3 + 0.3 / 10
+
+
+def test_dropped_pixels_are_drawn_anew_and_narrow_the_fit(few: Split) -> None:
+    losses = []
+    for share in (0, 0.5):
+        network = build(config(f"model: {{input_dropout: {share}, layers: [32]}}"))
+        compiled = trainer(few, network, 50)
+        for number in range(10):
+            compiled.run(number)
+        losses.append(Evaluation(network, few.images, few.labels).run()["loss"])
+    assert losses[1] > 1.2 * losses[0]
+
+
 def test_float_images_train_as_bytes_do(few: Split) -> None:
     as_floats = Split((few.images / np.float32(255)).astype(np.float32), few.labels)
     one, other = build(config()), build(config())
     assert trainer(few, one).run(0) == pytest.approx(trainer(as_floats, other).run(0), rel=1e-5)
 
 
-NOISY = "model: {layers: [{units: 32, dropout: 0.3, batch_normalization: true}, {units: 16, dropout: 0.2}]}"
+NOISY = "model: {input_dropout: 0.1, layers: [{units: 32, dropout: 0.3, batch_normalization: true}, {units: 16, dropout: 0.2}]}"  # noqa: E501
 
 
 def test_same_seed_same_bits_however_the_epoch_is_divided(
@@ -139,7 +199,7 @@ def test_the_saved_dropout_is_keras_own(few: Split, tmp_path: Path) -> None:
     model.save(network, tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert [type(layer).__module__ for layer in loaded.layers] == [type(layer).__module__ for layer in network.layers]
-    assert [type(layer) for layer in network.layers].count(keras.layers.Dropout) == 2
+    assert [type(layer) for layer in network.layers].count(keras.layers.Dropout) == 3
 
 
 def test_one_trace_serves_every_chunk_and_epoch(few: Split, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ PLAIN = layers("128")
         (["{units: 7, use_bias: false}"], (28, 28, 3), 26),
         (["{units: 7, dropout: 0.5}", "{units: 9, dropout: 0.1, activation: tanh}"], (8, 8), 3),
         (["{units: 7, batch_normalization: true, use_bias: false}"], (28, 28), 10),
-        (["{units: 7, batch_normalization: true, dropout: 0.2, l1: 0.1, l2: 0.2}", "3"], (28, 28), 10),
+        (["{units: 7, batch_normalization: true, dropout: 0.2, l1: 0.1, l2: 0.2, max_norm: 1}", "3"], (28, 28), 10),
         *([[f"{{units: 4, activation: {name}}}"], (4, 4), 3] for name in get_args(Activation)),
         *([[f"{{units: 4, initializer: {name}}}"], (4, 4), 3] for name in get_args(Initializer)),
     ],
@@ -101,11 +101,11 @@ def test_initial_weights_depend_on_the_seed_alone(name: str) -> None:
     other = built(layers(block, block, seed=4)).get_weights()
     for mine, same, different in zip(one, again, other, strict=True):
         assert mine.tobytes() == same.tobytes()
-        assert (mine != different).any() or not mine.any()  # biases begin at zero
+        assert (mine != different).any() or not mine.any() or name == "identity"  # biases begin at zero
     initializer = built(layers(block)).layers[1].kernel_initializer
     assert type(initializer) is type(keras.initializers.get(name))
     fresh = type(keras.initializers.get(name))().get_config()
-    assert {**initializer.get_config(), "seed": None} == fresh
+    assert initializer.get_config() | ({"seed": None} if "seed" in fresh else {}) == fresh
 
 
 def test_each_layer_has_weights_of_its_own() -> None:
@@ -138,6 +138,25 @@ def test_penalties_are_part_of_the_loss(few: Split) -> None:
     assert punished.layers[-1].kernel_regularizer is None
 
 
+def test_normalization_has_its_momentum_and_epsilon() -> None:
+    layer = built(layers("{units: 5, batch_normalization: {momentum: 0.5, epsilon: 0.25}}")).layers[2]
+    assert (layer.momentum, layer.epsilon) == (0.5, 0.25)
+    plain = built(layers("{units: 5, batch_normalization: true}")).layers[2]
+    assert plain.get_config() == keras.layers.BatchNormalization(name=plain.name).get_config()
+
+
+def test_pixels_are_dropped_before_the_first_layer() -> None:
+    settings = config("model: {input_dropout: 0.25, layers: [{units: 5, dropout: 0.25}]}")
+    planned, network = model.blueprint(settings, (28, 28), 10), built(settings)
+    assert outline(planned) == outline_of(network)
+    assert [layer.name for layer in planned] == ["flatten", "input_dropout", "dense_1", "dropout_1", "output"]
+    assert planned[1].arguments["seed"] != planned[3].arguments["seed"]
+    pixels = network.layers[1](np.ones((100, 784), "float32"), training=True).numpy()
+    assert (pixels == 0).mean() == pytest.approx(0.25, abs=0.01)
+    assert pixels.max() == pytest.approx(1 / 0.75)
+    assert "input_dropout" not in [layer.name for layer in built(PLAIN).layers]
+
+
 def test_a_network_that_is_too_large_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         model.blueprint(layers("16384", "16384"), (28, 28), 10)
@@ -145,66 +164,6 @@ def test_a_network_that_is_too_large_is_refused() -> None:
         "model.layers makes a network of 281,477,130 parameters; at most 200,000,000 are allowed"
     )
     model.blueprint(layers("16384", "8000"), (28, 28), 10)
-
-
-# Optimizers and schedules
-
-OPTIMIZERS = {
-    "sgd": ("SGD", {"momentum": 0.5, "nesterov": True}),
-    "rmsprop": ("RMSprop", {"rho": 0.8, "momentum": 0.5, "epsilon": 1e-6, "centered": True}),
-    "adagrad": ("Adagrad", {"initial_accumulator_value": 0.2, "epsilon": 1e-6}),
-    "adam": ("Adam", {"beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-6, "amsgrad": True}),
-    "adamw": ("AdamW", {"weight_decay": 0.1, "beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-6, "amsgrad": True}),
-    "nadam": ("Nadam", {"beta_1": 0.8, "beta_2": 0.98, "epsilon": 1e-6}),
-}
-SCHEDULES = {
-    "exponential_decay": ("ExponentialDecay", {"decay_rate": 0.5, "staircase": True}),
-    "inverse_time_decay": ("InverseTimeDecay", {"decay_rate": 0.5, "staircase": True}),
-    "polynomial_decay": ("PolynomialDecay", {"end_learning_rate": 0.01, "power": 2.0, "cycle": True}),
-    "cosine_decay": ("CosineDecay", {"alpha": 0.1, "warmup_target": 0.5, "warmup_steps": 10}),
-}
-
-
-def test_all_of_the_registry_is_tried_here() -> None:
-    sections = [section.get("properties", {}) for section in configs.json_schema()["$defs"].values()]
-    named = {section["name"]["const"]: set(section) for section in sections if "name" in section}
-    common = {"name", "learning_rate", "initial_learning_rate", "decay_steps"}
-    tried = {name: set(arguments) for name, (_, arguments) in (OPTIMIZERS | SCHEDULES).items()}
-    assert {name: keys - common for name, keys in named.items()} == tried
-
-
-def settings_of(optimizer: keras.Optimizer) -> dict[str, Any]:
-    """An optimizer's arguments; Keras counts the names."""
-    return {key: value for key, value in optimizer.get_config().items() if key != "name"}
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_optimizers_are_keras_own_with_the_arguments_of_the_config(name: str) -> None:
-    kind, arguments = OPTIMIZERS[name]
-    section = {"name": name, "learning_rate": 0.25, **arguments}
-    optimizer = built(config(f"optimizer: {json.dumps(section)}")).optimizer
-    stock = getattr(keras.optimizers, kind)(learning_rate=0.25, **arguments)
-    assert type(optimizer) is type(stock)
-    assert settings_of(optimizer) == settings_of(stock)
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_an_optimizer_by_name_alone_is_keras_default(name: str) -> None:
-    optimizer = built(config(f"optimizer: {name}")).optimizer
-    assert settings_of(optimizer) == settings_of(getattr(keras.optimizers, OPTIMIZERS[name][0])())
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_schedules_are_keras_own_with_the_arguments_of_the_config(name: str) -> None:
-    kind, arguments = SCHEDULES[name]
-    arguments = {"initial_learning_rate": 0.25, "decay_steps": 100, **arguments}
-    section = {"name": "sgd", "learning_rate": {"name": name, **arguments}}
-    optimizer = built(config(f"optimizer: {json.dumps(section)}")).optimizer
-    stock = getattr(keras.optimizers.schedules, kind)(**arguments)
-    schedule = optimizer._learning_rate
-    assert type(schedule) is type(stock)
-    assert schedule.get_config() == stock.get_config()
-    assert [float(schedule(step)) for step in (0, 5, 50, 500)] == [float(stock(step)) for step in (0, 5, 50, 500)]
 
 
 # Files
@@ -224,7 +183,7 @@ def test_what_is_saved_is_plain_keras_and_comes_back_bit_for_bit(tmp_path: Path,
     model.save(model.load(tmp_path / "one.keras"), tmp_path / "two.keras")
     assert_same_bits(tmp_path / "one.keras", tmp_path / "two.keras")
     stock = keras.models.load_model(tmp_path / "one.keras")
-    assert settings_of(stock.optimizer) == settings_of(network.optimizer)
+    assert stock.optimizer.get_config() == network.optimizer.get_config()
     np.testing.assert_array_equal(model.predict(network, few.images), model.predict(stock, few.images))
 
 

@@ -41,7 +41,7 @@ def test_every_setting_with_its_range_default_and_meaning_is_in_the_reference() 
         " `nesterov: false` |",
         "| `learning_rate` | number > 0 and ≤ 1000 or a schedule | size of a step: a number or a schedule |",
         "| `exponential_decay` | Multiply by `decay_rate` every `decay_steps`. | `initial_learning_rate`,"
-        " `decay_steps`, `decay_rate`, `staircase: false` |",
+        " `decay_steps: null`, `decay_epochs: null`, `decay_rate`, `staircase: false` |",
         "| `initial_learning_rate` | number > 0 and ≤ 1000 | rate at the start |",
         "| `initial_learning_rate` of `cosine_decay` | number ≥ 0 and ≤ 1000 | rate at the start |",
     ):

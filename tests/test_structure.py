@@ -24,12 +24,14 @@ MAY_IMPORT = {
     "backend": {"xla_cache"},
     "progress": set(),
     "document": {"errors"},
-    "config": {"document", "errors"},
+    "section": set(),
+    "optimizers": {"section"},
+    "config": {"document", "optimizers", "section", "errors"},
     "arrays": {"errors"},
     "download": {"__init__", "errors"},
     "data": {"arrays", "download", "seeds", "errors"},
     "interrupts": {"errors"},
-    "model": {"config", "seeds", "errors"},
+    "model": {"config", "optimizers", "seeds", "errors"},
     "epoch": {"seeds"},
     "run": {"__init__", "config", "errors"},
     "checkpoint": {"model", "run"},
@@ -53,7 +55,7 @@ MAY_IMPORT = {
 }
 RESTING_ON_KERAS = {"epoch", "checkpoint"}  # imported where TensorFlow is running already
 WITHOUT_TENSORFLOW = (
-    {"errors", "seeds", "document", "config", "arrays", "download", "data", "run"}
+    {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "display", "cli", "xla_cache"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(

@@ -122,6 +122,20 @@ def test_more_epochs_for_a_finished_run_are_the_epochs_it_would_have_had(dnn: Dn
     assert json.loads(Path("extended/metrics.json").read_text())["epochs"] == 6
 
 
+def test_averages_and_lengths_in_epochs_are_extended_bit_for_bit(dnn: Dnn, tiny: Path) -> None:
+    rate = "{name: cosine_decay, initial_learning_rate: 0.003, decay_epochs: 3}"
+    changes = (f"optimizer.learning_rate={rate}", "optimizer.use_ema=true", "optimizer.gradient_accumulation_steps=4")
+    options = [option for change in changes for option in ("--set", change)]
+    assert dnn("train", "-c", tiny, "--run-dir", "straight", "--epochs", 2, *options).code == 0
+    assert dnn("train", "-c", tiny, "--run-dir", "extended", "--epochs", 1, *options).code == 0
+    assert dnn("train", "--resume", "extended", "--epochs", 2).code == 0
+    assert_same_training("straight", "extended")
+    rates = [float(row["learning_rate"]) for row in history("straight")]
+    assert rates == pytest.approx([0.003, 0.00225], rel=1e-5)  # after a third of half a cosine, three quarters
+    judged = json.loads(dnn("evaluate", "straight", "--split", "validation", "--checkpoint", "last", "--json").stdout)
+    assert judged["loss"] == pytest.approx(float(history("straight")[-1]["val_loss"]), rel=1e-4)
+
+
 @pytest.mark.slow
 def test_killed_at_any_time_and_resumed_it_ends_as_if_undisturbed(
     dnn: Dnn, start: Callable[..., "subprocess.Popen[str]"], tiny: Path

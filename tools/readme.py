@@ -35,9 +35,11 @@ def reference() -> str:
             _sentence("data", sections["Data"]),
             _settings("`data`", sections["Data"]),
             _sentence("model", sections["Model"]),
+            _settings("`model`", {"properties": {"input_dropout": sections["Model"]["properties"]["input_dropout"]}}),
             f"An entry of `model.layers` is {_lower(sections['Block']['description'])} "
             "So `layers: [128, 64]` is two blocks with ReLU; the default is none.",
             _settings("`model.layers[]`", sections["Block"]),
+            _settings("`model.layers[].batch_normalization`", sections["BatchNormalization"]),
             _sentence("training", sections["Training"]),
             _settings("`training`", sections["Training"]),
             _settings("`training.early_stopping`", sections["EarlyStopping"]),
@@ -45,7 +47,7 @@ def reference() -> str:
             _names("`optimizer.name`", optimizers),
             _arguments("Argument of an optimizer", optimizers),
             "**`optimizer.learning_rate`**: a number, or a mapping of a schedule's `name` and its arguments. "
-            "Those without a default are required.",
+            "Those without a default are required, and each length once: in steps or in epochs, fractions too.",
             _names("`optimizer.learning_rate.name`", schedules),
             _arguments("Argument of a schedule", schedules),
         ]
@@ -103,14 +105,23 @@ def _settings(title: str, section: Schema) -> str:
 
 
 def _names(title: str, sections: Iterable[Schema]) -> str:
-    """A row for every section that goes by a name, with all its arguments."""
-    rows = []
+    """A row for what all sections that go by a name take, if there is such, and one for each with what it has else."""
+    sections = list(sections)
+    usual = {}
+    for key in sections[0]["properties"]:
+        values = [_argument(key, section["properties"].get(key, {})) for section in sections]
+        if all("default" in section["properties"].get(key, {}) for section in sections):
+            usual[key] = max(values, key=values.count)
+    rows = [["any of them", "What else they take stands below.", ", ".join(usual.values())]] if usual else []
     for section in sections:
-        fields = dict(section["properties"])
-        name = fields.pop("name")["const"]
-        written = (f"{key}: {_plain(field['default'])}" if "default" in field else key for key, field in fields.items())
-        rows.append([f"`{name}`", section["description"], ", ".join(f"`{argument}`" for argument in written)])
+        written = [_argument(key, field) for key, field in section["properties"].items() if key != "name"]
+        own = ", ".join(argument for argument in written if argument not in usual.values())
+        rows.append([f"`{section['properties']['name']['const']}`", section["description"], own])
     return _table([title, "What it does", "Arguments and their defaults"], rows)
+
+
+def _argument(key: str, field: Schema) -> str:
+    return f"`{key}: {_plain(field['default'])}`" if "default" in field else f"`{key}`"
 
 
 def _arguments(title: str, sections: Iterable[Schema]) -> str:
@@ -134,6 +145,8 @@ def _value(field: Schema) -> str:
         return " or ".join(map(_value, branches))
     if choices := field.get("enum") or [field[key] for key in ("const",) if key in field]:
         return ", ".join(f"`{choice}`" for choice in choices)
+    if "items" in field:
+        return f"a list, each {_value(field['items'])}"
     words = {"integer": "whole number", "boolean": "`true` or `false`", "string": "text", "null": "`null`"}
     signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
     bounds = [f"{sign} {field[key]}" for key, sign in signs.items() if key in field]
