@@ -337,7 +337,8 @@ def test_faults_of_a_mapping_that_is_named_like_an_optimizer_do_not_confuse() ->
         "a.yaml:1:52 optimizer.beta_1: must be less than 1, got 7",
     ]
     assert problems("training: {name: epochs, epochs: 0}") == [
-        "a.yaml:1:12 training.name: unknown key (allowed: epochs, batch_size, early_stopping, jit_compile)",
+        "a.yaml:1:12 training.name: unknown key (allowed: epochs, batch_size, early_stopping,"
+        " augmentation, jit_compile)",
         "a.yaml:1:34 training.epochs: must be at least 1, got 0",
     ]
 
@@ -534,7 +535,20 @@ def test_an_empty_file_is_all_defaults(text: str) -> None:
             "epsilon": 1e-7,
             "amsgrad": False,
         },
-        "training": {"epochs": 10, "batch_size": 32, "early_stopping": None, "jit_compile": True},
+        "training": {
+            "epochs": 10,
+            "batch_size": 32,
+            "early_stopping": None,
+            "augmentation": {
+                "rotation": 0.0,
+                "translation": 0.0,
+                "scale": 0.0,
+                "shear": 0.0,
+                "elastic": {"strength": 0.0, "smoothness": 7.0},
+                "noise": 0.0,
+            },
+            "jit_compile": True,
+        },
     }
 
 
