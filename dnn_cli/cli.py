@@ -164,29 +164,46 @@ def evaluate(
         raise GateError(f"accuracy {result['accuracy']:.6g} is below --min-accuracy {min_accuracy:g}")
 
 
-@cli.command(short_help="List the datasets; fetch and verify one.")
+@cli.command(short_help="List the datasets; fetch and verify one; show how it is augmented.")
 @click.argument("name", required=False)
+@click.option(
+    "--preview",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    help="Draw images beside copies deformed as training.augmentation says.",
+)
+@click.option("-c", "--config", metavar="CONFIG", help="The config whose augmentation --preview draws.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a setting for --preview.")
 @as_json
 @quiet
-def data(name: str | None, as_json: bool, quiet: bool) -> None:
+def data(
+    name: str | None, preview: Path | None, config: str | None, settings: tuple[str, ...], as_json: bool, quiet: bool
+) -> None:
     """List the datasets and where each was found; with NAME, fetch that one if need be and verify it.
 
-    NAME is a dataset's name, or the path of an .npz file or of a folder of IDX files.
+    NAME is a dataset's name, or the path of an .npz file or of a folder of IDX files. With --preview it may be left
+    out for the config's own.
 
     \b
     Examples:
       dnn data
       dnn data mnist
       dnn data mine.npz
+      dnn data mnist --preview mnist.png --set training.augmentation.rotation=15
     """
+    if preview is not None:
+        return _preview(name, preview, config, settings, as_json=as_json, quiet=quiet)
+    if config is not None or settings:
+        raise click.UsageError("--config and --set are for --preview")
     from dnn_cli import data as datasets
     from dnn_cli import display
 
     if name is None:
         display.datasets([(found, _parts(found.dataset)) for found in datasets.survey()], as_json=as_json)
-        return
+        return None
     dataset = datasets.find(name, split="both", quiet=quiet)
     display.dataset(dataset, _parts(dataset), as_json=as_json)
+    return None
 
 
 @cli.command(short_help="Print the JSON Schema of config files.")
@@ -202,6 +219,21 @@ def schema() -> None:
     click.echo(json_module.dumps(configs.json_schema(), indent=2))
 
 
+def _preview(
+    name: str | None, file: Path, config: str | None, settings: tuple[str, ...], *, as_json: bool, quiet: bool
+) -> None:
+    from dnn_cli import config as configs
+
+    overrides = _overrides(settings)
+    chosen = configs.load(config, overrides) if config else configs.parse("", "the command line", overrides)
+
+    from dnn_cli import gallery
+
+    if note := gallery.draw(chosen, name or chosen.data.dataset, file, quiet=quiet):
+        _warn(note)
+    click.echo(json_module.dumps({"preview": str(file)}, indent=2) if as_json else str(file))
+
+
 def _parts(dataset: Any) -> Any:
     from dnn_cli import data as datasets
 
@@ -209,7 +241,7 @@ def _parts(dataset: Any) -> Any:
 
 
 def _overrides(
-    settings: tuple[str, ...], *, epochs: int | None, batch_size: int | None, seed: int | None
+    settings: tuple[str, ...], *, epochs: int | None = None, batch_size: int | None = None, seed: int | None = None
 ) -> "list[Override]":
     from dnn_cli.config import Override
 

@@ -149,6 +149,33 @@ class EarlyStopping(Section):
     min_delta: float = Field(0.0, ge=0, description="the least change that counts as improvement")
 
 
+class Elastic(Section):
+    """Bend each image as a rubber sheet: the points of a coarse grid are moved at random, the rest follows."""
+
+    strength: float = Field(
+        0.0, ge=0, le=1000, description="pixels by which a grid point moves at most, along each axis"
+    )
+    smoothness: float = Field(7.0, ge=1, le=1000, description="pixels from one grid point to the next")
+
+
+class Augmentation(Section):
+    """Deform every training image at random each time it is used. Each strength is drawn uniformly, either way."""
+
+    rotation: float = Field(0.0, ge=0, le=180, description="degrees by which an image is turned at most")
+    translation: float = Field(0.0, ge=0, le=1000, description="pixels by which it is moved at most, along each axis")
+    scale: float = Field(0.0, ge=0, le=0.9, description="fraction by which height and width grow or shrink at most")
+    shear: float = Field(0.0, ge=0, le=60, description="degrees by which upright lines lean at most")
+    elastic: Elastic = Field(default_factory=Elastic, description="how each image is bent")
+    noise: float = Field(
+        0.0, ge=0, le=1, description="standard deviation of what is added to each pixel, where black is 0 and white 1"
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it changes anything."""
+        return any((self.rotation, self.translation, self.scale, self.shear, self.elastic.strength, self.noise))
+
+
 class Training(Section):
     """How long to train, and in what portions."""
 
@@ -160,6 +187,7 @@ class Training(Section):
         0.0, description="share of each label that is spread over all classes; `loss` and `val_loss` count it"
     )
     early_stopping: EarlyStopping | None = Field(None, description="when to stop before the last epoch")
+    augmentation: Augmentation = Field(default_factory=Augmentation, description="how training images are deformed")
     jit_compile: bool = Field(True, description="compile the epoch with XLA")
 
 

@@ -5,7 +5,8 @@ Here a loop inside the compiled graph gathers each batch from the resident array
 layers, loss, metrics and optimizer are Keras's to the last operation.
 
 An epoch is a pure function of the model's state and of (seed, epoch): the order of the images is drawn anew from them,
-and so is the noise of every Dropout layer. A resumed training therefore goes on exactly as if it had not stopped.
+and so are the noise of every Dropout layer and the deformation of every image. A resumed training therefore goes on
+exactly as if it had not stopped.
 """
 
 import time
@@ -18,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from dnn_cli import seeds
+from dnn_cli.augment import Chance, Deformation
 from dnn_cli.seeds import Purpose
 
 Logs = dict[str, float]
@@ -41,7 +43,8 @@ class CompiledEpoch:
         images: (n, \\*image_shape), uint8 in 0..255 (scaled to [0, 1] in the graph) or float32 in [0, 1].
         labels: (n,) integers.
         batch_size: images in a step; the last step of an epoch has what is left over.
-        seed: what the order of the images and the noise of Dropout are drawn from.
+        seed: what the order of the images, the noise of Dropout and the deformations are drawn from.
+        deformation: what is done to every image before each step; None for nothing.
         jit_compile: compile with XLA; where XLA refuses the model, `warn` is called once and training goes on without.
         warn: takes a sentence for the user.
     """
@@ -54,6 +57,7 @@ class CompiledEpoch:
         *,
         batch_size: int,
         seed: int,
+        deformation: Deformation | None = None,
         jit_compile: bool = True,
         warn: Callable[[str], None] = print,
     ) -> None:
@@ -64,6 +68,7 @@ class CompiledEpoch:
         self.whole_steps = self.count // batch_size
         self.steps = -(-self.count // batch_size)
         self._images, self._labels = _resident(images, labels)
+        self._deformation = deformation
         self._to_compile = jit_compile and self.whole_steps > 0
         self._warn = warn
         self._chunk = FIRST_CHUNK_STEPS
@@ -83,48 +88,62 @@ class CompiledEpoch:
             The epoch's figures by Keras's names, each the mean over all images.
         """
         permutation = tf.constant(order(self.count, self.seed, epoch))
+        chance = self._deformation.chance(self.seed, epoch) if self._deformation else None
         _seed_dropout(self.model, self.seed, epoch)
         self.model.reset_metrics()
         exchange_averages(self.model)
         if self._to_compile:
-            self._compile(permutation)
+            self._compile(permutation, chance)
             self._to_compile = False
         step = 0
         while step < self.whole_steps:
             stop = min(step + self._chunk, self.whole_steps)
             started = time.perf_counter()
-            self._call(permutation, step, stop)
+            self._call(permutation, chance, step, stop)
             logs = figures(self.model)
             self._adapt(stop - step, time.perf_counter() - started)
             on_chunk(step, stop, logs)
             step = stop
         if step < self.steps:
             # The last, smaller batch runs uncompiled: a second compilation would cost more than a whole epoch.
-            self._last_step(self._images, self._labels, permutation[step * self.batch_size :])
+            rest = permutation[step * self.batch_size :]
+            self._last_step(self._images, self._labels, rest, chance, tf.constant(step))
             on_chunk(step, self.steps, figures(self.model))
         exchange_averages(self.model)
         return figures(self.model)
 
     def _run_steps(
-        self, images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        order: tf.Tensor,
+        chance: Chance | None,
+        span: tuple[tf.Tensor, tf.Tensor],
     ) -> None:
+        start, stop = span
+
         def body(step: tf.Tensor) -> tf.Tensor:
-            self._step(images, labels, tf.slice(order, [step * self.batch_size], [self.batch_size]))
+            batch = tf.slice(order, [step * self.batch_size], [self.batch_size])
+            self._step(images, labels, batch, chance, step)
             return step + 1
 
         tf.while_loop(lambda step: step < stop, body, [start])
 
-    def _step(self, images: tf.Tensor, labels: tf.Tensor, batch: tf.Tensor) -> None:
-        self.model.train_step((_scaled(tf.gather(images, batch)), _targets(self.model, tf.gather(labels, batch))))
+    def _step(
+        self, images: tf.Tensor, labels: tf.Tensor, batch: tf.Tensor, chance: Chance | None, step: tf.Tensor
+    ) -> None:
+        chosen = tf.gather(images, batch)
+        shown = self._deformation(chosen, step, chance) if self._deformation and chance else _scaled(chosen)
+        self.model.train_step((shown, _targets(self.model, tf.gather(labels, batch))))
 
-    def _call(self, permutation: tf.Tensor, start: int, stop: int) -> None:
-        self._loop(self._images, self._labels, permutation, tf.constant(start), tf.constant(stop))
+    def _call(self, permutation: tf.Tensor, chance: Chance | None, start: int, stop: int) -> None:
+        self._loop(self._images, self._labels, permutation, chance, (tf.constant(start), tf.constant(stop)))
 
-    def _compile(self, permutation: tf.Tensor) -> None:
+    def _compile(self, permutation: tf.Tensor, chance: Chance | None) -> None:
         """Compile by running no step at all, so that a model XLA refuses is left as it was."""
         try:
             with _threefry_dropout(self.model):
-                self._call(permutation, 0, 0)
+                self._call(permutation, chance, 0, 0)
         except tf.errors.OpError as error:
             reason = error.message.strip().splitlines()[0]
             self._warn(f"XLA cannot compile this model, so training goes on uncompiled and slower ({reason})")

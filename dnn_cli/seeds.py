@@ -15,6 +15,7 @@ class Purpose(IntEnum):
     WEIGHTS = 2
     DROPOUT = 3
     SPLIT = 4
+    AUGMENTATION = 5
 
 
 def generator(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:

@@ -216,6 +216,7 @@ def _train(
 
     from dnn_cli import epoch as epochs
     from dnn_cli import model as models
+    from dnn_cli.augment import Deformation
     from dnn_cli.checkpoint import Checkpoints
 
     done = state.last.epoch if state else 0
@@ -226,12 +227,14 @@ def _train(
     else:
         steps = ceil(len(training.labels) / config.training.batch_size)
         network = models.build(config, training.images.shape[1:], material.classes, steps)
+    augmentation = config.training.augmentation
     trainer = epochs.CompiledEpoch(
         network,
         training.images,
         training.labels,
         batch_size=config.training.batch_size,
         seed=config.seed,
+        deformation=Deformation(augmentation, training.images.shape[1:]) if augmentation.is_on else None,
         jit_compile=config.training.jit_compile,
         warn=progress.warn,
     )

@@ -223,7 +223,8 @@ def test_settings_that_cannot_be(dnn: Dnn) -> None:
     assert first.endswith("smoke.yaml has 2 problems")
     assert sorted(rest) == [
         "  --set optimizer.rat=1  optimizer.rat: unknown key "
-        "(allowed: name, learning_rate, beta_1, beta_2, epsilon, amsgrad)",
+        "(allowed: name, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, "
+        "ema_overwrite_frequency, gradient_accumulation_steps, beta_1, beta_2, epsilon, amsgrad)",
         "  --set seed=none        seed: must be a whole number, got 'none'",
     ]
 

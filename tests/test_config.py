@@ -349,8 +349,8 @@ def test_faults_of_a_mapping_that_is_named_like_an_optimizer_do_not_confuse() ->
         "a.yaml:1:52 optimizer.beta_1: must be less than 1, got 7",
     ]
     assert problems("training: {name: epochs, epochs: 0}") == [
-        "a.yaml:1:12 training.name: unknown key"
-        " (allowed: epochs, batch_size, label_smoothing, early_stopping, jit_compile)",
+        "a.yaml:1:12 training.name: unknown key (allowed: epochs, batch_size, label_smoothing, early_stopping,"
+        " augmentation, jit_compile)",
         "a.yaml:1:34 training.epochs: must be at least 1, got 0",
     ]
 
@@ -578,6 +578,14 @@ def test_an_empty_file_is_all_defaults(text: str) -> None:
             "batch_size": 32,
             "label_smoothing": 0.0,
             "early_stopping": None,
+            "augmentation": {
+                "rotation": 0.0,
+                "translation": 0.0,
+                "scale": 0.0,
+                "shear": 0.0,
+                "elastic": {"strength": 0.0, "smoothness": 7.0},
+                "noise": 0.0,
+            },
             "jit_compile": True,
         },
     }

@@ -104,7 +104,8 @@ def test_no_neuron_outgrows_its_max_norm(few: Split, tmp_path: Path) -> None:
 
 
 def test_smoothed_labels_train_and_judge_as_in_stock_keras_and_make_less_sure(few: Split, tmp_path: Path) -> None:
-    sharp, smooth = (config(f"training: {{label_smoothing: {share}}}") for share in (0, 0.3))
+    fast = "optimizer: {name: adam, learning_rate: 0.02}"
+    sharp, smooth = (config(f"{fast}\ntraining: {{label_smoothing: {share}}}") for share in (0, 0.3))
     images, rows = few.images.astype("float32") / 255, np.eye(10)[few.labels]
     ours, theirs = build(smooth), build(smooth)
     compiled = trainer(few, ours, 50)
@@ -258,6 +259,6 @@ def test_what_crosses_from_python_in_an_epoch(few: Split, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(tf, "constant", counted)
     compiled.run(1, lambda _, stop, __: stops.append(stop))
-    calls = len(stops) - 1  # the ragged step takes its share of the order, which is there already
+    calls = len(stops) - 1  # the ragged step takes its share of the order, which is there already, and its number
     assert calls <= 2
-    assert arrays == [500] + [1, 1] * calls
+    assert arrays == [500] + [1, 1] * calls + [1]

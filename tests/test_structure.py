@@ -32,28 +32,21 @@ MAY_IMPORT = {
     "data": {"arrays", "download", "seeds", "errors"},
     "interrupts": {"errors"},
     "model": {"config", "optimizers", "seeds", "errors"},
-    "epoch": {"seeds"},
+    "augment": {"config", "seeds"},
+    "epoch": {"augment", "seeds"},
     "run": {"__init__", "config", "errors"},
     "checkpoint": {"model", "run"},
-    "train": {
-        "xla_cache",
-        "backend",
-        "checkpoint",
-        "config",
-        "data",
-        "epoch",
-        "interrupts",
-        "model",
-        "progress",
-        "run",
-        "errors",
-    },
+    "train": (
+        {"augment", "backend", "checkpoint", "config", "data", "epoch"}
+        | {"interrupts", "model", "progress", "run", "xla_cache", "errors"}
+    ),
+    "gallery": {"augment", "backend", "config", "data", "errors"},
     "evaluate": {"backend", "data", "model", "run", "errors"},
     "display": {"train"},  # for types
-    "cli": {"__init__", "config", "data", "display", "evaluate", "progress", "run", "train", "errors"},
+    "cli": {"__init__", "config", "data", "display", "evaluate", "gallery", "progress", "run", "train", "errors"},
     "__main__": {"cli", "errors"},
 }
-RESTING_ON_KERAS = {"epoch", "checkpoint"}  # imported where TensorFlow is running already
+RESTING_ON_KERAS = {"augment", "epoch", "checkpoint"}  # imported where TensorFlow is running already
 WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "display", "cli", "xla_cache"}
@@ -167,7 +160,10 @@ def test_exit_codes_are_decided_in_one_place(room: str) -> None:
 
 def test_the_dependencies_are_what_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in project["dependencies"]}
+    extras = project["optional-dependencies"]
+    assert set(extras["report"]) <= set(extras["dev"])
+    wanted = [*project["dependencies"], *extras["report"]]
+    declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in wanted}
     imported = {NAMED_OTHERWISE.get(name, name) for tree in ROOMS.values() for name in foreign(tree)}
     assert imported == declared
     assert {name for name in declared if not metadata.version(name)} == set()

@@ -207,6 +207,16 @@ def test_a_second_signal_stops_at_once_and_harms_nothing(
     assert Path("run/checkpoints/last.keras").read_bytes() == kept
 
 
+def test_deformed_images_are_deformed_alike_when_resumed(dnn: Dnn, process: Dnn, tiny: Path) -> None:
+    strengths = "training.augmentation={rotation: 10, translation: 2, elastic: {strength: 2}, noise: 0.1}"
+    dnn("train", "-c", tiny, "--set", strengths, "--run-dir", "straight")
+    dnn("train", "-c", tiny, "--set", strengths, "--run-dir", "begun", "--epochs", 2)
+    assert process("train", "--resume", "begun", "--epochs", 4).code == 0
+    assert_same_training("straight", "begun")
+    dnn("train", "-c", tiny, "--run-dir", "plain")
+    assert history("plain") != history("straight")
+
+
 def test_a_run_stopped_before_its_first_epoch_can_be_resumed(dnn: Dnn, tiny: Path) -> None:
     dnn("train", "-c", tiny, "--run-dir", "straight")
     dnn("train", "-c", tiny, "--run-dir", "early")
