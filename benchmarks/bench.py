@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -24,26 +25,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from tables import CONTENDERS, WIDE, Samples, judge, table
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
 README = HERE.parent / "README.md"
+QUIET_SECONDS = 0.5
+DISTURBED = 0.15  # CPU seconds a second that other programs may take
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 
-# contender → what the table calls it, and the modules it needs
-CONTENDERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "textbook": ("the textbook's program: Keras `fit`", ("keras",)),
-    "keras_fit": ("Keras `fit` with `jit_compile` and `steps_per_execution`", ("keras",)),
-    "pytorch": ("PyTorch, eager, fused Adam, all cores", ("torch",)),
-    "scikit_learn": ("scikit-learn `MLPClassifier`", ("sklearn",)),
-    "jax_scan": ("JAX, `lax.scan` over the epoch, optax", ("jax", "optax")),
-    "numpy_by_hand": ("NumPy by hand, Adam in place", ("numpy",)),
-    "ours": ("**`dnn`**", ("dnn_cli",)),
-}
 VARIANTS = ("textbook", "dropout", "batch normalization", "batch 128", "batch 512", "512-512")
-WIDE = "2048-1024-512"
-
-# program → field → its value in each round
-Samples = dict[str, dict[str, list[float]]]
 
 
 @dataclass(frozen=True)
@@ -55,10 +46,11 @@ class Plan:
     epochs: int
     variant_epochs: int
     at_once: int
+    patience: float  # seconds in all that are spent on waiting for other programs
 
 
-FULL = Plan("mnist", rounds=5, epochs=10, variant_epochs=5, at_once=1)
-SMOKE = Plan("mnist-sample", rounds=1, epochs=2, variant_epochs=1, at_once=2)  # its figures mean nothing
+FULL = Plan("mnist", rounds=5, epochs=10, variant_epochs=5, at_once=1, patience=3600)
+SMOKE = Plan("mnist-sample", rounds=1, epochs=2, variant_epochs=1, at_once=2, patience=0)  # its figures mean nothing
 
 
 @dataclass
@@ -69,13 +61,15 @@ class Bench:
     scratch: Path
     environment: dict[str, str]
     samples: Samples = field(default_factory=dict)
+    disturbed: int = 0
+    waited: float = 0.0
 
-    def time(self, name: str, command: list[str], cache: str) -> str:
+    def time(self, name: str, command: list[str], caches: str) -> str:
         """Run `command` in a fresh process and note what it cost as `name`; returns its standard output.
 
-        Caches that a program keeps under ``$XDG_CACHE_HOME`` begin empty unless `cache` was named before.
+        Its caches are in the folder `caches`.
         """
-        environment = {**self.environment, "XDG_CACHE_HOME": str(self.scratch / cache)}
+        environment = {**self.environment, "XDG_CACHE_HOME": caches}
         with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
             started = time.perf_counter()
             process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=self.scratch, env=environment)
@@ -94,8 +88,8 @@ class Bench:
 
     def measure(self, name: str, *arguments: str) -> None:
         """Note as `name` what `measure.py` says to `arguments`."""
-        count = len(self.samples.get(name, {}).get("process", []))
-        output = self.time(name, [sys.executable, str(HERE / "measure.py"), *arguments], f"{name}-{count}")
+        with tempfile.TemporaryDirectory(dir=self.scratch) as caches:
+            output = self.time(name, [sys.executable, str(HERE / "measure.py"), *arguments], caches)
         self.note(name, **json.loads(output.splitlines()[-1]))
 
     def note(self, name: str, **values: float) -> None:
@@ -109,30 +103,71 @@ class Bench:
         jobs: list[Callable[[], object]] = [
             partial(self.measure, name, "contender", name, str(plan.epochs)) for name in names
         ]
-        jobs.append(partial(self.train, number))
+        jobs.append(self.train)
         jobs.append(partial(self.measure, "variants", "variants", str(plan.variant_epochs), *VARIANTS))
         jobs.append(partial(self.measure, "overhead", "overhead", str(plan.epochs)))
         if number == 0:
             jobs.append(partial(self.measure, "wide", "variants", "1", WIDE))
-        for _ in range(plan.rounds):
-            jobs.append(partial(self.time, "pass", [sys.executable, "-c", "pass"], "none"))
-            jobs.append(partial(self.time, "help", [*dnn(), "--help"], "none"))
+        jobs += [self.start_up] * plan.rounds
         with ThreadPoolExecutor(plan.at_once) as pool:
-            for done in [pool.submit(job) for job in jobs]:
+            for done in [pool.submit(self.in_quiet, job) for job in jobs]:
                 done.result()
 
-    def train(self, number: int) -> None:
+    def in_quiet(self, job: Callable[[], object]) -> None:
+        """Do `job` while no other program works; where one did, forget what was measured and do it again."""
+        if not self.plan.patience:
+            job()
+            return
+        while self.waited < self.plan.patience and not quiet():
+            self.waited += QUIET_SECONDS
+        samples = deepcopy(self.samples)
+        started, others = time.perf_counter(), others_seconds()
+        job()
+        seconds = time.perf_counter() - started
+        if others_seconds() - others <= DISTURBED * seconds:
+            return
+        if self.waited < self.plan.patience:
+            print("  disturbed by other programs: once more", file=sys.stderr, flush=True)
+            self.samples, self.waited = samples, self.waited + seconds
+            self.in_quiet(job)
+        else:
+            self.disturbed += 1
+
+    def start_up(self) -> None:
+        """Time `dnn --help`, and for comparison a Python that does nothing."""
+        self.time("pass", [sys.executable, "-c", "pass"], str(self.scratch))
+        self.time("help", [*dnn(), "--help"], str(self.scratch))
+
+    def train(self) -> None:
         """Train and evaluate by the command line, twice with the same caches: as a first and as a second start."""
         from dnn_cli.run import Run
 
         settings = ["--epochs", str(self.plan.epochs), "--set", f"data.dataset={self.plan.dataset}"]
-        for name in ("first start", "second start"):
-            folder = self.scratch / f"{name}-{number}".replace(" ", "-")
-            self.time(name, [*dnn(), "train", "-c", "mnist", *settings, "--run-dir", str(folder)], f"starts-{number}")
-            first, *others = (row["seconds"] for row in Run.open(folder).history(self.plan.epochs))
-            self.note(name, first=first, epoch=median(others), compile=first - median(others))
-        output = self.time("evaluate", [*dnn(), "evaluate", str(folder), "--json"], f"starts-{number}")
+        with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:
+            for name in ("first start", "second start"):
+                folder = Path(scratch, name.replace(" ", "-"))
+                self.time(name, [*dnn(), "train", "-c", "mnist", *settings, "--run-dir", str(folder)], scratch)
+                first, *others = (row["seconds"] for row in Run.open(folder).history(self.plan.epochs))
+                self.note(name, first=first, epoch=median(others), compile=first - median(others))
+            output = self.time("evaluate", [*dnn(), "evaluate", str(folder), "--json"], scratch)
         self.note("evaluate", accuracy=json.loads(output)["accuracy"])
+
+
+def others_seconds() -> float:
+    """CPU seconds that other programs, and other guests of the same host, have used; 0 where that is not told."""
+    try:
+        user, nice, system, _, _, *interrupts = Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
+    except OSError:
+        return 0.0
+    own = [os.times().user, os.times().system, os.times().children_user, os.times().children_system]
+    return sum(map(int, (user, nice, system, *interrupts))) / os.sysconf("SC_CLK_TCK") - sum(own)
+
+
+def quiet() -> bool:
+    """Whether other programs leave the machine alone for the moment."""
+    before = others_seconds()
+    time.sleep(QUIET_SECONDS)
+    return others_seconds() - before <= DISTURBED * QUIET_SECONDS
 
 
 def dnn() -> list[str]:
@@ -149,6 +184,7 @@ def run(plan: Plan) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         environment = {**os.environ, "DNN_DATA_DIR": str(data_folder(plan, scratch)), "DNN_BENCH_DATASET": plan.dataset}
+        environment.pop("DNN_XLA_CACHE", None)  # the cache begins empty, in a folder of each measurement's own
         bench = Bench(plan, scratch, environment)
         for number in range(plan.rounds):
             print(f"round {number + 1} of {plan.rounds}", file=sys.stderr)
@@ -157,6 +193,7 @@ def run(plan: Plan) -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
         "plan": vars(plan),
+        "disturbed": bench.disturbed,
         "samples": bench.samples,
         "targets": judge(bench.samples),
     }
@@ -191,135 +228,6 @@ def machine() -> dict[str, Any]:
         "system": platform.system(),
         "versions": {"python": platform.python_version(), **installed},
     }
-
-
-@dataclass(frozen=True)
-class Target:
-    """A promise about speed: what is measured, and the bound that it must keep."""
-
-    what: str
-    bound: float
-    value: Callable[[Samples], float]
-    at_least: bool = False
-
-    def met(self, value: float) -> bool:
-        """Whether `value` keeps the bound."""
-        return value >= self.bound if self.at_least else value <= self.bound
-
-
-def ratio(samples: Samples, over: tuple[str, str], under: tuple[str, str]) -> float:
-    """The median of the rounds' ratios of one (program, field) to another."""
-    pairs = zip(samples[over[0]][over[1]], samples[under[0]][under[1]], strict=True)
-    return median(a / b for a, b in pairs)
-
-
-def ratio_to(over: tuple[str, str], under: tuple[str, str]) -> Callable[[Samples], float]:
-    """`ratio` of two fields, for a `Target`."""
-    return lambda samples: ratio(samples, over, under)
-
-
-def fastest_peer(samples: Samples) -> str:
-    """The contender with the shortest epoch but for ours."""
-    peers = [name for name in CONTENDERS if name in samples and name != "ours"]
-    return min(peers, key=lambda name: median(samples[name]["epoch"]))
-
-
-def _seconds_over_pass(samples: Samples) -> float:
-    return median(a - b for a, b in zip(samples["help"]["process"], samples["pass"]["process"], strict=True))
-
-
-TARGETS = (
-    Target("epoch, textbook ÷ ours", 10, ratio_to(("textbook", "epoch"), ("ours", "epoch")), at_least=True),
-    Target(
-        "epoch, fastest peer ÷ ours",
-        1.2,
-        lambda samples: ratio(samples, (fastest_peer(samples), "epoch"), ("ours", "epoch")),
-        at_least=True,
-    ),
-    Target(
-        "whole training, textbook ÷ `dnn train`",
-        6.5,
-        ratio_to(("textbook", "process"), ("first start", "process")),
-        at_least=True,
-    ),
-    Target("peak memory, `dnn train` ÷ textbook", 0.65, ratio_to(("first start", "memory"), ("textbook", "memory"))),
-    Target("epoch with Dropout(0.2) ÷ without", 1.25, ratio_to(("variants", "dropout"), ("variants", "textbook"))),
-    Target(
-        "epoch with BatchNormalization ÷ without",
-        1.25,
-        ratio_to(("variants", "batch normalization"), ("variants", "textbook")),
-    ),
-    Target(
-        "epoch with hold-out, checkpoint, history ÷ bare", 1.15, ratio_to(("overhead", "whole"), ("overhead", "bare"))
-    ),
-    Target("compile, second start ÷ first", 0.5, ratio_to(("second start", "compile"), ("first start", "compile"))),
-    Target("`dnn --help` − `python -c pass`, seconds", 0.25, _seconds_over_pass),
-    Target("`dnn --help` ÷ `python -c pass`", 12, ratio_to(("help", "process"), ("pass", "process"))),
-)
-
-
-def judge(samples: Samples) -> list[dict[str, Any]]:
-    """Each target with what was measured."""
-    found = [(target, target.value(samples)) for target in TARGETS]
-    return [
-        {"what": target.what, "target": f"{'≥' if target.at_least else '≤'} {target.bound:g}", "value": value}
-        | {"met": target.met(value)}
-        for target, value in found
-    ]
-
-
-def table(results: dict[str, Any]) -> str:
-    """The results in Markdown: the programs, the targets, and how an epoch grows with batch size and network."""
-    samples, plan = results["samples"], results["plan"]
-    middle = {name: {key: median(values) for key, values in fields.items()} for name, fields in samples.items()}
-    lines = [_preface(results), ""]
-    lines += _rows(
-        "program", "s an epoch", "÷ ours", "first epoch, s", f"{plan['epochs']} epochs, s", "peak", "accuracy"
-    )
-    for name, (title, _) in CONTENDERS.items():
-        if name in middle:
-            own = middle[name]
-            # Ours as users start it: the command, with its run directory.
-            whole = middle["first start"] if name == "ours" else own
-            figures = (own["epoch"], own["epoch"] / middle["ours"]["epoch"], own["first"], whole["process"])
-            cells = [*map(_number, figures), f"{whole['memory'] / 2**30:.2f} GiB", f"{own['accuracy']:.4f}"]
-            lines.append(_row(title, *cells))
-    lines += ["", *_rows("what", "target", "measured", "")]
-    for row in results["targets"]:
-        what = row["what"].replace("fastest peer", f"fastest peer ({fastest_peer(samples)})")
-        lines.append(_row(what, row["target"], _number(row["value"]), "met" if row["met"] else "**missed**"))
-    lines += ["", *_rows("`dnn`", "seconds")]
-    sizes = {"epoch, 128 units, batch 32": middle["variants"]["textbook"]}
-    sizes |= {f"epoch, 128 units, {name}": middle["variants"][name] for name in ("batch 128", "batch 512")}
-    sizes |= {
-        "epoch, 512-512, batch 32": middle["variants"]["512-512"],
-        f"epoch, {WIDE}, batch 32": middle["wide"][WIDE],
-    }
-    sizes |= {"`dnn evaluate`, whole process": middle["evaluate"]["process"]}
-    sizes |= {"`dnn --help`, whole process": middle["help"]["process"]}
-    lines += [_row(name, _number(seconds)) for name, seconds in sizes.items()]
-    return "\n".join(lines)
-
-
-def _preface(results: dict[str, Any]) -> str:
-    where, plan = results["machine"], results["plan"]
-    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
-    return (
-        f"{where['cpu']}, {where['cores']} cores, {where['system']}; {versions}; {results['date']}. "
-        f"Medians of {plan['rounds']} interleaved rounds on {plan['dataset']}; epochs are those after the first."
-    )
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _rows(*titles: str) -> list[str]:
-    return [_row(*titles), _row("---", *["---:"] * (len(titles) - 1))]
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 
 
 def write_readme(text: str, readme: Path = README) -> None:

@@ -1,10 +1,11 @@
 """The benchmark: its arithmetic, its table, and a smoke run that keeps the programs it measures from rotting."""
 
-import importlib.util
+import importlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def bench() -> Any:
-    spec = importlib.util.spec_from_file_location("bench", BENCHMARKS / "bench.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bench"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def bench() -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        yield importlib.import_module("bench")
+
+
+@pytest.fixture(scope="module")
+def tables(bench: Any) -> Any:
+    return importlib.import_module("tables")
 
 
 def contender(epoch: list[float], process: list[float], memory: float) -> dict[str, list[float]]:
@@ -59,25 +61,26 @@ def made_up_samples() -> dict[str, dict[str, list[float]]]:
     }
 
 
-def made_up_results(bench: Any) -> dict[str, Any]:
+def made_up_results(tables: Any) -> dict[str, Any]:
     samples = made_up_samples()
     return {
         "date": "2030-01-31",
         "machine": {"cpu": "A Processor", "cores": 2, "system": "Linux", "versions": {"python": "3.11.7"}},
         "plan": {"dataset": "mnist", "rounds": 2, "epochs": 10},
+        "disturbed": 0,
         "samples": samples,
-        "targets": bench.judge(samples),
+        "targets": tables.judge(samples),
     }
 
 
-def test_a_ratio_is_the_median_of_the_ratios_of_the_rounds(bench: Any) -> None:
+def test_a_ratio_is_the_median_of_the_ratios_of_the_rounds(tables: Any) -> None:
     samples = {"a": {"s": [10.0, 30.0, 12.0]}, "b": {"s": [1.0, 10.0, 2.0]}}
-    assert bench.ratio(samples, ("a", "s"), ("b", "s")) == 6.0
+    assert tables.ratio(samples, ("a", "s"), ("b", "s")) == 6.0
 
 
-def test_each_target_is_judged(bench: Any) -> None:
+def test_each_target_is_judged(tables: Any) -> None:
     judged = {
-        row["what"]: (row["target"], round(row["value"], 3), row["met"]) for row in bench.judge(made_up_samples())
+        row["what"]: (row["target"], round(row["value"], 3), row["met"]) for row in tables.judge(made_up_samples())
     }
     assert judged == {
         "epoch, textbook ÷ ours": ("≥ 10", 15.5, True),
@@ -93,8 +96,8 @@ def test_each_target_is_judged(bench: Any) -> None:
     }
 
 
-def test_the_table_has_every_program_that_was_measured(bench: Any) -> None:
-    lines = bench.table(made_up_results(bench)).splitlines()
+def test_the_table_has_every_program_that_was_measured(tables: Any) -> None:
+    lines = tables.table(made_up_results(tables)).splitlines()
     assert lines[0] == (
         "A Processor, 2 cores, Linux; python 3.11.7; 2030-01-31. "
         "Medians of 2 interleaved rounds on mnist; epochs are those after the first."
@@ -124,7 +127,7 @@ def test_a_readme_without_markers_is_left_alone(bench: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_the_smoke_run_measures_everything(bench: Any, tmp_path: Path) -> None:
+def test_the_smoke_run_measures_everything(tables: Any, tmp_path: Path) -> None:
     target = tmp_path / "results.json"
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / "bench.py"), "--smoke", "--json", str(target)],
@@ -136,17 +139,17 @@ def test_the_smoke_run_measures_everything(bench: Any, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     results = json.loads(target.read_text(encoding="utf-8"))
-    assert results.keys() == made_up_results(bench).keys()
+    assert results.keys() == made_up_results(tables).keys()
     assert results["plan"]["dataset"] == "mnist-sample"
-    skipped = {name for name in bench.CONTENDERS if f"skipping {name}: " in done.stderr}
+    skipped = {name for name in tables.CONTENDERS if f"skipping {name}: " in done.stderr}
     assert skipped <= {"pytorch", "scikit_learn", "jax_scan"}
     assert done.stderr.count("pip install 'dnn-cli[bench]'") == len(skipped)
-    wanted = made_up_samples() | {name: made_up_samples()["ours"] for name in bench.CONTENDERS.keys() - skipped}
+    wanted = made_up_samples() | {name: made_up_samples()["ours"] for name in tables.CONTENDERS.keys() - skipped}
     for name, fields in wanted.items():
         measured = results["samples"][name]
         assert fields.keys() <= measured.keys()
         assert all(value > 0 for key in fields.keys() - {"compile"} for value in measured[key])
-    assert {row["what"] for row in results["targets"]} == {target.what for target in bench.TARGETS}
-    for name in bench.CONTENDERS.keys() - skipped:
+    assert {row["what"] for row in results["targets"]} == {target.what for target in tables.TARGETS}
+    for name in tables.CONTENDERS.keys() - skipped:
         assert results["samples"][name]["accuracy"][0] > 0.85, name
-    assert done.stdout.strip() == bench.table(results)
+    assert done.stdout.strip() == tables.table(results)
