@@ -25,7 +25,7 @@ format: $(READY)  ## rewrite the code in the project's format
 docs: $(READY)  ## rewrite the README's generated parts
 	$(BIN)/python tools/readme.py
 
-bench: $(READY)  ## measure dnn beside its peers, for twenty minutes, and write the README's tables
+bench: $(READY)  ## measure dnn beside its peers, for ten minutes, and write the README's tables
 	$(BIN)/python benchmarks/bench.py --readme
 
 peers: $(READY)  ## install the peers that the benchmark compares with

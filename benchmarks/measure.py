@@ -3,6 +3,7 @@
 python measure.py contender NAME EPOCHS
 python measure.py variants EPOCHS NAME...
 python measure.py overhead EPOCHS
+python measure.py command WORDS...: no measurement, but the `dnn` command as it is where no peer is installed
 """
 
 import json
@@ -44,11 +45,20 @@ def overhead(epochs: str) -> dict[str, float]:
     return ours.overhead(int(epochs))
 
 
+def command(*words: str) -> None:
+    """Run a `dnn` command; ends the process as that does."""
+    _hide(*OPTIONAL)
+    from dnn_cli.__main__ import main
+
+    sys.argv = ["dnn", *words]
+    main()
+
+
 def _hide(*modules: str) -> None:
     """Have each of `modules` look as if it were not installed."""
     sys.modules.update(dict.fromkeys(modules))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
-    kinds: dict[str, Any] = {"contender": contender, "variants": variants, "overhead": overhead}
+    kinds: dict[str, Any] = {"contender": contender, "variants": variants, "overhead": overhead, "command": command}
     print(json.dumps(kinds[sys.argv[1]](*sys.argv[2:])))

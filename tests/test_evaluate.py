@@ -222,7 +222,7 @@ def test_a_fresh_python_with_none_of_our_code_finds_the_same(
 import json, sys
 sys.path.append({str(Path(tf.__file__).parent.parent)!r})
 try:
-    import dnn_cli
+    import dnn_cli.model
 except ImportError:
     pass
 else:
