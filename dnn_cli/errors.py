@@ -41,12 +41,14 @@ class GateError(DnnError):
 class InterruptedTrainingError(DnnError):
     """A signal stopped the training after its state was saved.
 
+    It can be made from a message alone, as every exception that passes through Keras must: Keras makes some anew.
+
     Args:
-        signal_number: the signal, 2 for SIGINT or 15 for SIGTERM.
         message: what was saved, and the command that resumes it.
+        signal_number: the signal, 2 for SIGINT or 15 for SIGTERM.
     """
 
-    def __init__(self, signal_number: int, message: str) -> None:
+    def __init__(self, message: str, signal_number: int = 2) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
 

@@ -39,7 +39,7 @@ class Interrupts:
     def raise_if_received(self) -> None:
         """Stop here if a signal has come; raises `InterruptedTrainingError`."""
         if self._received:
-            raise InterruptedTrainingError(self._received, self._last_words())
+            raise InterruptedTrainingError(self._last_words(), self._received)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         again, self._received = bool(self._received), number

@@ -23,8 +23,8 @@ from dnn_cli.errors import (
         (UsageError("x"), 2),
         (ConfigError("a.yaml", [Problem("a.yaml", "", "x")]), 2),
         (GateError("x"), 3),
-        (InterruptedTrainingError(2, "x"), 130),
-        (InterruptedTrainingError(15, "x"), 143),
+        (InterruptedTrainingError("x"), 130),
+        (InterruptedTrainingError("x", 15), 143),
     ],
 )
 def test_every_expected_failure_has_its_exit_code(error: DnnError, exit_code: int) -> None:
@@ -33,7 +33,7 @@ def test_every_expected_failure_has_its_exit_code(error: DnnError, exit_code: in
 
 
 def test_an_interruption_says_what_was_saved() -> None:
-    assert str(InterruptedTrainingError(2, "saved after epoch 3")) == "saved after epoch 3"
+    assert str(InterruptedTrainingError("saved after epoch 3", 2)) == "saved after epoch 3"
 
 
 def test_one_problem_is_said_in_the_singular() -> None:
