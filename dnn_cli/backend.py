@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dnn_cli import xla_cache
+from dnn_cli import xla
 
 
 def start(*, verbose: bool = False) -> None:
@@ -19,20 +19,25 @@ def start(*, verbose: bool = False) -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    xla_cache.prepare()
+    xla.use_wide_vectors()
+    xla.prepare()
     if verbose:
         import tensorflow  # noqa: F401
 
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_stderr(), _without("matplotlib"), _without_collection():
+    with _quiet_stderr(), _without("matplotlib"), _without("scipy"), _without_collection():
         import tensorflow as tf
     tf.get_logger().setLevel("ERROR")
 
 
 @contextmanager
 def _without(module: str) -> Iterator[None]:
-    """Keep `module` from being imported: Keras takes matplotlib if it is there, for half a second of start-up."""
+    """Keep `module` from being imported.
+
+    Keras takes matplotlib where it is installed, and TensorFlow scipy; the one costs a start half a second, the other
+    a tenth, and neither is used.
+    """
     if module in sys.modules:
         yield
         return

@@ -1,4 +1,4 @@
-"""`Config` → a compiled, plain `keras.Sequential`; its `.keras` file, out and in.
+"""`Config` → a compiled, plain `keras.Sequential`; reading its `.keras` file.
 
 The blueprint says which Keras layers the network has. It needs no TensorFlow, so that a dry run answers at once, and
 `build` makes the network from that same blueprint.
@@ -158,11 +158,6 @@ def _keras_optimizer(section: Common, steps_per_epoch: int | None) -> Any:
         kind, schedule = section.learning_rate.keras(steps_per_epoch)
         arguments["learning_rate"] = getattr(keras.optimizers.schedules, kind)(**schedule)
     return getattr(keras.optimizers, type(section).__name__)(**arguments)
-
-
-def save(network: "keras.Sequential", path: Path) -> None:
-    """Write the network and its optimizer's state to `path`, which ends in ``.keras``: plain Keras, nothing of ours."""
-    network.save(path)
 
 
 def load(path: Path, *, compiled: bool = True) -> "keras.Sequential":

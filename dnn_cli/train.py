@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from dnn_cli import backend, data, xla_cache
+from dnn_cli import backend, data, xla
 from dnn_cli import config as configs
 from dnn_cli import run as runs
 from dnn_cli.config import Config, EarlyStopping
@@ -260,7 +260,7 @@ def _train(
             rate = float(f"{float(network.optimizer.learning_rate):.7g}")  # what float32 tells
             logs = trainer.run(epoch, _guarded(checkpoints, epoch, trainer.steps, progress))
             if epoch == done:
-                xla_cache.seal()
+                xla.seal()
             if judge:
                 logs |= {f"val_{name}": value for name, value in judge.run().items()}
             _check_finite(logs, checkpoints, f"epoch {epoch + 1}")

@@ -205,14 +205,14 @@ def test_chunks_and_resuming_make_no_difference(few: Split, tmp_path: Path, monk
         compiled.run(number)
     assert compiled._loop.experimental_get_tracing_count() == 1
     assert compiled._last_step.experimental_get_tracing_count() == 1
-    model.save(straight, tmp_path / "straight.keras")
+    straight.save(tmp_path / "straight.keras")
     monkeypatch.setattr(epoch, "CHUNK_SECONDS", 1e-9)
     begun = build()
     trainer(few, begun).run(0)
-    model.save(begun, tmp_path / "begun.keras")
+    begun.save(tmp_path / "begun.keras")
     resumed = model.load(tmp_path / "begun.keras")
     trainer(few, resumed).run(1)
-    model.save(resumed, tmp_path / "resumed.keras")
+    resumed.save(tmp_path / "resumed.keras")
     assert_same_bits(tmp_path / "straight.keras", tmp_path / "resumed.keras")
 
 

@@ -97,7 +97,7 @@ def test_no_neuron_outgrows_its_max_norm(few: Split, tmp_path: Path) -> None:
     assert lengths(networks[0]).max() > 1.4
     assert lengths(networks[1]).max() <= 1.3 + 1e-5
     assert np.isclose(lengths(networks[1]), 1.3, atol=1e-4).any()
-    model.save(networks[1], tmp_path / "bound.keras")
+    networks[1].save(tmp_path / "bound.keras")
     again = model.load(tmp_path / "bound.keras")
     trainer(few, again).run(1)
     assert lengths(again).max() <= 1.3 + 1e-5
@@ -110,7 +110,7 @@ def test_smoothed_labels_train_and_judge_as_in_stock_keras_and_make_less_sure(fe
     ours, theirs = build(smooth), build(smooth)
     compiled = trainer(few, ours, 50)
     logs = compiled.run(0)
-    model.save(ours, tmp_path / "one.keras")
+    ours.save(tmp_path / "one.keras")
     order = epoch.order(len(images), 7, 0)
     fitted = theirs.fit(images[order], rows[order], batch_size=50, shuffle=False, verbose=0)
     assert logs == pytest.approx({name: values[0] for name, values in fitted.history.items()}, rel=1e-4)
@@ -165,7 +165,7 @@ def test_same_seed_same_bits_however_the_epoch_is_divided(
         for number in range(2):
             compiled.run(number, lambda _, stop, __, stops=stops: stops.append(stop))  # type: ignore[misc]
         files.append(tmp_path / f"{len(stops)}.keras")
-        model.save(network, files[-1])
+        network.save(files[-1])
     assert files[0].name == "18.keras"  # 15 whole steps, 1 at a time but for the first epoch's, and a ragged one each
     assert_same_bits(*files)
 
@@ -174,13 +174,13 @@ def test_an_epoch_after_loading_is_the_epoch_without(few: Split, tmp_path: Path)
     network = build(config(NOISY))
     compiled = trainer(few, network)
     compiled.run(0)
-    model.save(network, tmp_path / "one.keras")
+    network.save(tmp_path / "one.keras")
     compiled.run(1)
-    model.save(network, tmp_path / "straight.keras")
+    network.save(tmp_path / "straight.keras")
 
     again = model.load(tmp_path / "one.keras")
     trainer(few, again).run(1)
-    model.save(again, tmp_path / "resumed.keras")
+    again.save(tmp_path / "resumed.keras")
     assert_same_bits(tmp_path / "straight.keras", tmp_path / "resumed.keras")
 
 
@@ -197,7 +197,7 @@ def test_dropout_drops_its_share_and_keeps_the_sum() -> None:
 def test_the_saved_dropout_is_keras_own(few: Split, tmp_path: Path) -> None:
     network = build(config(NOISY))
     trainer(few, network).run(0)
-    model.save(network, tmp_path / "model.keras")
+    network.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert [type(layer).__module__ for layer in loaded.layers] == [type(layer).__module__ for layer in network.layers]
     assert [type(layer) for layer in network.layers].count(keras.layers.Dropout) == 3

@@ -60,9 +60,9 @@ def assert_trains_as_stock_keras(settings: Config, few: Split, folder: Path, ato
     before = ours.get_weights()
     compiled = trainer(ours, few)
     compiled.run(0)
-    model.save(ours, folder / "one.keras")
+    ours.save(folder / "one.keras")
     compiled.run(1)
-    model.save(ours, folder / "straight.keras")
+    ours.save(folder / "straight.keras")
 
     if settings.optimizer.name == "schedulefreeadamw":
         # Left to build it inside its graph, `fit` loses that this optimizer starts from the initial weights.
@@ -75,7 +75,7 @@ def assert_trains_as_stock_keras(settings: Config, few: Split, folder: Path, ato
 
     again = model.load(folder / "one.keras")
     trainer(again, few).run(1)
-    model.save(again, folder / "resumed.keras")
+    again.save(folder / "resumed.keras")
     assert_same_bits(folder / "straight.keras", folder / "resumed.keras")
     return ours
 
@@ -239,7 +239,7 @@ def test_the_averages_are_what_is_judged_and_saved(few: Split, tmp_path: Path) -
     assert figures == pytest.approx({"loss": loss, "accuracy": accuracy}, rel=1e-4)
     plain = built(config({"name": "sgd", "learning_rate": 0.2}))
     trainer(plain, few).run(0)
-    model.save(network, tmp_path / "averaged.keras")
+    network.save(tmp_path / "averaged.keras")
     stock = keras.models.load_model(tmp_path / "averaged.keras")
     # The weights that training goes on from are in the averages' place.
     kept = stock.optimizer._model_variables_moving_average

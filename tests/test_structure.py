@@ -20,8 +20,8 @@ MAY_IMPORT = {
     "__init__": set[str](),
     "errors": set(),
     "seeds": set(),
-    "xla_cache": {"run"},
-    "backend": {"xla_cache"},
+    "xla": {"run"},
+    "backend": {"xla"},
     "progress": set(),
     "document": {"errors"},
     "section": set(),
@@ -35,10 +35,11 @@ MAY_IMPORT = {
     "augment": {"config", "seeds"},
     "epoch": {"augment", "seeds"},
     "run": {"__init__", "config", "errors"},
-    "checkpoint": {"model", "run"},
+    "archive": set(),
+    "checkpoint": {"archive", "run"},
     "train": (
         {"augment", "backend", "checkpoint", "config", "data", "epoch"}
-        | {"interrupts", "model", "progress", "run", "xla_cache", "errors"}
+        | {"interrupts", "model", "progress", "run", "xla", "errors"}
     ),
     "gallery": {"augment", "backend", "config", "data", "errors"},
     "evaluate": {"backend", "data", "model", "run", "errors"},
@@ -46,10 +47,10 @@ MAY_IMPORT = {
     "cli": {"__init__", "config", "data", "display", "evaluate", "gallery", "progress", "run", "train", "errors"},
     "__main__": {"cli", "errors"},
 }
-RESTING_ON_KERAS = {"augment", "epoch", "checkpoint"}  # imported where TensorFlow is running already
+RESTING_ON_KERAS = {"augment", "epoch", "archive", "checkpoint"}  # imported where TensorFlow is running already
 WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
-    | {"interrupts", "progress", "display", "cli", "xla_cache"}
+    | {"interrupts", "progress", "display", "cli", "xla"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"

@@ -195,6 +195,8 @@ def test_a_second_signal_stops_at_once_and_harms_nothing(
     training = start("train", "-c", tiny, "--run-dir", "run", "--epochs", "100", *wide)
     assert training.stderr
     assert training.stderr.readline().startswith("epoch   1/100")
+    while not Path("run/state.json").exists():  # an epoch is saved while the next one trains
+        time.sleep(0.01)
     kept = Path("run/checkpoints/last.keras").read_bytes()
     training.send_signal(signal.SIGINT)
     assert training.stderr.readline() == (

@@ -1,8 +1,8 @@
-"""What XLA compiled, kept for the next start.
+"""What XLA is told, and what it compiled, kept for the next start.
 
 TensorFlow can keep compiled programs in a folder, but trusts whatever it finds there: a damaged file ends the training,
-and neither its version nor the processor is part of a file's name. So each combination of them has a folder of its own
-here, and a file is only left for TensorFlow to find if it still has the digest noted when it was new.
+and a file's name tells neither its version nor the processor nor XLA's flags. So each combination of them has a folder
+of its own here, and a file is only left for TensorFlow to find if it still has the digest noted when it was new.
 
 The environment variable DNN_XLA_CACHE names another folder than ``~/.cache/dnn/xla``, or is 0 to keep nothing.
 """
@@ -16,9 +16,20 @@ from pathlib import Path
 
 from dnn_cli.run import write_atomically
 
-TESTED = "2.21."  # the flag is undocumented, so other versions of TensorFlow go without
+TESTED = "2.21."  # the flags are undocumented, so other versions of TensorFlow go without
+WIDE_VECTORS = "--xla_cpu_prefer_vector_width=512"
 MAX_BYTES = 100 * 2**20
 PROGRAMS = "*__XLA_CPU_JIT.pb"  # what is compiled for a GPU depends on more than is told apart here
+
+
+def use_wide_vectors() -> None:
+    """Have XLA, which is not loaded yet, use the whole width of AVX-512 where that costs no clock speed.
+
+    It uses half by default, for the sake of older processors; those that know bfloat16 came after them.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _is_tested() and "avx512_bf16" in _processor() and "xla_cpu_prefer_vector_width" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {WIDE_VECTORS}".strip()
 
 
 def prepare() -> None:
@@ -59,14 +70,18 @@ def seal() -> None:
 
 def _folder() -> Path | None:
     chosen = os.environ.get("DNN_XLA_CACHE", "")
-    version = metadata.version("tensorflow")
-    if chosen == "0" or not version.startswith(TESTED):
+    if chosen == "0" or not _is_tested():
         return None
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path("~", ".cache")).expanduser()
-    described = "\n".join((version, metadata.version("keras"), platform.machine(), _processor()))
+    versions = map(metadata.version, ("tensorflow", "keras"))
+    described = "\n".join((*versions, platform.machine(), _processor(), os.environ.get("XLA_FLAGS", "")))
     folder = (Path(chosen) if chosen else caches / "dnn" / "xla") / hashlib.sha256(described.encode()).hexdigest()[:16]
     # TensorFlow divides its flags at white space.
     return None if len(str(folder.absolute()).split()) != 1 else folder.absolute()
+
+
+def _is_tested() -> bool:
+    return metadata.version("tensorflow").startswith(TESTED)
 
 
 def _processor() -> str:

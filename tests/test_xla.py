@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dnn_cli import xla_cache
+from dnn_cli import xla
 
 from .conftest import Answer, assert_same_bits
 
@@ -18,7 +18,9 @@ Process = Callable[..., Answer]
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DNN_XLA_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
-    folder = xla_cache._folder()
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+    xla.use_wide_vectors()  # as a start does before it looks for the folder
+    folder = xla._folder()
     assert folder
     return folder
 
@@ -57,11 +59,11 @@ def test_a_second_start_uses_what_the_first_compiled_and_trains_the_same_bits(ca
 
 def test_only_what_was_sealed_and_is_whole_is_left(cache: Path) -> None:
     whole, damaged = put(cache, "whole", b"whole"), put(cache, "damaged", b"whole")
-    xla_cache.seal()
+    xla.seal()
     damaged.write_bytes(b"hole")
     put(cache, "unsealed", b"?")
     (cache / "x__XLA_GPU_JIT.pb").write_bytes(b"gpu")
-    xla_cache.prepare()
+    xla.prepare()
     assert list(cache.glob("*.pb")) == [whole]
     assert os.environ["TF_XLA_FLAGS"] == f"--tf_xla_persistent_cache_directory={cache}"
 
@@ -70,31 +72,31 @@ def test_only_what_was_sealed_and_is_whole_is_left(cache: Path) -> None:
 def test_a_damaged_manifest_trusts_nothing(cache: Path, text: str) -> None:
     put(cache, "whole", b"whole")
     (cache / "manifest.json").write_text(text)
-    xla_cache.prepare()
+    xla.prepare()
     assert names(cache) == set()
 
 
 def test_sealing_does_not_bless_what_changed_since(cache: Path) -> None:
     path = put(cache, "one", b"good")
-    xla_cache.seal()
+    xla.seal()
     path.write_bytes(b"evil")
-    xla_cache.seal()
-    xla_cache.prepare()
+    xla.seal()
+    xla.prepare()
     assert names(cache) == set()
 
 
 def test_the_oldest_go_where_there_are_too_many(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xla_cache, "MAX_BYTES", 25)
+    monkeypatch.setattr(xla, "MAX_BYTES", 25)
     for age, name in enumerate(("new", "middle", "old")):
         os.utime(put(cache, name, bytes(10)), ns=(0, 10**9 * (10 - age)))
-    xla_cache.seal()
+    xla.seal()
     assert names(cache) == {"new", "middle"}
     assert len(json.loads((cache / "manifest.json").read_text())) == 2
 
 
 def test_flags_of_the_user_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_clustering_debug")
-    xla_cache.prepare()
+    xla.prepare()
     assert os.environ["TF_XLA_FLAGS"] == (f"--tf_xla_clustering_debug --tf_xla_persistent_cache_directory={cache}")
 
 
@@ -104,27 +106,60 @@ def test_where_it_is_off_nothing_is_touched(tmp_path: Path, monkeypatch: pytest.
     file.write_text("")
     for chosen in ("0", "with space", str(file)):
         monkeypatch.setenv("DNN_XLA_CACHE", chosen)
-        xla_cache.prepare()
-        xla_cache.seal()
-    monkeypatch.setattr(xla_cache, "TESTED", "1.0.")
+        xla.prepare()
+        xla.seal()
+    monkeypatch.setattr(xla, "TESTED", "1.0.")
     monkeypatch.setenv("DNN_XLA_CACHE", "cache")
-    xla_cache.prepare()
+    xla.prepare()
     assert "TF_XLA_FLAGS" not in os.environ
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_every_version_and_processor_has_a_folder_of_its_own(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xla_cache, "_processor", lambda: "another")
-    other = xla_cache._folder()
+def test_every_version_processor_and_flag_has_a_folder_of_its_own(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xla, "_processor", lambda: "another")
+    other = xla._folder()
     assert other
     assert other != cache
-    monkeypatch.setattr("dnn_cli.xla_cache.metadata.version", lambda _: "2.21.9")
-    assert xla_cache._folder() not in (cache, other)
+    with monkeypatch.context() as flags:
+        flags.setenv("XLA_FLAGS", "--xla_cpu_x")
+        assert xla._folder() not in (cache, other)
+    monkeypatch.setattr("dnn_cli.xla.metadata.version", lambda _: "2.21.9")
+    assert xla._folder() not in (cache, other)
     monkeypatch.setenv("DNN_XLA_CACHE", "")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    found = xla_cache._folder()
+    found = xla._folder()
     assert found
     assert found.parent == Path("/caches/dnn/xla")
+
+
+@pytest.mark.parametrize(
+    ("processor", "already", "flags"),
+    [
+        ("avx512f avx512_bf16", None, "--xla_cpu_prefer_vector_width=512"),
+        ("avx512f avx512_bf16", "--xla_cpu_x", "--xla_cpu_x --xla_cpu_prefer_vector_width=512"),
+        ("avx512f avx512_bf16", "--xla_cpu_prefer_vector_width=128", "--xla_cpu_prefer_vector_width=128"),
+        ("avx512f", None, None),
+        ("avx2", "--xla_cpu_x", "--xla_cpu_x"),
+    ],
+)
+def test_vectors_are_as_wide_as_the_processor_has_them_unless_the_user_says_otherwise(
+    processor: str, already: str | None, flags: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xla, "_processor", lambda: processor)
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    if already:
+        monkeypatch.setenv("XLA_FLAGS", already)
+    for _ in range(2):
+        xla.use_wide_vectors()
+        assert os.environ.get("XLA_FLAGS") == flags
+
+
+def test_another_tensorflow_is_told_nothing_it_may_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xla, "TESTED", "1.0.")
+    monkeypatch.setattr(xla, "_processor", lambda: "avx512_bf16")
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    xla.use_wide_vectors()
+    assert "XLA_FLAGS" not in os.environ
 
 
 @pytest.mark.slow
