@@ -32,6 +32,16 @@ MAY_IMPORT = {
     "data": {"arrays", "download", "seeds", "errors"},
     "interrupts": {"errors"},
     "model": {"config", "optimizers", "seeds", "errors"},
+    "activations": set(),
+    "reference": {"activations"},
+    "training_layers": {"reference"},
+    "descent": set(),
+    "initial": set(),
+    "limits": {"config", "optimizers"},  # the former for types
+    "numpy_model": {"config", "descent", "initial", "model", "optimizers", "reference", "training_layers"},
+    "gradcheck": (
+        {"backend", "config", "data", "document", "limits", "model", "numpy_model", "reference", "seeds", "errors"}
+    ),
     "augment": {"config", "seeds"},
     "epoch": {"augment", "seeds"},
     "run": {"__init__", "config", "errors"},
@@ -43,14 +53,18 @@ MAY_IMPORT = {
     ),
     "gallery": {"augment", "backend", "config", "data", "errors"},
     "evaluate": {"backend", "data", "model", "run", "errors"},
-    "display": {"train"},  # for types
-    "cli": {"__init__", "config", "data", "display", "evaluate", "gallery", "progress", "run", "train", "errors"},
+    "display": {"gradcheck", "train"},  # for types
+    "cli": (
+        {"__init__", "config", "data", "display", "evaluate", "gallery", "gradcheck", "progress", "run", "train"}
+        | {"errors"}
+    ),
     "__main__": {"cli", "errors"},
 }
 RESTING_ON_KERAS = {"augment", "epoch", "archive", "checkpoint"}  # imported where TensorFlow is running already
 WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "display", "cli", "xla"}
+    | {"activations", "reference", "training_layers", "descent", "initial", "limits", "numpy_model"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
