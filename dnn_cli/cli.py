@@ -38,7 +38,7 @@ def cli() -> None:
 
     \b
     Exit codes: 0 done, 1 failed while running, 2 bad usage or config,
-    3 --min-accuracy not met, 130 and 143 stopped by SIGINT and SIGTERM.
+    3 --min-accuracy or --tolerance not met, 130 and 143 stopped by SIGINT and SIGTERM.
     """
 
 
@@ -204,6 +204,55 @@ def data(
     dataset = datasets.find(name, split="both", quiet=quiet)
     display.dataset(dataset, _parts(dataset), as_json=as_json)
     return None
+
+
+@cli.command(short_help="Compare Keras's gradients with backpropagation by hand and with differences.")
+@click.option("-c", "--config", metavar="CONFIG", required=True, help="A YAML file, or a shipped config.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="X",
+    default=1e-6,
+    help="Exit with code 3 if an error is larger.  [default: 1e-6]",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    metavar="N",
+    default=50,
+    help="Entries of each parameter that are compared with differences.  [default: 50]",
+)
+@as_json
+@verbose
+def gradcheck(
+    config: str, settings: tuple[str, ...], tolerance: float, samples: int, as_json: bool, verbose: bool
+) -> None:
+    """Check Keras and the NumPy network against each other and against finite differences.
+
+    The config's network is built in both with equal weights, in float64, and given the first batch of its training.
+    For every layer the outputs are compared, and three gradients: by Keras's automatic differentiation, by
+    backpropagation in NumPy, and by central differences of the loss. Errors are relative to the largest number.
+
+    \b
+    Examples:
+      dnn gradcheck -c mnist
+      dnn gradcheck -c small --set 'model.layers=[{units: 32, activation: tanh, l2: 0.01}]' --json
+    """
+    from dnn_cli import config as configs
+    from dnn_cli.errors import GateError
+
+    chosen = configs.load(config, _overrides(settings))
+
+    from dnn_cli import gradcheck as gradients
+
+    result = gradients.check(chosen, samples=samples, verbose=verbose)
+
+    from dnn_cli import display
+
+    display.gradients(result, tolerance, as_json=as_json)
+    if not result.largest <= tolerance:
+        raise GateError(f"the largest relative error, {result.largest:.2g}, is above --tolerance {tolerance:g}")
 
 
 @cli.command(short_help="Print the JSON Schema of config files.")

@@ -4,12 +4,14 @@ import io
 import json
 import os
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from dnn_cli.gradcheck import Check
     from dnn_cli.train import Preview, Result
 
 ENDLESS = 100_000  # columns where stdout is no terminal: a line stays a line, for grep and for copying
@@ -98,6 +100,37 @@ def preview(plan: "Preview", *, as_json: bool) -> None:
     table.add_row("total", "", "", "", f"{plan.parameters:,}")
     _print("", table, "", plan.data)
     return None
+
+
+def gradients(check: "Check", tolerance: float, *, as_json: bool) -> None:
+    """How far the gradients of Keras, NumPy and finite differences are apart, layer by layer."""
+    if as_json:
+        return _json({**asdict(check), "largest": check.largest, "tolerance": tolerance})
+    table = _table("layer", "outputs", "parameter", "NumPy − Keras", "NumPy − differences", "Keras − differences")
+    table.add_column("sampled", justify="right")
+    table.add_column("at a kink", justify="right")
+    for step in check.layers:
+        name, output = step.layer, _error(step.output)
+        for each in step.gradients:
+            errors = map(_error, (each.numpy_keras, each.numpy_difference, each.keras_difference))
+            parameter = f"{each.name.rpartition('/')[2]} {'×'.join(map(str, each.shape))}"
+            table.add_row(name, output, parameter, *errors, f"{each.sampled:,}", f"{each.skipped:,}")
+            name = output = ""
+        if not step.gradients:
+            table.add_row(name, output)
+    rows = {
+        "data": f"{check.dataset}, {check.images:,} training images",
+        "loss": f"{check.loss:.6f}, NumPy − Keras {_error(check.loss_error)}",
+        "largest error": f"{_error(check.largest)}, tolerance {tolerance:g}",
+    }
+    _print(table, "")
+    _facts(rows)
+    _print(*(f"note: {note}" for note in check.notes))
+    return None
+
+
+def _error(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1e}"
 
 
 def datasets(found: list[Any], *, as_json: bool) -> None:
