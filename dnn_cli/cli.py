@@ -43,7 +43,7 @@ def cli() -> None:
 
 
 @cli.command(short_help="Train the network that a config describes.")
-@click.option("-c", "--config", metavar="CONFIG", help="A YAML file, or a shipped config: mnist, small, smoke.")
+@click.option("-c", "--config", metavar="CONFIG", help="A YAML file, or a shipped config: mnist, small, smoke, tiny.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated.")
 @click.option("--epochs", type=int, metavar="N", help="Short for --set training.epochs=N.")
 @click.option("--batch-size", type=int, metavar="N", help="Short for --set training.batch_size=N.")
@@ -253,6 +253,37 @@ def gradcheck(
     display.gradients(result, tolerance, as_json=as_json)
     if not result.largest <= tolerance:
         raise GateError(f"the largest relative error, {result.largest:.2g}, is above --tolerance {tolerance:g}")
+
+
+@cli.command(short_help="Print one training step, number by number, with every formula.")
+@click.option("-c", "--config", metavar="CONFIG", required=True, help="A YAML file, or a shipped config such as tiny.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated.")
+@click.option(
+    "--index",
+    type=click.IntRange(0),
+    metavar="N",
+    help="The first training image of the batch.  [default: the batch that training takes first]",
+)
+@as_json
+def trace(config: str, settings: tuple[str, ...], index: int | None, as_json: bool) -> None:
+    """Print one training step of a network in plain NumPy: forward, backward, and the update.
+
+    Every quantity comes with its formula, its shape and its numbers; large ones are cut short, and of the pixels the
+    brightest four are shown. docs/backpropagation.md explains them all.
+
+    \b
+    Examples:
+      dnn trace -c tiny
+      dnn trace -c tiny --index 7 --set optimizer=adam
+    """
+    from dnn_cli import config as configs
+
+    chosen = configs.load(config, _overrides(settings))
+
+    from dnn_cli import display
+    from dnn_cli import trace as steps
+
+    display.step(steps.trace(chosen, index), as_json=as_json)
 
 
 @cli.command(short_help="Print the JSON Schema of config files.")

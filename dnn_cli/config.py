@@ -29,7 +29,7 @@ from dnn_cli.errors import ConfigError, Problem, UsageError
 from dnn_cli.optimizers import Adam, Common, Optimizer, Schedule
 from dnn_cli.section import Section
 
-SHIPPED = ("mnist", "smoke", "small")
+SHIPPED = ("mnist", "smoke", "small", "tiny")
 
 Activation = Literal[
     "relu",

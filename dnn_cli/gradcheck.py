@@ -13,8 +13,6 @@ import numpy as np
 from dnn_cli import backend, data, limits, numpy_model, seeds
 from dnn_cli import model as models
 from dnn_cli.config import Config, Model
-from dnn_cli.document import format_path
-from dnn_cli.errors import UsageError
 from dnn_cli.reference import Activation, Array, Dense, Network
 from dnn_cli.seeds import Purpose
 
@@ -104,9 +102,7 @@ def check(config: Config, *, samples: int = SAMPLES, verbose: bool = False) -> C
         UsageError: NumPy has not the network's derivatives.
         DataError: there are no images to take.
     """
-    if refusals := list(limits.of_network(config.model)):
-        path, message = refusals[0]
-        raise UsageError(f"{format_path(path)}: {message}")
+    limits.check(limits.of_network(config.model))
     dataset = data.find(config.data.dataset, config.data.fallback)
     split, _ = data.hold_out(dataset.load("train"), config.data.validation, config.seed)
     classes = dataset.load("train").classes

@@ -1,8 +1,10 @@
 """What the NumPy network can and cannot do of what a config may ask; said before anything is trained."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from dnn_cli.document import format_path
+from dnn_cli.errors import UsageError
 from dnn_cli.optimizers import Common, Schedule
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ OPTIMIZERS = {
     "adamw": {"beta_1", "beta_2", "epsilon"},
 }
 SETTINGS = {"name", "learning_rate", "weight_decay"}  # of each of them
+
+
+def check(refusals: Iterable[Refusal]) -> None:
+    """Raise `UsageError` if there are any, with a line for each."""
+    if lines := [f"{format_path(path)}: {message}" for path, message in refusals]:
+        raise UsageError("\n".join(lines))
 
 
 def of_network(model: "Model") -> Iterator[Refusal]:

@@ -61,7 +61,7 @@ class Activation(Layer):
     a: Array
 
     def __init__(self, name: str) -> None:
-        self.function = FUNCTIONS[name]
+        self.name, self.function = name, FUNCTIONS[name]
 
     def build(self, inputs: int, rows: int, dtype: Any) -> int:
         """As in `Layer`."""

@@ -114,7 +114,7 @@ def test_every_option_says_what_it_does() -> None:
 
 
 def test_the_help_names_the_shipped_configs(dnn: Dnn) -> None:
-    assert "mnist, small, smoke." in dnn("train", "-h").stdout
+    assert "mnist, small, smoke, tiny." in dnn("train", "-h").stdout
     assert sorted(configs.SHIPPED) == ["mnist", "small", "smoke"]
 
 

@@ -37,10 +37,11 @@ MAY_IMPORT = {
     "training_layers": {"reference"},
     "descent": set(),
     "initial": set(),
-    "limits": {"config", "optimizers"},  # the former for types
+    "limits": {"config", "document", "optimizers", "errors"},  # config for types
     "numpy_model": {"config", "descent", "initial", "model", "optimizers", "reference", "training_layers"},
-    "gradcheck": (
-        {"backend", "config", "data", "document", "limits", "model", "numpy_model", "reference", "seeds", "errors"}
+    "gradcheck": ({"backend", "config", "data", "limits", "model", "numpy_model", "reference", "seeds"}),
+    "trace": (
+        {"config", "data", "descent", "limits", "numpy_model", "reference", "seeds", "training_layers", "errors"}
     ),
     "augment": {"config", "seeds"},
     "epoch": {"augment", "seeds"},
@@ -53,10 +54,10 @@ MAY_IMPORT = {
     ),
     "gallery": {"augment", "backend", "config", "data", "errors"},
     "evaluate": {"backend", "data", "model", "run", "errors"},
-    "display": {"gradcheck", "train"},  # for types
+    "display": {"gradcheck", "trace", "train"},  # for types
     "cli": (
-        {"__init__", "config", "data", "display", "evaluate", "gallery", "gradcheck", "progress", "run", "train"}
-        | {"errors"}
+        {"__init__", "config", "data", "display", "evaluate", "gallery", "gradcheck", "progress", "run", "trace"}
+        | {"train", "errors"}
     ),
     "__main__": {"cli", "errors"},
 }
@@ -65,6 +66,7 @@ WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "display", "cli", "xla"}
     | {"activations", "reference", "training_layers", "descent", "initial", "limits", "numpy_model"}
+    | {"trace"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
