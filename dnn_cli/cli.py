@@ -43,7 +43,7 @@ def cli() -> None:
 
 
 @cli.command(short_help="Train the network that a config describes.")
-@click.option("-c", "--config", metavar="CONFIG", help="A YAML file, or a shipped config: mnist, small, smoke, tiny.")
+@click.option("-c", "--config", metavar="CONFIG", help="A YAML file, or shipped: mnist, small, smoke, tiny.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated.")
 @click.option("--epochs", type=int, metavar="N", help="Short for --set training.epochs=N.")
 @click.option("--batch-size", type=int, metavar="N", help="Short for --set training.batch_size=N.")
@@ -164,7 +164,7 @@ def evaluate(
         raise GateError(f"accuracy {result['accuracy']:.6g} is below --min-accuracy {min_accuracy:g}")
 
 
-@cli.command(short_help="List the datasets; fetch and verify one; show how it is augmented.")
+@cli.command(short_help="List the datasets; fetch and verify one; show its augmentation.")
 @click.argument("name", required=False)
 @click.option(
     "--preview",
@@ -206,7 +206,7 @@ def data(
     return None
 
 
-@cli.command(short_help="Compare Keras's gradients with backpropagation by hand and with differences.")
+@cli.command(short_help="Compare Keras's gradients with backpropagation and differences.")
 @click.option("-c", "--config", metavar="CONFIG", required=True, help="A YAML file, or a shipped config.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated.")
 @click.option(
@@ -237,7 +237,7 @@ def gradcheck(
     \b
     Examples:
       dnn gradcheck -c mnist
-      dnn gradcheck -c small --set 'model.layers=[{units: 32, activation: tanh, l2: 0.01}]' --json
+      dnn gradcheck -c small --set model.layers[0].activation=tanh --json
     """
     from dnn_cli import config as configs
     from dnn_cli.errors import GateError

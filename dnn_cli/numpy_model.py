@@ -11,9 +11,9 @@ import numpy as np
 from dnn_cli import descent, initial, model
 from dnn_cli.config import Config
 from dnn_cli.descent import Optimizer
+from dnn_cli.layers import BatchNormalization, Dropout
 from dnn_cli.optimizers import Common
 from dnn_cli.reference import Activation, Array, Dense, Layer, Network
-from dnn_cli.training_layers import BatchNormalization, Dropout
 
 
 def build(config: Config, image_shape: tuple[int, ...], classes: int, *, rows: int, dtype: Any = np.float32) -> Network:

@@ -13,9 +13,9 @@ from dnn_cli.config import Config
 from dnn_cli.data import Split
 from dnn_cli.descent import SGD, Adam, Optimizer, RMSprop
 from dnn_cli.errors import UsageError
+from dnn_cli.layers import BatchNormalization, Dropout
 from dnn_cli.reference import Activation, Array, Dense, Layer, Network, Parameter
 from dnn_cli.seeds import Purpose
-from dnn_cli.training_layers import BatchNormalization, Dropout
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from .files import digits, idx, user, write_idx, write_npz
 
 Dnn = Callable[..., Answer]
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("train", "evaluate", "data", "schema")
+COMMANDS = ("train", "evaluate", "data", "gradcheck", "trace", "schema")
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ sys.exit(code)
     return call
 
 
-SHIPPED = "shipped configs: mnist, smoke, small"
+SHIPPED = "shipped configs: mnist, smoke, small, tiny"
 Light = Callable[..., tuple[Answer, set[str]]]
 HEAVIEST = {"tensorflow", "keras", "matplotlib"}
 HEAVY = sorted(HEAVIEST | {"pydantic", "numpy", "rich", "yaml"})

@@ -646,7 +646,7 @@ def test_a_missing_file_is_named_with_what_there_is(
     name: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert refusal(name) == f"there is no config file {name}{hint}; shipped configs: mnist, smoke, small"
+    assert refusal(name) == f"there is no config file {name}{hint}; shipped configs: mnist, smoke, small, tiny"
 
 
 def test_a_folder_is_no_config(tmp_path: Path) -> None:

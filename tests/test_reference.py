@@ -14,8 +14,8 @@ from dnn_cli.activations import FUNCTIONS
 from dnn_cli.data import Split
 from dnn_cli.descent import Adam
 from dnn_cli.gradcheck import difference
+from dnn_cli.layers import BatchNormalization, Dropout
 from dnn_cli.reference import Activation, CrossEntropy, Dense, Layer, Network, SquaredError
-from dnn_cli.training_layers import BatchNormalization, Dropout
 
 
 def scattered(network: Network, seed: int = 0) -> np.random.Generator:

@@ -34,15 +34,13 @@ MAY_IMPORT = {
     "model": {"config", "optimizers", "seeds", "errors"},
     "activations": set(),
     "reference": {"activations"},
-    "training_layers": {"reference"},
+    "layers": {"reference"},
     "descent": set(),
     "initial": set(),
     "limits": {"config", "document", "optimizers", "errors"},  # config for types
-    "numpy_model": {"config", "descent", "initial", "model", "optimizers", "reference", "training_layers"},
+    "numpy_model": {"config", "descent", "initial", "model", "optimizers", "reference", "layers"},
     "gradcheck": ({"backend", "config", "data", "limits", "model", "numpy_model", "reference", "seeds"}),
-    "trace": (
-        {"config", "data", "descent", "limits", "numpy_model", "reference", "seeds", "training_layers", "errors"}
-    ),
+    "trace": ({"config", "data", "descent", "limits", "numpy_model", "reference", "seeds", "layers", "errors"}),
     "augment": {"config", "seeds"},
     "epoch": {"augment", "seeds"},
     "run": {"__init__", "config", "errors"},
@@ -65,7 +63,7 @@ RESTING_ON_KERAS = {"augment", "epoch", "archive", "checkpoint"}  # imported whe
 WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "display", "cli", "xla"}
-    | {"activations", "reference", "training_layers", "descent", "initial", "limits", "numpy_model"}
+    | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
     | {"trace"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from dnn_cli.layers import BatchNormalization, Dropout
 from dnn_cli.reference import Dense, Network
-from dnn_cli.training_layers import BatchNormalization, Dropout
 
 RANDOM = np.random.default_rng(2)
 
