@@ -115,7 +115,7 @@ def test_every_option_says_what_it_does() -> None:
 
 def test_the_help_names_the_shipped_configs(dnn: Dnn) -> None:
     assert "mnist, small, smoke, tiny." in dnn("train", "-h").stdout
-    assert sorted(configs.SHIPPED) == ["mnist", "small", "smoke"]
+    assert sorted(configs.SHIPPED) == ["mnist", "small", "smoke", "tiny"]
 
 
 def test_the_version(dnn: Dnn) -> None:
