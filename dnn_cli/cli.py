@@ -48,6 +48,7 @@ def cli() -> None:
 @click.option("--epochs", type=int, metavar="N", help="Short for --set training.epochs=N.")
 @click.option("--batch-size", type=int, metavar="N", help="Short for --set training.batch_size=N.")
 @click.option("--seed", type=int, metavar="N", help="Short for --set seed=N.")
+@click.option("--engine", metavar="ENGINE", help="Short for --set engine=ENGINE: keras or numpy.")
 @click.option(
     "--run-dir", type=click.Path(path_type=Path), help="Where the run is to be.  [default: runs/<config>-<n>]"
 )
@@ -62,6 +63,7 @@ def train(
     epochs: int | None,
     batch_size: int | None,
     seed: int | None,
+    engine: str | None,
     run_dir: Path | None,
     resume: Path | None,
     dry_run: bool,
@@ -89,7 +91,7 @@ def train(
         raise click.UsageError("--resume goes on in the run's own directory; --run-dir is for a new run")
     run = Run.open(resume) if resume is not None else None
     source = config or str(run and run.config_file)
-    chosen = configs.load(source, _overrides(settings, epochs=epochs, batch_size=batch_size, seed=seed))
+    chosen = configs.load(source, _overrides(settings, epochs=epochs, batch_size=batch_size, seed=seed, engine=engine))
 
     # A wrong config is answered before the rest is imported.
     from dnn_cli import progress
@@ -321,7 +323,12 @@ def _parts(dataset: Any) -> Any:
 
 
 def _overrides(
-    settings: tuple[str, ...], *, epochs: int | None = None, batch_size: int | None = None, seed: int | None = None
+    settings: tuple[str, ...],
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    engine: str | None = None,
 ) -> "list[Override]":
     from dnn_cli.config import Override
 
@@ -329,6 +336,7 @@ def _overrides(
         ("training.epochs", "--epochs", epochs),
         ("training.batch_size", "--batch-size", batch_size),
         ("seed", "--seed", seed),
+        ("engine", "--engine", engine),
     )
     given = [Override(key, value, f"{option} {value}") for key, option, value in short if value is not None]
     return [*map(Override.parse, settings), *given]

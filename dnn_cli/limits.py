@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from dnn_cli.document import format_path
 from dnn_cli.errors import UsageError
 from dnn_cli.optimizers import Common, Schedule
+from dnn_cli.section import Section
 
 if TYPE_CHECKING:
     from dnn_cli.config import Config, Model
@@ -16,13 +17,17 @@ ACTIVATIONS = (
     *("relu", "sigmoid", "tanh", "elu", "leaky_relu", "relu6", "exponential", "softplus", "softsign"),
     *("hard_sigmoid", "hard_tanh", "linear"),
 )
+# The settings that NumPy heeds, or that mean nothing to it; all others have to stay at their defaults.
+MODEL = {"input_dropout", "layers"}
+BLOCK = {"units", "activation", "use_bias", "initializer", "batch_normalization", "dropout", "l1", "l2"}
+TRAINING = {"epochs", "batch_size", "label_smoothing", "early_stopping", "jit_compile"}
+OPTIMIZER = {"name", "learning_rate", "weight_decay"}
 OPTIMIZERS = {
     "sgd": {"momentum", "nesterov"},
     "rmsprop": {"rho", "momentum", "epsilon"},
     "adam": {"beta_1", "beta_2", "epsilon"},
     "adamw": {"beta_1", "beta_2", "epsilon"},
 }
-SETTINGS = {"name", "learning_rate", "weight_decay"}  # of each of them
 
 
 def check(refusals: Iterable[Refusal]) -> None:
@@ -42,14 +47,14 @@ def of_network(model: "Model") -> Iterator[Refusal]:
 def of_training(config: "Config") -> Iterator[Refusal]:
     """What of a whole training the NumPy engine cannot do."""
     yield from of_network(config.model)
+    yield from _unheeded(config.model, MODEL, ("model",))
     for index, block in enumerate(config.model.layers):
+        path = ("model", "layers", index)
         if block.initializer == "orthogonal":
-            yield ("model", "layers", index, "initializer"), "the NumPy network has no orthogonal"
-        if block.max_norm is not None:
-            yield ("model", "layers", index, "max_norm"), "needs engine: keras"
+            yield (*path, "initializer"), "the NumPy network has no orthogonal"
+        yield from _unheeded(block, BLOCK, path)
     yield from _of_optimizer(config.optimizer)
-    if config.training.augmentation.is_on:
-        yield ("training", "augmentation"), "needs engine: keras"
+    yield from _unheeded(config.training, TRAINING, ("training",))
 
 
 def _of_optimizer(section: Common) -> Iterator[Refusal]:
@@ -58,6 +63,10 @@ def _of_optimizer(section: Common) -> Iterator[Refusal]:
         return
     if isinstance(section.learning_rate, Schedule):
         yield ("optimizer", "learning_rate"), "a schedule needs engine: keras; engine: numpy takes a number"
+    yield from _unheeded(section, OPTIMIZER | OPTIMIZERS[section.name], ("optimizer",))
+
+
+def _unheeded(section: Section, heeded: set[str], path: tuple[str | int, ...]) -> Iterator[Refusal]:
     for key, field in type(section).model_fields.items():
-        if key not in SETTINGS | OPTIMIZERS[section.name] and getattr(section, key) != field.default:
-            yield ("optimizer", key), "needs engine: keras"
+        if key not in heeded and getattr(section, key) != field.get_default(call_default_factory=True):
+            yield (*path, key), "needs engine: keras"

@@ -20,7 +20,7 @@ def test_the_lists_are_those_of_the_code() -> None:
     classes = {kind.__name__.lower(): kind for kind in (descent.SGD, descent.RMSprop, descent.Adam, descent.AdamW)}
     assert limits.OPTIMIZERS.keys() == classes.keys()
     for name, kind in classes.items():
-        assert limits.OPTIMIZERS[name] | limits.SETTINGS - {"name"} == vars(kind()).keys() - {"iterations", "names"}
+        assert limits.OPTIMIZERS[name] | limits.OPTIMIZER - {"name"} == vars(kind()).keys() - {"iterations", "names"}
 
 
 def test_the_shipped_configs_are_within_them() -> None:

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "document": {"errors"},
     "section": set(),
     "optimizers": {"section"},
-    "config": {"document", "optimizers", "section", "errors"},
+    "config": {"document", "limits", "optimizers", "section", "errors"},
     "arrays": {"errors"},
     "download": {"__init__", "errors"},
     "data": {"arrays", "download", "seeds", "errors"},
@@ -37,21 +37,25 @@ MAY_IMPORT = {
     "layers": {"reference"},
     "descent": set(),
     "initial": set(),
-    "limits": {"config", "document", "optimizers", "errors"},  # config for types
-    "numpy_model": {"config", "descent", "initial", "model", "optimizers", "reference", "layers"},
-    "gradcheck": ({"backend", "config", "data", "limits", "model", "numpy_model", "reference", "seeds"}),
-    "trace": ({"config", "data", "descent", "limits", "numpy_model", "reference", "seeds", "layers", "errors"}),
+    "limits": {"config", "document", "optimizers", "section", "errors"},  # config for types
+    "numpy_model": {"config", "descent", "initial", "layers", "model", "optimizers", "reference"},
+    "numpy_epoch": {"descent", "layers", "numpy_model", "reference", "seeds"},
+    "numpy_archive": {"config", "descent", "layers", "model", "numpy_model", "reference", "errors"},
+    "gradcheck": {"backend", "config", "data", "limits", "model", "numpy_model", "reference", "seeds"},
+    "trace": {"config", "data", "descent", "layers", "limits", "numpy_model", "reference", "seeds", "errors"},
     "augment": {"config", "seeds"},
     "epoch": {"augment", "seeds"},
     "run": {"__init__", "config", "errors"},
     "archive": set(),
-    "checkpoint": {"archive", "run"},
+    "engines": (
+        {"archive", "augment", "config", "data", "epoch", "model", "numpy_archive", "numpy_epoch", "numpy_model", "xla"}
+    ),
+    "checkpoint": {"engines", "run"},
     "train": (
-        {"augment", "backend", "checkpoint", "config", "data", "epoch"}
-        | {"interrupts", "model", "progress", "run", "xla", "errors"}
+        {"backend", "checkpoint", "config", "data", "engines", "interrupts", "model", "progress", "run"} | {"errors"}
     ),
     "gallery": {"augment", "backend", "config", "data", "errors"},
-    "evaluate": {"backend", "data", "model", "run", "errors"},
+    "evaluate": {"backend", "data", "model", "numpy_archive", "numpy_model", "run", "errors"},
     "display": {"gradcheck", "trace", "train"},  # for types
     "cli": (
         {"__init__", "config", "data", "display", "evaluate", "gallery", "gradcheck", "progress", "run", "trace"}
@@ -59,12 +63,12 @@ MAY_IMPORT = {
     ),
     "__main__": {"cli", "errors"},
 }
-RESTING_ON_KERAS = {"augment", "epoch", "archive", "checkpoint"}  # imported where TensorFlow is running already
+RESTING_ON_KERAS = {"augment", "epoch", "archive"}  # imported where TensorFlow is running already
 WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "display", "cli", "xla"}
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
-    | {"trace"}
+    | {"numpy_epoch", "numpy_archive", "trace", "checkpoint"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
