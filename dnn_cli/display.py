@@ -7,9 +7,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
+from dnn_cli import config as configs
+
 if TYPE_CHECKING:
+    from dnn_cli.compare import Candidate, Comparison
     from dnn_cli.train import Preview, Result
 
 ENDLESS = 100_000  # columns where stdout is no terminal: a line stays a line, for grep and for copying
@@ -21,7 +25,7 @@ def training(result: "Result", *, as_json: bool) -> None:
     """A training's summary, the run's path and the command to type next."""
     metrics = result.metrics
     if as_json:
-        return _json({"run": str(result.run), **metrics})
+        return _json(_summary(result))
     final, best = metrics["final"], metrics["best"]
     epochs = f"{metrics['epochs']}, stopped early" if metrics["stopped_early"] else str(metrics["epochs"])
     rows = {
@@ -38,6 +42,19 @@ def training(result: "Result", *, as_json: bool) -> None:
     _facts(rows)
     _print(f"next: dnn evaluate {result.run}")
     return None
+
+
+def trainings(results: "list[Result]", *, as_json: bool) -> None:
+    """What follows the summaries of several trainings: all of them as JSON, or the command to type next."""
+    if as_json:
+        return _json([_summary(result) for result in results])
+    if len(results) > 1:
+        _print(f"next: dnn compare {' '.join(str(result.run) for result in results)}")
+    return None
+
+
+def _summary(result: "Result") -> dict[str, Any]:
+    return {"run": str(result.run), **result.metrics}
 
 
 def evaluation(result: dict[str, Any], *, as_json: bool) -> None:
@@ -85,11 +102,7 @@ def _confusion_table(confusion: list[list[int]]) -> Table:
 def preview(plan: "Preview", *, as_json: bool) -> None:
     """The resolved config and the layers that it makes."""
     if as_json:
-        layers = [
-            {"name": layer.name, "kind": layer.kind, "units": layer.units, "parameters": layer.parameters}
-            for layer in plan.layers
-        ]
-        return _json({"config": plan.config.to_dict(), "layers": layers, "parameters": plan.parameters})
+        return _json(_plan(plan))
     sys.stdout.write(plan.config.to_yaml())
     table = _table("layer", "kind", "activation", "output", "parameters")
     for layer in plan.layers:
@@ -98,6 +111,24 @@ def preview(plan: "Preview", *, as_json: bool) -> None:
     table.add_row("total", "", "", "", f"{plan.parameters:,}")
     _print("", table, "", plan.data)
     return None
+
+
+def previews(plans: "list[tuple[str, Preview]]", *, as_json: bool) -> None:
+    """Several of them, each below its name."""
+    if as_json:
+        return _json([_plan(plan) for _, plan in plans])
+    for number, (label, plan) in enumerate(plans):
+        _print(*[""] * bool(number), f"# {label}")
+        preview(plan, as_json=False)
+    return None
+
+
+def _plan(plan: "Preview") -> dict[str, Any]:
+    layers = [
+        {"name": layer.name, "kind": layer.kind, "units": layer.units, "parameters": layer.parameters}
+        for layer in plan.layers
+    ]
+    return {"config": plan.config.to_dict(), "layers": layers, "parameters": plan.parameters}
 
 
 def datasets(found: list[Any], *, as_json: bool) -> None:
