@@ -77,7 +77,7 @@ class Score:
         epoch: of the checkpoint; None where another file was evaluated.
         loss: the mean cross-entropy in nats.
         accuracy: the share that was right.
-        interval: the accuracy's 95 % interval.
+        accuracy_interval: its 95 % interval.
     """
 
     dataset: str
@@ -86,7 +86,7 @@ class Score:
     epoch: int | None
     loss: float
     accuracy: float
-    interval: tuple[float, float]
+    accuracy_interval: tuple[float, float]
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

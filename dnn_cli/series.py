@@ -106,16 +106,16 @@ def _find(entries: Sequence[Entry]) -> list[Dataset]:
 
 def _each(entries: Iterable[Entry], act: Callable[[Entry], T]) -> list[T]:
     """What `act` makes of each; raises a `DnnError` that names all that it refused, and which of them."""
-    results, refused = list[T](), dict[str, list[str]]()
-    errors = list[DnnError]()
+    results, errors = list[T](), list[DnnError]()
+    labels: dict[str, list[str]] = {}
     for entry in entries:
         try:
             results.append(act(entry))
         except DnnError as error:
-            refused.setdefault(str(error), []).append(entry.label)
+            labels.setdefault(str(error), []).append(entry.label)
             errors.append(error)
-    for error in errors:
-        error.args = (f"{', '.join(refused[str(error)])}: {error}",)
+    for refusal in errors:
+        refusal.args = (f"{', '.join(labels[str(refusal)])}: {refusal}",)
     if errors:
         raise together(errors)
     return results

@@ -188,9 +188,7 @@ def _check_same(run: Run, config: Config) -> None:
         )
 
 
-def _load(
-    config: Config, name: str, fallback: str | None, dataset: Dataset | None, *, verbose: bool
-) -> Material:
+def _load(config: Config, name: str, fallback: str | None, dataset: Dataset | None, *, verbose: bool) -> Material:
     """Read the training images while TensorFlow is imported, which takes seconds; fail before that where one can."""
     found = dataset or (None if _is_present(name) else data.find(name, fallback))
     with ThreadPoolExecutor(1) as pool:

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "xla": {"run"},
     "backend": {"xla"},
     "progress": set(),
+    "intervals": set(),
     "document": {"errors"},
     "section": set(),
     "optimizers": {"section"},
@@ -42,15 +43,20 @@ MAY_IMPORT = {
         | {"interrupts", "model", "progress", "run", "xla", "errors"}
     ),
     "gallery": {"augment", "backend", "config", "data", "errors"},
-    "evaluate": {"backend", "data", "model", "run", "errors"},
-    "display": {"train"},  # for types
-    "cli": {"__init__", "config", "data", "display", "evaluate", "gallery", "progress", "run", "train", "errors"},
+    "series": {"backend", "config", "data", "interrupts", "progress", "train", "errors"},
+    "evaluate": {"backend", "data", "intervals", "model", "run", "errors"},
+    "compare": {"config", "intervals", "model", "run", "errors"},
+    "display": {"compare", "config", "train"},  # rooms of results for types
+    "cli": (
+        {"__init__", "compare", "config", "data", "display", "evaluate", "gallery", "progress", "run", "series"}
+        | {"train", "errors"}
+    ),
     "__main__": {"cli", "errors"},
 }
 RESTING_ON_KERAS = {"augment", "epoch", "archive", "checkpoint"}  # imported where TensorFlow is running already
 WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
-    | {"interrupts", "progress", "display", "cli", "xla"}
+    | {"interrupts", "progress", "compare", "display", "intervals", "series", "cli", "xla"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
