@@ -244,7 +244,9 @@ def test_a_damaged_state_is_an_error(tmp_path: Path, text: str) -> None:
         run.state()
 
 
-@pytest.mark.parametrize("text", ["", "epoch,loss\n", "epoch,loss\n2,0.5\n", "epoch,loss\n1,x\n", "\0"])
+@pytest.mark.parametrize(
+    "text", ["", "epoch,loss\n", "epoch,loss\n2,0.5\n", "epoch,loss\n1,x\n", "epoch,loss\n1,0.5\n", "\0"]
+)
 def test_a_damaged_history_is_an_error(tmp_path: Path, text: str) -> None:
     run = new_run(tmp_path / "run")
     train(run, 1)
