@@ -185,7 +185,7 @@ def evaluate(
         raise GateError(f"accuracy {result['accuracy']:.6g} is below --min-accuracy {min_accuracy:g}")
 
 
-@cli.command(short_help="Compare runs: what differs in their configs, and what they reached.")
+@cli.command(short_help="Compare runs: what differs, and what they reached.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
     "--sort",

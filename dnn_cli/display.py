@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dnn_cli.train import Preview, Result
 
 ENDLESS = 100_000  # columns where stdout is no terminal: a line stays a line, for grep and for copying
+COLUMN = 30  # of which two and a title fit into 80
 MATRIX_CLASSES = 12  # more than these make a confusion matrix that no terminal has room for
 NOTHING = "–"
 STATES = {"ok": "verified", "unknown": "sound", "bad": "bad"}
@@ -216,17 +217,17 @@ def _beside(columns: dict[str, list[str]]) -> list[Any]:
         tables: list[Any] = []
         for start in range(0, len(rows), count):
             names, *values = zip(list(columns), *rows[start : start + count], strict=True)
-            tables += [*[""] * bool(tables), _filled(names, values)]
+            tables += [*[""] * bool(tables), _filled(names, values, width=COLUMN)]
         if count == 1 or all(_fits(table) for table in tables if table):
             break
     return tables
 
 
-def _filled(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table in which what is too long is broken, never cut."""
+def _filled(titles: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None) -> Table:
+    """A table in which what is too long, for the terminal or for columns of `width`, is broken and never cut."""
     table = _table(*titles)
     for column in table.columns:
-        column.overflow = "fold"
+        column.overflow, column.max_width = "fold", width
     for row in rows:
         table.add_row(*row)
     return table

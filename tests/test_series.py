@@ -40,10 +40,21 @@ def runs() -> list[str]:
     return sorted(str(path) for path in Path("runs").glob("*"))
 
 
+def counting(module: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """With what a function is called from now on, call by call."""
+    calls: list[tuple[Any, ...]] = []
+    function = getattr(module, name)
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        return function(*arguments, **options)
+
+    monkeypatch.setattr(module, name, counted)
+    return calls
+
+
 def test_each_training_is_what_it_is_alone(dnn: Dnn, process: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[Any] = []
-    load = data._load
-    monkeypatch.setattr(data, "_load", lambda *arguments: read.append(arguments) or load(*arguments))
+    read = counting(data, "_load", monkeypatch)
     answer = dnn("train", "-c", "first.yaml", "-c", "second.yaml")
     assert answer.code == 0
     assert len(read) == 1
@@ -126,9 +137,7 @@ def test_every_problem_of_every_config_is_told_before_anything_is_trained(dnn: D
 
 
 def test_data_and_networks_are_checked_for_all_too(dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = []
-    find = data.find
-    monkeypatch.setattr(data, "find", lambda *names, **options: looked.append(names) or find(*names, **options))
+    looked = counting(data, "find", monkeypatch)
     answer = dnn("train", "-c", "first.yaml", "-c", "second.yaml", "--set", "data.dataset=none.npz")
     assert (answer.code, answer.stdout) == (1, "")
     assert answer.stderr.startswith("error: first.yaml, second.yaml: there is no dataset 'none.npz'; known: mnist, ")
