@@ -31,6 +31,14 @@ def start(*, verbose: bool = False) -> None:
     tf.get_logger().setLevel("ERROR")
 
 
+def forget() -> None:
+    """Free what is left of the networks made so far, and begin Keras's numbering of names anew."""
+    if "keras" in sys.modules:
+        import keras
+
+        keras.utils.clear_session()
+
+
 @contextmanager
 def _without(module: str) -> Iterator[None]:
     """Keep `module` from being imported.

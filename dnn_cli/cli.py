@@ -1,6 +1,7 @@
 """The command line: parse, call, print. The work lives in the room of each command's name, imported on use."""
 
 import json as json_module
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import dnn_cli
 
 if TYPE_CHECKING:
     from dnn_cli.config import Override
+    from dnn_cli.train import Result
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -43,11 +45,19 @@ def cli() -> None:
 
 
 @cli.command(short_help="Train the network that a config describes.")
-@click.option("-c", "--config", metavar="CONFIG", help="A YAML file, or shipped: mnist, small, smoke, tiny.")
+@click.option(
+    "-c",
+    "--config",
+    multiple=True,
+    metavar="CONFIG",
+    help="A YAML file, or shipped: mnist, small, smoke, tiny. Several are trained in turn.",
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated.")
 @click.option("--epochs", type=int, metavar="N", help="Short for --set training.epochs=N.")
 @click.option("--batch-size", type=int, metavar="N", help="Short for --set training.batch_size=N.")
-@click.option("--seed", type=int, metavar="N", help="Short for --set seed=N.")
+@click.option(
+    "--seed", type=int, multiple=True, metavar="N", help="Short for --set seed=N. Several are trained in turn."
+)
 @click.option("--engine", metavar="ENGINE", help="Short for --set engine=ENGINE: keras or numpy.")
 @click.option(
     "--run-dir", type=click.Path(path_type=Path), help="Where the run is to be.  [default: runs/<config>-<n>]"
@@ -58,11 +68,11 @@ def cli() -> None:
 @quiet
 @verbose
 def train(
-    config: str | None,
+    config: tuple[str, ...],
     settings: tuple[str, ...],
     epochs: int | None,
     batch_size: int | None,
-    seed: int | None,
+    seed: tuple[int, ...],
     engine: str | None,
     run_dir: Path | None,
     resume: Path | None,
@@ -73,25 +83,37 @@ def train(
 ) -> None:
     """Train the network that a config describes; the run it makes is never overwritten.
 
-    Ctrl-C stops it after the epoch under way is saved; --resume goes on from there.
+    Ctrl-C stops it after the epoch under way is saved; --resume goes on from there. Several configs, or seeds, are all
+    checked first and then trained one after the other, each as if it were alone.
 
     \b
     Examples:
       dnn train -c mnist
       dnn train -c mine.yaml --set optimizer.learning_rate=0.01 --epochs 5
       dnn train -c mine.yaml --dry-run
+      dnn train -c mine.yaml -c other.yaml --seed 0 --seed 1
       dnn train --resume runs/mnist-1 --epochs 20
     """
     from dnn_cli import config as configs
     from dnn_cli.run import Run
 
-    if config is None and resume is None:
+    if not config and resume is None:
         raise click.UsageError("say what to train: --config CONFIG, or --resume RUN")
+    if len(config) > 1 or len(seed) > 1:
+        if resume is not None:
+            raise click.UsageError("--resume goes on with one run; give it one --config and one --seed at most")
+        if run_dir is not None:
+            raise click.UsageError("--run-dir is for one training; without it, each of several gets a folder in runs/")
+        overrides = _overrides(settings, epochs=epochs, batch_size=batch_size, engine=engine)
+        return _train_each(config, overrides, seed, dry_run=dry_run, as_json=as_json, quiet=quiet, verbose=verbose)
     if resume is not None and run_dir is not None:
         raise click.UsageError("--resume goes on in the run's own directory; --run-dir is for a new run")
     run = Run.open(resume) if resume is not None else None
-    source = config or str(run and run.config_file)
-    chosen = configs.load(source, _overrides(settings, epochs=epochs, batch_size=batch_size, seed=seed, engine=engine))
+    source = config[0] if config else str(run and run.config_file)
+    overrides = _overrides(
+        settings, epochs=epochs, batch_size=batch_size, seed=seed[0] if seed else None, engine=engine
+    )
+    chosen = configs.load(source, overrides)
 
     # A wrong config is answered before the rest is imported.
     from dnn_cli import progress
@@ -112,6 +134,7 @@ def train(
         display.preview(plan, as_json=as_json)
     else:
         display.training(result, as_json=as_json)
+    return None
 
 
 @cli.command(short_help="Score a trained network on the test images, or on others.")
@@ -164,6 +187,35 @@ def evaluate(
     display.evaluation(result, as_json=as_json)
     if min_accuracy is not None and not result["accuracy"] >= min_accuracy:
         raise GateError(f"accuracy {result['accuracy']:.6g} is below --min-accuracy {min_accuracy:g}")
+
+
+@cli.command(short_help="Compare runs: what differs, and what they reached.")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option(
+    "--sort",
+    type=click.Choice(["val_accuracy", "test_accuracy", "seconds", "parameters"]),
+    metavar="FIGURE",
+    help="val_accuracy, test_accuracy, seconds or parameters; best first.  [default: the first that can be compared]",
+)
+@as_json
+def compare(runs: tuple[Path, ...], sort: str | None, as_json: bool) -> None:
+    """Show runs beside each other: what differs in their configs, and what they reached.
+
+    They are ranked by the accuracy on what was held out, if all held out the same images, or else on the test images,
+    if all were evaluated on the same ones. Otherwise they are not ranked, and it is said why.
+
+    \b
+    Examples:
+      dnn compare runs/mnist-1 runs/small-1
+      dnn compare runs/* --sort parameters
+      dnn compare runs/* --json
+    """
+    from dnn_cli import compare as comparing
+    from dnn_cli import display
+
+    found = comparing.compare(runs, sort)
+    display.comparison(found, as_json=as_json)
+    found.raise_if_damaged()
 
 
 @cli.command(short_help="List the datasets; fetch and verify one; show its augmentation.")
@@ -299,6 +351,37 @@ def schema() -> None:
     from dnn_cli import config as configs
 
     click.echo(json_module.dumps(configs.json_schema(), indent=2))
+
+
+def _train_each(
+    sources: Sequence[str],
+    overrides: "list[Override]",
+    seeds: Sequence[int],
+    *,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    from dnn_cli import display, progress, series
+
+    entries = series.load(sources, overrides, seeds)
+    if dry_run:
+        plans = zip((entry.label for entry in entries), series.preview(entries), strict=True)
+        return display.previews(list(plans), as_json=as_json)
+    results: list[Result] = []
+
+    def done(result: "Result") -> None:
+        results.append(result)
+        if not as_json:
+            display.training(result, as_json=False)
+
+    try:
+        series.train(entries, progress.choose(quiet=quiet), done, verbose=verbose)
+    finally:  # what was trained to the end is told, whatever becomes of the others
+        if results:
+            display.trainings(results, as_json=as_json)
+    return None
 
 
 def _preview(

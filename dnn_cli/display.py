@@ -4,19 +4,26 @@ import io
 import json
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
+from dnn_cli import config as configs
+
 if TYPE_CHECKING:
+    from dnn_cli.compare import Candidate, Comparison
     from dnn_cli.gradcheck import Check
     from dnn_cli.trace import Quantity, Trace
     from dnn_cli.train import Preview, Result
 
 ENDLESS = 100_000  # columns where stdout is no terminal: a line stays a line, for grep and for copying
+COLUMN = 30  # of which two and a title fit into 80
 MATRIX_CLASSES = 12  # more than these make a confusion matrix that no terminal has room for
+NOTHING = "–"
 SHOWN_ROWS, SHOWN_COLUMNS = 4, 10  # of an array
 STATES = {"ok": "verified", "unknown": "sound", "bad": "bad"}
 
@@ -25,7 +32,7 @@ def training(result: "Result", *, as_json: bool) -> None:
     """A training's summary, the run's path and the command to type next."""
     metrics = result.metrics
     if as_json:
-        return _json({"run": str(result.run), **metrics})
+        return _json(_summary(result))
     final, best = metrics["final"], metrics["best"]
     epochs = f"{metrics['epochs']}, stopped early" if metrics["stopped_early"] else str(metrics["epochs"])
     rows = {
@@ -42,6 +49,19 @@ def training(result: "Result", *, as_json: bool) -> None:
     _facts(rows)
     _print(f"next: dnn evaluate {result.run}")
     return None
+
+
+def trainings(results: "list[Result]", *, as_json: bool) -> None:
+    """What follows the summaries of several trainings: all of them as JSON, or the command to type next."""
+    if as_json:
+        return _json([_summary(result) for result in results])
+    if len(results) > 1:
+        _print(f"next: dnn compare {' '.join(str(result.run) for result in results)}")
+    return None
+
+
+def _summary(result: "Result") -> dict[str, Any]:
+    return {"run": str(result.run), **result.metrics}
 
 
 def evaluation(result: dict[str, Any], *, as_json: bool) -> None:
@@ -89,11 +109,7 @@ def _confusion_table(confusion: list[list[int]]) -> Table:
 def preview(plan: "Preview", *, as_json: bool) -> None:
     """The resolved config and the layers that it makes."""
     if as_json:
-        layers = [
-            {"name": layer.name, "kind": layer.kind, "units": layer.units, "parameters": layer.parameters}
-            for layer in plan.layers
-        ]
-        return _json({"config": plan.config.to_dict(), "layers": layers, "parameters": plan.parameters})
+        return _json(_plan(plan))
     sys.stdout.write(plan.config.to_yaml())
     table = _table("layer", "kind", "activation", "output", "parameters")
     for layer in plan.layers:
@@ -102,6 +118,129 @@ def preview(plan: "Preview", *, as_json: bool) -> None:
     table.add_row("total", "", "", "", f"{plan.parameters:,}")
     _print("", table, "", plan.data)
     return None
+
+
+def previews(plans: "list[tuple[str, Preview]]", *, as_json: bool) -> None:
+    """Several of them, each below its name."""
+    if as_json:
+        return _json([_plan(plan) for _, plan in plans])
+    for number, (label, plan) in enumerate(plans):
+        _print(*[""] * bool(number), f"# {label}")
+        preview(plan, as_json=False)
+    return None
+
+
+def _plan(plan: "Preview") -> dict[str, Any]:
+    layers = [
+        {"name": layer.name, "kind": layer.kind, "units": layer.units, "parameters": layer.parameters}
+        for layer in plan.layers
+    ]
+    return {"config": plan.config.to_dict(), "layers": layers, "parameters": plan.parameters}
+
+
+def comparison(found: "Comparison", *, as_json: bool) -> None:
+    """Runs beside each other, and what is to be known about their figures."""
+    candidates = found.candidates
+    if as_json:
+        runs = [_candidate(one, found.settings, place) for place, one in enumerate(candidates)]
+        return _json({"ranked_by": found.ranked_by, "remarks": found.remarks, "runs": runs})
+    columns = {
+        "run": [str(one.run) for one in candidates],
+        "data": [_source(one) for one in candidates],
+        **{key: list(map(_setting, values)) for key, values in found.settings.items()},
+        **_figures(candidates),
+    }
+    notes: dict[str, list[str]] = {}
+    for one in candidates:
+        if one.data["note"]:
+            notes.setdefault(one.data["note"], []).append(str(one.run))
+    lines = [*found.remarks, *(f"warning: {', '.join(which)}: {note}" for note, which in notes.items())]
+    _print(*_beside(columns), *[""] * bool(lines), *lines)
+    return None
+
+
+def _candidate(one: "Candidate", settings: dict[str, list[Any]], place: int) -> dict[str, Any]:
+    keys = ("epochs", "finished", "seconds", "parameters", "best")
+    return {
+        "run": str(one.run),
+        "settings": {key: values[place] for key, values in settings.items() if values[place] is not configs.ABSENT},
+        "dataset": one.data["name"],
+        "note": one.data["note"],
+        **{key: getattr(one, key) for key in keys},
+        "test": one.test and {**asdict(one.test), "outdated": one.is_outdated},
+    }
+
+
+def _figures(candidates: "list[Candidate]") -> dict[str, list[str]]:
+    """What the runs reached, a column each; those in which there would be nothing are left out."""
+
+    def best(key: str, instead_of: str = "") -> list[str]:
+        figures = [one.best if one.best and instead_of not in one.best else {} for one in candidates]
+        return [f"{figure[key]:.4f}" if key in figure else NOTHING for figure in figures]
+
+    tests = [one.test for one in candidates]
+    intervals = [test and test.accuracy_interval for test in tests]
+    columns = {
+        "best epoch": [str(one.best["epoch"]) if one.best else NOTHING for one in candidates],
+        "loss": best("loss", instead_of="val_loss"),
+        "accuracy": best("accuracy", instead_of="val_accuracy"),
+        "val loss": best("val_loss"),
+        "val accuracy": best("val_accuracy"),
+        "test accuracy": [f"{test.accuracy:.4f}" if test else NOTHING for test in tests],
+        "95 % interval": [f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else NOTHING for ends in intervals],
+        "epochs": list(map(_progress, candidates)),
+        "parameters": [NOTHING if one.parameters is None else f"{one.parameters:,}" for one in candidates],
+        "time": [f"{one.seconds:.1f} s" for one in candidates],
+    }
+    return {title: values for title, values in columns.items() if set(values) != {NOTHING}}
+
+
+def _progress(one: "Candidate") -> str:
+    wanted = one.config.training.epochs
+    if not one.finished:
+        return f"{one.epochs} of {wanted}, unfinished"
+    return str(one.epochs) if one.epochs == wanted else f"{one.epochs}, stopped early"
+
+
+def _setting(value: Any) -> str:
+    return NOTHING if value is configs.ABSENT else configs.show(value)
+
+
+def _source(one: "Candidate") -> str:
+    name, requested = one.data["name"], one.data["requested"]
+    return f"{name}, not {requested}" if one.data["note"] else name
+
+
+def _beside(columns: dict[str, list[str]]) -> list[Any]:
+    """A table of a row for each run; where that is too wide for the terminal, tables of a column for each."""
+    rows = list(zip(*columns.values(), strict=True))
+    if _fits(whole := _filled(list(columns), rows)):
+        return [whole]
+    for count in range(len(rows), 0, -1):
+        tables: list[Any] = []
+        for start in range(0, len(rows), count):
+            names, *values = zip(list(columns), *rows[start : start + count], strict=True)
+            tables += [*[""] * bool(tables), _filled(names, values, width=COLUMN)]
+        if count == 1 or all(_fits(table) for table in tables if table):
+            break
+    return tables
+
+
+def _filled(titles: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None) -> Table:
+    """A table in which what is too long, for the terminal or for columns of `width`, is broken and never cut."""
+    table = _table(*titles)
+    for column in table.columns:
+        column.overflow, column.max_width = "fold", width
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _fits(table: Table) -> bool:
+    if not sys.stdout.isatty():
+        return True
+    console = Console(file=sys.stdout)
+    return Measurement.get(console, console.options.update_width(ENDLESS), table).maximum <= console.width
 
 
 def gradients(check: "Check", tolerance: float, *, as_json: bool) -> None:

@@ -76,6 +76,12 @@ class ConfigError(UsageError):
         super().__init__("\n".join(lines))
 
 
+def together(errors: Sequence[DnnError]) -> DnnError:
+    """One error that says all that `errors` say, each thing once; a wrong usage outweighs what failed."""
+    text = "\n".join(dict.fromkeys(map(str, errors)))
+    return UsageError(text) if any(isinstance(error, UsageError) for error in errors) else DnnError(text)
+
+
 def reason(error: object) -> str:
     """What the operating system or an exception says went wrong, in a line that is never empty."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__

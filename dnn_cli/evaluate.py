@@ -11,12 +11,12 @@ import numpy as np
 from dnn_cli import backend, data
 from dnn_cli.data import Dataset, Split
 from dnn_cli.errors import DataError, RunError, UsageError, reason
+from dnn_cli.intervals import wilson
 from dnn_cli.run import Run
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SPLITS = ("test", "validation", "train")
-Z_95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 CALIBRATION_BINS = 15
 LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)  # what a probability of nothing counts as in the loss
 
@@ -106,14 +106,6 @@ def score(probabilities: Array, labels: Array) -> dict[str, Any]:
         "classes": [_class_figures(confusion, label) for label in range(classes)],
         "confusion": confusion.tolist(),
     }
-
-
-def wilson(correct: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927), which stays within [0, 1] and holds near its ends."""
-    share, square = correct / count, Z_95**2
-    middle = (share + square / (2 * count)) / (1 + square / count)
-    half = Z_95 * ((share * (1 - share) + square / (4 * count)) / count) ** 0.5 / (1 + square / count)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def calibration_error(confidence: Array, correct: Array) -> float:

@@ -18,6 +18,9 @@ class Progress(Protocol):
     def warn(self, text: str) -> None:
         """Warn of something."""
 
+    def title(self, text: str) -> None:
+        """The next one of several trainings begins."""
+
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Training goes on from epoch `done` to `epochs`, each of `steps` steps over `images` images."""
 
@@ -42,6 +45,9 @@ class Quiet:
         """Say that it is a warning."""
         self.say(f"warning: {text}")
 
+    def title(self, text: str) -> None:
+        """Nothing."""
+
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Nothing."""
 
@@ -57,6 +63,10 @@ class Quiet:
 
 class Lines(Quiet):
     """One plain line an epoch."""
+
+    def title(self, text: str) -> None:
+        """Print it."""
+        self.say(text)
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Note what the lines need."""

@@ -30,6 +30,7 @@ from dnn_cli.errors import RunError, UsageError
 
 RUNS = Path("runs")
 INTEGERS = {"epoch"}
+FIGURES = {"loss", "accuracy", "seconds"}  # what every row of a history has
 Row = dict[str, Any]
 
 
@@ -63,6 +64,43 @@ class State:
 
     last: Checkpoint
     previous: Checkpoint | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an evaluation found, as far as runs are compared by it.
+
+    Attributes:
+        dataset: the name of the data.
+        fingerprint: of the images and labels.
+        images: how many.
+        epoch: of the checkpoint; None where another file was evaluated.
+        loss: the mean cross-entropy in nats.
+        accuracy: the share that was right.
+        accuracy_interval: its 95 % interval.
+    """
+
+    dataset: str
+    fingerprint: str
+    images: int
+    epoch: int | None
+    loss: float
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """From what `Run.write_evaluation` was given."""
+        epoch, (low, high) = values["epoch"], values["accuracy_interval"]
+        return cls(
+            str(values["dataset"]),
+            str(values["fingerprint"]),
+            int(values["images"]),
+            None if epoch is None else int(epoch),
+            float(values["loss"]),
+            float(values["accuracy"]),
+            (float(low), float(high)),
+        )
 
 
 class Run:
@@ -138,9 +176,9 @@ class Run:
             raise RunError(f"{self.path / 'environment.json'} is damaged: it does not describe a dataset")
         return values
 
-    def metrics(self) -> dict[str, Any]:
-        """The summary of a finished training; raises `RunError` if there is none."""
-        return self._read_json("metrics.json")
+    def metrics(self) -> dict[str, Any] | None:
+        """The summary of the training as it was last finished, or None before."""
+        return self._read_json("metrics.json") if (self.path / "metrics.json").is_file() else None
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Record the summary of a finished training."""
@@ -150,6 +188,17 @@ class Run:
         """Record what an evaluation found; returns the file."""
         (self.path / "evaluation").mkdir(exist_ok=True)
         return self._write_json(f"evaluation/{name}.json", result)
+
+    def score(self, name: str) -> Score | None:
+        """What the evaluation of that name found, or None if there was none; raises `RunError` if it is damaged."""
+        file = f"evaluation/{name}.json"
+        if not (self.path / file).is_file():
+            return None
+        values = self._read_json(file)
+        try:
+            return Score.from_dict(values)
+        except (KeyError, TypeError, ValueError):
+            raise RunError(f"{self.path / file} is damaged: it does not hold what an evaluation finds") from None
 
     def history(self, epochs: int) -> list[Row]:
         """The figures of the first `epochs` epochs, a row each, oldest first.
@@ -167,6 +216,8 @@ class Run:
             raise RunError(f"{path} cannot be read: {error}") from None
         if [row.get("epoch") for row in rows[:epochs]] != list(range(1, epochs + 1)):
             raise RunError(f"{path} is damaged: it does not hold epochs 1 to {epochs}, a row each")
+        if any(FIGURES - row.keys() for row in rows[:epochs]):
+            raise RunError(f"{path} is damaged: a row lacks one of {', '.join(sorted(FIGURES))}")
         return rows[:epochs]
 
     def state(self) -> State | None:

@@ -67,6 +67,7 @@ class Material:
             "training_images": len(self.training.labels),
             "validation_images": len(self.held_out.labels) if self.held_out else 0,
             "classes": self.classes,
+            "image_shape": list(self.training.images.shape[1:]),
         }
 
 
@@ -91,12 +92,19 @@ def preview(config: Config, *, folder: Path | None = None, run: Run | None = Non
     return Preview(config, layers, f"data: {material.dataset.path}, {len(material.training.labels):,} training images")
 
 
+def check(config: Config, dataset: Dataset) -> None:
+    """Raise the `DnnError` with which a training of `config` on `dataset` would refuse to begin."""
+    material = _read(config, dataset)
+    blueprint(config, material.training.images.shape[1:], material.classes)
+
+
 def start(
     config: Config,
     name: str,
     progress: Progress,
     *,
     folder: Path | None = None,
+    dataset: Dataset | None = None,
     verbose: bool = False,
     callbacks: Callbacks = (),
 ) -> Result:
@@ -107,6 +115,7 @@ def start(
         name: of the config; the run is ``runs/<name>-<n>`` unless `folder` says otherwise.
         progress: what is told on the way.
         folder: where the run is to be.
+        dataset: what `config` names, if it was found already.
         verbose: let TensorFlow's own messages through.
         callbacks: Keras callbacks, called where an epoch begins and ends.
 
@@ -117,7 +126,7 @@ def start(
         runs.check_free(folder)
     if config.data.dataset in data.KNOWN:
         blueprint(config, data.KNOWN_SHAPE, data.KNOWN_CLASSES)  # refuses a network that is too large
-    material = _load(config, config.data.dataset, config.data.fallback, verbose=verbose)
+    material = _load(config, config.data.dataset, config.data.fallback, dataset, verbose=verbose)
     blueprint(config, material.training.images.shape[1:], material.classes)
     if material.dataset.note:
         progress.warn(material.dataset.note)
@@ -152,7 +161,7 @@ def resume(run: Run, config: Config, progress: Progress, *, verbose: bool = Fals
         if done == config.training.epochs:
             progress.say(f"{run} has trained all of its {done} epochs; --epochs N goes on to N")
         recorded = environment["dataset"]
-        material = _load(config, recorded["name"], None, verbose=verbose)
+        material = _load(config, recorded["name"], None, None, verbose=verbose)
         if material.fingerprint != recorded["fingerprint"]:
             raise RunError(
                 f"{run} was trained on other data than {material.dataset.path} holds now; resuming is refused"
@@ -174,9 +183,9 @@ def _check_same(run: Run, config: Config) -> None:
         )
 
 
-def _load(config: Config, name: str, fallback: str | None, *, verbose: bool) -> Material:
+def _load(config: Config, name: str, fallback: str | None, dataset: Dataset | None, *, verbose: bool) -> Material:
     """Read the training images while TensorFlow is imported, which takes seconds; fail before that where one can."""
-    found = None if _is_present(name) else data.find(name, fallback)
+    found = dataset or (None if _is_present(name) else data.find(name, fallback))
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(lambda: _read(config, found or data.find(name, fallback)))
         if config.engine == "keras":
@@ -238,6 +247,7 @@ def _train(
             checkpoints.commit(history)
             progress.epoch(history[-1])
             interrupts.raise_if_received()
+        interrupts.in_epoch = False
         engine.tell("train_end")
         state = checkpoints.wait()
     metrics = _summary(config, material, history, state, engine.parameters)

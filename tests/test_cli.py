@@ -27,7 +27,7 @@ from .files import digits, idx, user, write_idx, write_npz
 
 Dnn = Callable[..., Answer]
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("train", "evaluate", "data", "gradcheck", "trace", "schema")
+COMMANDS = ("train", "evaluate", "compare", "data", "gradcheck", "trace", "schema")
 
 
 @pytest.fixture(autouse=True)
@@ -189,6 +189,13 @@ def test_options_that_make_no_sense(dnn: Dnn, tmp_path: Path) -> None:
     assert usage(dnn("train", "--resume", "runs/a-1", "--run-dir", "b")) == (
         "Error: --resume goes on in the run's own directory; --run-dir is for a new run"
     )
+    for several in (["-c", "smoke"], ["--seed", "1", "--seed", "2"]):
+        assert usage(dnn("train", "-c", "small", *several, "--resume", "runs/a-1")) == (
+            "Error: --resume goes on with one run; give it one --config and one --seed at most"
+        )
+        assert usage(dnn("train", "-c", "small", *several, "--run-dir", "b")) == (
+            "Error: --run-dir is for one training; without it, each of several gets a folder in runs/"
+        )
     assert usage(dnn("train", "-c", "smoke", "--epochs", "x")) == (
         "Error: Invalid value for '--epochs': 'x' is not a valid integer."
     )

@@ -830,19 +830,37 @@ def test_the_differences_of_two_configs_are_named_by_their_keys() -> None:
         "data.dataset: mnist → fashion_mnist",
         "data.validation: 0 → 0.1",
         "data.fallback: null → mnist-sample",
-        'model.layers[1]: {"units": 64, "activation": "relu", "use_bias": true, "initializer": "glorot_uniform",'
-        ' "batch_normalization": null, "dropout": 0.0, "l1": 0.0, "l2": 0.0, "max_norm": null} → (not there)',
+        "model.layers: [128, 64] → [128]",
         "optimizer.name: sgd → adam",
         "optimizer.learning_rate: 0.01 → 0.001",
         "optimizer.momentum: 0.9 → (not there)",
-        "optimizer.nesterov: false → (not there)",
-        "optimizer.beta_1: (not there) → 0.9",
-        "optimizer.beta_2: (not there) → 0.999",
-        "optimizer.epsilon: (not there) → 1e-07",
-        "optimizer.amsgrad: (not there) → false",
-        'training.early_stopping: null → {"monitor": "val_loss", "patience": 5, "min_delta": 0.0}',
+        "training.early_stopping: null → {}",
         "training.jit_compile: true → false",
     ]
+
+
+def test_the_variations_of_several_configs_are_brief() -> None:
+    texts = (
+        "model: {layers: [128]}",
+        "seed: 1\nmodel: {layers: [{units: 128, batch_normalization: true}]}\noptimizer: {name: sgd, nesterov: true}",
+        "model: {layers: [64]}\noptimizer: {name: adam, learning_rate: {name: inverse_time_decay, "
+        "initial_learning_rate: 0.1, decay_epochs: 2, decay_rate: 0.5}}",
+    )
+    rate = {"name": "inverse_time_decay", "initial_learning_rate": 0.1, "decay_epochs": 2.0, "decay_rate": 0.5}
+    several = [parse(text) for text in texts]
+    assert configs.variations(several) == {
+        "seed": [0, 1, 0],
+        "model.layers[0].units": [128, 128, 64],
+        "model.layers[0].batch_normalization": [None, {}, None],
+        "optimizer.name": ["adam", "sgd", "adam"],
+        "optimizer.learning_rate": [0.001, 0.01, rate],
+        "optimizer.nesterov": [configs.ABSENT, True, configs.ABSENT],
+    }
+    deeper = parse("model: {layers: [128, {units: 64, dropout: 0.2}, 32]}")
+    assert configs.variations([several[0], deeper, several[0]]) == {
+        "model.layers": [[128], [128, {"units": 64, "dropout": 0.2}, 32], [128]]
+    }
+    assert configs.variations(several[:1]) == configs.variations([]) == {}
 
 
 def test_a_config_cannot_be_changed() -> None:

@@ -10,6 +10,7 @@ from dnn_cli.errors import (
     RunError,
     TrainingError,
     UsageError,
+    together,
 )
 
 
@@ -55,3 +56,9 @@ def test_problems_stand_in_two_columns() -> None:
         "  a.yaml        not valid YAML",
     ]
     assert error.problems == tuple(problems)
+
+
+def test_errors_together_say_each_thing_once() -> None:
+    twice = together([DataError("x"), RunError("y"), DataError("x")])
+    assert (str(twice), type(twice)) == ("x\ny", DnnError)
+    assert type(together([DataError("x"), UsageError("y")])) is UsageError

@@ -139,20 +139,6 @@ def test_no_probability_at_all_costs_much_but_not_everything() -> None:
     assert 80 < found["loss"] < 100
 
 
-@pytest.mark.parametrize(
-    ("correct", "count", "low", "high"),
-    [
-        (0, 10, 0.0, 0.27753),
-        (10, 10, 0.72247, 1.0),
-        (8, 10, 0.49016, 0.94332),
-        (50, 100, 0.40383, 0.59617),
-        (9790, 10000, 0.97600, 0.98163),
-    ],
-)
-def test_the_interval_of_an_accuracy(correct: int, count: int, low: float, high: float) -> None:
-    assert evaluate.wilson(correct, count) == pytest.approx((low, high), abs=1e-5)
-
-
 def test_the_calibration_error_of_the_honest_and_of_the_boastful() -> None:
     right = np.array([True] * 8 + [False] * 2)
     assert evaluate.calibration_error(np.full(10, 0.8), right) == pytest.approx(0, abs=1e-12)

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "xla": {"run"},
     "backend": {"xla"},
     "progress": set(),
+    "intervals": set(),
     "document": {"errors"},
     "section": set(),
     "optimizers": {"section"},
@@ -55,10 +56,13 @@ MAY_IMPORT = {
         {"backend", "checkpoint", "config", "data", "engines", "interrupts", "model", "progress", "run"} | {"errors"}
     ),
     "gallery": {"augment", "backend", "config", "data", "errors"},
-    "evaluate": {"backend", "data", "model", "numpy_archive", "numpy_model", "run", "errors"},
-    "display": {"gradcheck", "trace", "train"},  # for types
+    "series": {"backend", "config", "data", "interrupts", "progress", "train", "errors"},
+    "evaluate": {"backend", "data", "intervals", "model", "numpy_archive", "numpy_model", "run", "errors"},
+    "compare": {"config", "intervals", "model", "run", "errors"},
+    "display": {"compare", "config", "gradcheck", "trace", "train"},  # rooms of results for types
     "cli": (
-        {"__init__", "config", "data", "display", "evaluate", "gallery", "gradcheck", "progress", "run", "trace"}
+        {"__init__", "compare", "config", "data", "display", "evaluate", "gallery", "gradcheck", "progress", "run"}
+        | {"series", "trace"}
         | {"train", "errors"}
     ),
     "__main__": {"cli", "errors"},
@@ -66,7 +70,7 @@ MAY_IMPORT = {
 RESTING_ON_KERAS = {"augment", "epoch", "archive"}  # imported where TensorFlow is running already
 WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
-    | {"interrupts", "progress", "display", "cli", "xla"}
+    | {"interrupts", "progress", "compare", "display", "intervals", "series", "cli", "xla"}
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
     | {"numpy_epoch", "numpy_archive", "trace", "checkpoint"}
 )  # fmt: skip
