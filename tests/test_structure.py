@@ -34,7 +34,8 @@ MAY_IMPORT = {
     "interrupts": {"errors"},
     "model": {"config", "optimizers", "seeds", "errors"},
     "augment": {"config", "seeds"},
-    "epoch": {"augment", "seeds"},
+    "threads": set(),
+    "epoch": {"augment", "seeds", "threads"},
     "run": {"__init__", "config", "errors"},
     "archive": set(),
     "checkpoint": {"archive", "run"},
@@ -56,7 +57,7 @@ MAY_IMPORT = {
 RESTING_ON_KERAS = {"augment", "epoch", "archive", "checkpoint"}  # imported where TensorFlow is running already
 WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
-    | {"interrupts", "progress", "compare", "display", "intervals", "series", "cli", "xla"}
+    | {"interrupts", "progress", "compare", "display", "intervals", "series", "threads", "cli", "xla"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
