@@ -16,6 +16,7 @@ class Purpose(IntEnum):
     DROPOUT = 3
     SPLIT = 4
     AUGMENTATION = 5
+    SELECTION = 6
 
 
 def generator(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from dnn_cli import backend, data, xla
+from dnn_cli import backend, data, transfer, xla
 from dnn_cli import config as configs
 from dnn_cli import run as runs
 from dnn_cli.config import Config, EarlyStopping
@@ -20,6 +20,7 @@ from dnn_cli.interrupts import Interrupts
 from dnn_cli.model import Layer, blueprint, count_parameters
 from dnn_cli.progress import Progress
 from dnn_cli.run import Row, Run, State
+from dnn_cli.transfer import Origin, Source
 
 if TYPE_CHECKING:
     import keras
@@ -39,11 +40,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a config would train: its layers, and a sentence about the data."""
+    """What a config would train: its layers, a sentence about the data, and the weights it would start from."""
 
     config: Config
     layers: list[Layer]
     data: str
+    origin: Origin | None = None
 
     @property
     def parameters(self) -> int:
@@ -59,7 +61,13 @@ class Material:
     training: Split
     held_out: Split | None
     classes: int
+    selected: tuple[int, ...] | None
     fingerprint: str
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and, if there are any, channels."""
+        return tuple(self.training.images.shape[1:])
 
     def describe(self) -> dict[str, Any]:
         """What `environment.json` says of it."""
@@ -72,7 +80,8 @@ class Material:
             "training_images": len(self.training.labels),
             "validation_images": len(self.held_out.labels) if self.held_out else 0,
             "classes": self.classes,
-            "image_shape": list(self.training.images.shape[1:]),
+            "selected_classes": self.selected,
+            "image_shape": list(self.image_shape),
         }
 
 
@@ -88,19 +97,21 @@ def preview(config: Config, *, folder: Path | None = None, run: Run | None = Non
         runs.check_free(folder)
     if run is not None:
         _check_same(run, config)
+    source = _source(config) if run is None else None
     name = config.data.dataset
     if name in data.KNOWN:
         place = "which is here" if _is_present(name) else "which is not here: training would download it"
-        return Preview(config, blueprint(config, data.KNOWN_SHAPE, data.KNOWN_CLASSES), f"data: {name}, {place}")
+        layers, origin = _design_for_known(config, source)
+        return Preview(config, layers, f"data: {name}, {place}", origin)
     material = _read(config, data.find(name))
-    layers = blueprint(config, material.training.images.shape[1:], material.classes)
-    return Preview(config, layers, f"data: {material.dataset.path}, {len(material.training.labels):,} training images")
+    layers, origin = _design(config, material, source)
+    seen = f"data: {material.dataset.path}, {len(material.training.labels):,} training images"
+    return Preview(config, layers, seen, origin)
 
 
 def check(config: Config, dataset: Dataset) -> None:
     """Raise the `DnnError` with which a training of `config` on `dataset` would refuse to begin."""
-    material = _read(config, dataset)
-    blueprint(config, material.training.images.shape[1:], material.classes)
+    _design(config, _read(config, dataset), _source(config))
 
 
 def start(
@@ -129,15 +140,19 @@ def start(
     """
     if folder is not None:
         runs.check_free(folder)
+    source = _source(config)
     if config.data.dataset in data.KNOWN:
-        blueprint(config, data.KNOWN_SHAPE, data.KNOWN_CLASSES)  # refuses a network that is too large
+        _design_for_known(config, source)  # refuses early what cannot be trained
     material = _load(config, config.data.dataset, config.data.fallback, dataset, verbose=verbose)
-    blueprint(config, material.training.images.shape[1:], material.classes)
+    _, origin = _design(config, material, source)
     if material.dataset.note:
         progress.warn(material.dataset.note)
-    run = Run.create(folder, name, config, runs.describe_environment(material.describe()))
+    if origin is not None:
+        progress.note(origin.describe())
+    environment = runs.describe_environment(material.describe(), origin.to_dict() if origin else None)
+    run = Run.create(folder, name, config, environment)
     with run.locked():
-        return _train(run, config, material, progress, callbacks)
+        return _train(run, config, material, progress, callbacks, origin=origin)
 
 
 def resume(run: Run, config: Config, progress: Progress, *, verbose: bool = False, callbacks: Callbacks = ()) -> Result:
@@ -175,7 +190,26 @@ def resume(run: Run, config: Config, progress: Progress, *, verbose: bool = Fals
             progress.warn(note)
             material = replace(material, dataset=replace(material.dataset, requested=recorded["requested"], note=note))
         run.write_config(config)
-        return _train(run, config, material, progress, callbacks, state=state, checkpoint=checkpoint)
+        began = environment.get("transfer")  # not there in runs of the first version
+        origin = Origin.from_dict(began) if began else None
+        return _train(run, config, material, progress, callbacks, origin=origin, state=state, checkpoint=checkpoint)
+
+
+def _source(config: Config) -> Source | None:
+    return transfer.read(config.model.init_from) if config.model.init_from is not None else None
+
+
+def _design(config: Config, material: Material, source: Source | None) -> tuple[list[Layer], Origin | None]:
+    """The network's layers and what each starts from; raises `UsageError` where that cannot be."""
+    layers = blueprint(config, material.image_shape, material.classes)
+    return layers, transfer.plan(source, config, layers, material.dataset.name) if source else None
+
+
+def _design_for_known(config: Config, source: Source | None) -> tuple[list[Layer], Origin | None]:
+    """`_design` for one of `data.KNOWN`, of which enough is known before it is read."""
+    data.check_classes(config.data.classes, range(data.KNOWN_CLASSES))
+    layers = blueprint(config, data.KNOWN_SHAPE, data.KNOWN_CLASSES)
+    return layers, transfer.plan(source, config, layers, config.data.dataset) if source else None
 
 
 def _check_same(run: Run, config: Config) -> None:
@@ -207,8 +241,10 @@ def _is_present(name: str) -> bool:
 
 def _read(config: Config, dataset: Dataset) -> Material:
     everything = dataset.load("train")
-    training, held_out = data.hold_out(everything, config.data.validation, config.seed)
-    return Material(dataset, training, held_out, everything.classes, everything.fingerprint())
+    chosen = config.data
+    selected = data.select(everything, chosen.classes, chosen.images_per_class, config.seed)
+    training, held_out = data.hold_out(selected, chosen.validation, config.seed)
+    return Material(dataset, training, held_out, everything.classes, chosen.classes, everything.fingerprint())
 
 
 def _train(
@@ -218,6 +254,7 @@ def _train(
     progress: Progress,
     callbacks: Callbacks,
     *,
+    origin: Origin | None,
     state: State | None = None,
     checkpoint: Path | None = None,
 ) -> Result:
@@ -235,7 +272,9 @@ def _train(
         network = models.load(checkpoint)
     else:
         steps = ceil(len(training.labels) / config.training.batch_size)
-        network = models.build(config, training.images.shape[1:], material.classes, steps)
+        network = models.build(config, material.image_shape, material.classes, steps)
+        if origin is not None:
+            origin.load_into(network)
     augmentation = config.training.augmentation
     trainer = epochs.CompiledEpoch(
         network,
@@ -243,7 +282,8 @@ def _train(
         training.labels,
         batch_size=config.training.batch_size,
         seed=config.seed,
-        deformation=Deformation(augmentation, training.images.shape[1:]) if augmentation.is_on else None,
+        deformation=Deformation(augmentation, material.image_shape) if augmentation.is_on else None,
+        rate_factors=origin.rate_factors(config.model.learning_rate_factor) if origin else {},
         jit_compile=config.training.jit_compile,
         warn=progress.warn,
     )
@@ -340,6 +380,7 @@ def _summary(
         "parameters": parameters,
         "dataset": material.dataset.name,
         "note": material.dataset.note,
+        "selected_classes": material.selected,
         "training_images": images,
         "seconds": sum(row["seconds"] for row in history),
         "seconds_per_epoch": seconds,

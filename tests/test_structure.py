@@ -39,9 +39,10 @@ MAY_IMPORT = {
     "run": {"__init__", "config", "errors"},
     "archive": set(),
     "checkpoint": {"archive", "run"},
+    "transfer": {"config", "data", "model", "run", "errors"},
     "train": (
         {"augment", "backend", "checkpoint", "config", "data", "epoch"}
-        | {"interrupts", "model", "progress", "run", "xla", "errors"}
+        | {"interrupts", "model", "progress", "run", "transfer", "xla", "errors"}
     ),
     "gallery": {"augment", "backend", "config", "data", "errors"},
     "series": {"backend", "config", "data", "interrupts", "progress", "train", "errors"},
