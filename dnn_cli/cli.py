@@ -50,7 +50,8 @@ def cli() -> None:
     "--config",
     multiple=True,
     metavar="CONFIG",
-    help="A YAML file, or shipped: mnist, small, smoke, tiny. Several are trained in turn.",
+    help="A YAML file, or a shipped config: mnist, small, smoke, tiny, zero-to-four, five-to-nine. "
+    "Several are trained in turn.",
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated.")
 @click.option("--epochs", type=int, metavar="N", help="Short for --set training.epochs=N.")

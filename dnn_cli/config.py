@@ -8,12 +8,14 @@ import or run code: optimizers and schedules are a closed registry, which has a 
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Discriminator,
     Field,
@@ -25,10 +27,10 @@ from pydantic_core import ErrorDetails
 from dnn_cli import document, limits
 from dnn_cli.document import Document
 from dnn_cli.errors import ConfigError, Problem, UsageError
-from dnn_cli.optimizers import Adam, Common, Optimizer, Schedule
+from dnn_cli.optimizers import Adam, Common, Contradiction, Optimizer, Schedule, Tuple
 from dnn_cli.section import Section
 
-SHIPPED = ("mnist", "smoke", "small", "tiny")
+SHIPPED = ("mnist", "smoke", "small", "tiny", "zero-to-four", "five-to-nine")
 
 Activation = Literal[
     "relu",
@@ -75,6 +77,14 @@ Initializer = Literal[
 ]
 Units = Annotated[int, Field(ge=1, le=16_384)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Index = Annotated[int, Field(ge=0)]
+
+
+def _repeated(key: str, values: Iterable[int]) -> Iterator[Contradiction]:
+    """A contradiction if one of `values` is there more than once."""
+    twice = sorted(value for value, count in Counter(values).items() if count > 1)
+    if twice:
+        yield key, f"must not repeat {', '.join(map(str, twice))}"
 
 
 class Data(Section):
@@ -92,6 +102,20 @@ class Data(Section):
     fallback: Literal["mnist-sample"] | None = Field(
         None, description="what to use, loudly, when `mnist` can be neither found nor downloaded"
     )
+    classes: Annotated[tuple[Index, ...], Field(max_length=1000, json_schema_extra={"minItems": 2}), Tuple] | None = (
+        Field(
+            None, description="labels to train on and to evaluate, two at least; they stay as they are; `null` is all"
+        )
+    )
+    images_per_class: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="training images of each class to keep, before any are held out; `null` is all"
+    )
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """What no single setting shows to be wrong."""
+        if self.classes is not None and len(self.classes) < 2:
+            yield "classes", f"must be two at least, got {len(self.classes)}"
+        yield from _repeated("classes", self.classes or ())
 
 
 class BatchNormalization(Section):
@@ -128,6 +152,14 @@ def _block_from_units(value: Any) -> Any:
     return {"units": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _absolute(path: str) -> str:
+    """The same place for a config that is read in another folder."""
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError:  # ~nobody: there is no such home, and no such file
+        return path
+
+
 class Model(Section):
     """The network between Flatten and the Dense-softmax output, which are always there."""
 
@@ -136,6 +168,42 @@ class Model(Section):
         tuple[Annotated[Block, BeforeValidator(_block_from_units, json_schema_input_type=Units | Block)], ...],
         BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
     ] = Field((), max_length=100, description="the hidden blocks, in order; `[128, 64]` is short for two with ReLU")
+    init_from: Annotated[str, Field(min_length=1), AfterValidator(_absolute)] | None = Field(
+        None, description="a run, whose best checkpoint is taken, or a `.keras` file: the weights to start from"
+    )
+    freeze: Annotated[
+        Annotated[Literal["all-but-head"], Tag("<word>")] | Annotated[tuple[Index, ...], Tuple, Tag("<list>")],
+        Discriminator(lambda value: "<word>" if isinstance(value, str) else "<list>"),
+    ] = Field((), description="loaded blocks that stay as they are: their places in `layers`, from 0")
+    learning_rate_factor: float = Field(
+        1.0,
+        gt=0,
+        le=1000,
+        description="what the learning rate is multiplied by for layers that are loaded and not frozen",
+    )
+
+    @property
+    def frozen(self) -> frozenset[int]:
+        """The places in `layers` of the blocks that are not trained."""
+        return frozenset(range(len(self.layers)) if self.freeze == "all-but-head" else self.freeze)
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """What no single setting shows to be wrong."""
+        if self.init_from is None:
+            if self.freeze:
+                yield "freeze", "needs init_from: what is not trained must have been trained before"
+            if self.learning_rate_factor != 1:
+                yield "learning_rate_factor", "needs init_from: it is for the layers that are loaded"
+        if self.freeze == "all-but-head":
+            if not self.layers:
+                yield "freeze", "has nothing to freeze: layers is empty"
+            return
+        yield from _repeated("freeze", self.freeze)
+        beyond = sorted({index for index in self.freeze if index >= len(self.layers)})
+        if beyond:
+            count = len(self.layers)
+            allowed = f"0 to {count - 1}" if count else "none, since layers is empty"
+            yield "freeze", f"names blocks that are not there: {', '.join(map(str, beyond))} (allowed: {allowed})"
 
 
 class EarlyStopping(Section):
@@ -381,16 +449,21 @@ def _contradictions(config: Config, read: Document) -> Iterable[Problem]:
         path = ("training", "early_stopping", "monitor")
         message = f"{stopping.monitor} needs images held out; set data.validation, or monitor loss or accuracy"
         yield Problem(read.place(path), document.format_path(path), message)
-    rate = config.optimizer.learning_rate
-    for section, base in ((config.optimizer, ("optimizer",)), (rate, ("optimizer", "learning_rate"))):
-        if isinstance(section, Common | Schedule):
+    sections: tuple[tuple[document.Path, Any], ...] = (
+        (("data",), config.data),
+        (("model",), config.model),
+        (("optimizer",), config.optimizer),
+        (("optimizer", "learning_rate"), config.optimizer.learning_rate),
+    )
+    for base, section in sections:
+        if isinstance(section, Data | Model | Common | Schedule):
             for key, message in section.contradictions():
                 path = (*base, key) if key else base
                 yield Problem(read.place(path), document.format_path(path), message)
 
 
 ABSENT = "(not there)"
-_TAGS = ("<count>", "<fraction>", "<number>", "<schedule>")
+_TAGS = ("<count>", "<fraction>", "<word>", "<list>", "<number>", "<schedule>")
 _NOUNS = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",

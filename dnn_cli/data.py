@@ -17,7 +17,7 @@ Environment variables:
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -43,6 +43,7 @@ class Known:
 
     Attributes:
         title: its name in sentences.
+        subject: what its images show; labels mean the same where this is the same.
         description: what it holds, in a phrase.
         stem: its file is ``<stem>.npz`` and its folder ``<stem>/``.
         digests: part → MD5 of the part as an uncompressed IDX file, which does not depend on how it is stored.
@@ -51,6 +52,7 @@ class Known:
     """
 
     title: str
+    subject: str
     description: str
     stem: str
     digests: Mapping[str, str]
@@ -61,6 +63,7 @@ class Known:
 SETS = {
     "mnist": Known(
         "MNIST",
+        "digits",
         "60,000 training and 10,000 test digits",
         "mnist",
         {
@@ -77,6 +80,7 @@ SETS = {
     ),
     "fashion_mnist": Known(
         "Fashion-MNIST",
+        "clothes",
         "60,000 training and 10,000 test pictures of clothes, in ten classes",
         "fashion-mnist",
         {
@@ -93,6 +97,7 @@ SETS = {
     ),
     "mnist-sample": Known(
         "mnist-sample",
+        "digits",
         "4,000 training and 1,000 test digits, all from MNIST's training set",
         "mnist-sample",
         {
@@ -232,6 +237,65 @@ def verify(dataset: Dataset) -> list[Part]:
     return [_verified(dataset, part) for part in PARTS]
 
 
+def may_share_labels(one: str, other: str) -> bool:
+    """Whether a label may mean the same in two datasets: not where both are known to show different things."""
+    return one not in SETS or other not in SETS or SETS[one].subject == SETS[other].subject
+
+
+def of_classes(split: Split, classes: Collection[int] | None) -> Split:
+    """The images of `split` with one of these labels, in their order; all of them for None."""
+    return split if classes is None else _where(split, np.isin(split.labels, list(classes)))
+
+
+def select(split: Split, classes: Collection[int] | None, images_per_class: int | None, seed: int) -> Split:
+    """The part of the training images that is asked for; it keeps the order and the labels of `split`.
+
+    Which images of a class are taken is a function of its labels, the class and `seed` alone; more of them are those
+    and others.
+
+    Args:
+        split: n images and labels.
+        classes: the labels to keep; None is all.
+        images_per_class: how many images of each; None is all.
+        seed: the config's seed.
+
+    Raises:
+        DataError: `split` has nothing of a class, or too few images of one.
+    """
+    check_classes(classes, np.unique(split.labels).tolist())
+    chosen = of_classes(split, classes)
+    if images_per_class is None:
+        return chosen
+    _check_enough(chosen, images_per_class)
+    kept = np.zeros(len(chosen.labels), dtype=bool)
+    for label in np.unique(chosen.labels).tolist():
+        random = seeds.generator(seed, Purpose.SELECTION, label)
+        kept[random.permutation(np.flatnonzero(chosen.labels == label))[:images_per_class]] = True
+    return _where(chosen, kept)
+
+
+def check_classes(wanted: Collection[int] | None, present: Collection[int]) -> None:
+    """Raise `DataError` if one of the `wanted` labels is not among those `present`."""
+    if missing := sorted({*(wanted or ())} - {*present}):
+        raise DataError(
+            f"data.classes: there are no training images of {', '.join(map(str, missing))}; "
+            f"the labels are {', '.join(map(str, present))}"
+        )
+
+
+def _check_enough(split: Split, images_per_class: int) -> None:
+    labels, counts = np.unique(split.labels, return_counts=True)
+    few = [f"{count:,} of {label}" for label, count in zip(labels, counts, strict=True) if count < images_per_class]
+    if few:
+        raise DataError(
+            f"data.images_per_class: {images_per_class:,} images of each class are wanted; there are {', '.join(few)}"
+        )
+
+
+def _where(split: Split, mask: Array) -> Split:
+    return Split(split.images[mask], split.labels[mask])
+
+
 def hold_out(split: Split, validation: int | float, seed: int) -> tuple[Split, Split | None]:
     """Divide `split` into what remains for training and what is held out for validation.
 
@@ -261,7 +325,7 @@ def hold_out(split: Split, validation: int | float, seed: int) -> tuple[Split, S
     random = seeds.generator(seed, Purpose.SPLIT)
     for label, share in _shares(split.labels, count).items():
         held[random.permutation(np.flatnonzero(split.labels == label))[:share]] = True
-    return Split(split.images[~held], split.labels[~held]), Split(split.images[held], split.labels[held])
+    return _where(split, ~held), _where(split, held)
 
 
 def _shares(labels: Array, count: int) -> dict[int, int]:

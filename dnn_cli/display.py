@@ -37,7 +37,7 @@ def training(result: "Result", *, as_json: bool) -> None:
     epochs = f"{metrics['epochs']}, stopped early" if metrics["stopped_early"] else str(metrics["epochs"])
     rows = {
         "run": str(result.run),
-        "data": f"{metrics['dataset']}, {metrics['training_images']:,} training images",
+        "data": f"{metrics['dataset']}, {_selected(metrics)}{metrics['training_images']:,} training images",
         "parameters": f"{metrics['parameters']:,}",
         "epochs": epochs,
         **{name.replace("_", " "): f"{value:.4f}" for name, value in final.items() if _is_figure(name)},
@@ -72,7 +72,7 @@ def evaluation(result: dict[str, Any], *, as_json: bool) -> None:
     epoch = f" (epoch {result['epoch']})" if result["epoch"] else ""
     rows = {
         "checkpoint": f"{result['checkpoint']}{epoch}",
-        "data": f"{result['dataset']}, {result['split']} split, {result['images']:,} images",
+        "data": f"{result['dataset']}, {result['split']} split, {_selected(result)}{result['images']:,} images",
         "loss": f"{result['loss']:.4f}",
         f"{result['split']} accuracy": f"{result['accuracy']:.4f}, 95 % interval {low:.4f} to {high:.4f}",
         "errors": f"{result['errors']:,}",
@@ -116,7 +116,7 @@ def preview(plan: "Preview", *, as_json: bool) -> None:
         activation = layer.arguments.get("activation", "")
         table.add_row(layer.name, layer.kind, activation, f"{layer.units:,}", f"{layer.parameters:,}")
     table.add_row("total", "", "", "", f"{plan.parameters:,}")
-    _print("", table, "", plan.data)
+    _print("", table, "", plan.data, *([plan.origin.describe()] if plan.origin else []))
     return None
 
 
@@ -135,7 +135,8 @@ def _plan(plan: "Preview") -> dict[str, Any]:
         {"name": layer.name, "kind": layer.kind, "units": layer.units, "parameters": layer.parameters}
         for layer in plan.layers
     ]
-    return {"config": plan.config.to_dict(), "layers": layers, "parameters": plan.parameters}
+    origin = plan.origin.to_dict() if plan.origin else None
+    return {"config": plan.config.to_dict(), "layers": layers, "parameters": plan.parameters, "transfer": origin}
 
 
 def comparison(found: "Comparison", *, as_json: bool) -> None:
@@ -366,6 +367,12 @@ def _short(digest: str) -> str:
     """A digest that leaves room for the rest of its line; `--json` has the whole."""
     kind, _, value = digest.partition(":")
     return digest if len(value) <= 32 else f"{kind}:{value[:28]}…"
+
+
+def _selected(result: dict[str, Any]) -> str:
+    """The classes that were picked, where not all were."""
+    classes = result["selected_classes"]
+    return f"classes {' '.join(map(str, classes))}, " if classes else ""
 
 
 def _is_figure(name: str) -> bool:

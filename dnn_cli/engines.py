@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from dnn_cli import xla
 from dnn_cli.config import Config
 from dnn_cli.data import Split
+from dnn_cli.transfer import Origin
 
 if TYPE_CHECKING:
     import keras
@@ -73,6 +74,7 @@ class KerasEngine:
         training: the images to train on.
         held_out: those to judge by.
         classes: labels are less than that.
+        origin: the trained weights that a new network starts from, if any.
         checkpoint: the file to go on from; None for a new network.
         callbacks: Keras callbacks, called where an epoch begins and ends.
         warn: takes a sentence for the user.
@@ -85,6 +87,7 @@ class KerasEngine:
         held_out: Split | None,
         classes: int,
         *,
+        origin: Origin | None = None,
         checkpoint: Path | None = None,
         callbacks: Callbacks = (),
         warn: Callable[[str], None] = print,
@@ -101,6 +104,8 @@ class KerasEngine:
         else:
             steps = ceil(len(training.labels) / config.training.batch_size)
             network = models.build(config, training.images.shape[1:], classes, steps)
+            if origin is not None:
+                origin.load_into(network)
         augmentation = config.training.augmentation
         self._trainer = epochs.CompiledEpoch(
             network,
@@ -109,6 +114,7 @@ class KerasEngine:
             batch_size=config.training.batch_size,
             seed=config.seed,
             deformation=Deformation(augmentation, training.images.shape[1:]) if augmentation.is_on else None,
+            rate_factors=origin.rate_factors(config.model.learning_rate_factor) if origin else {},
             jit_compile=config.training.jit_compile,
             warn=warn,
         )

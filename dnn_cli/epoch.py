@@ -10,7 +10,7 @@ exactly as if it had not stopped.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dnn_cli import seeds
+from dnn_cli import seeds, threads
 from dnn_cli.augment import Chance, Deformation
 from dnn_cli.seeds import Purpose
 
@@ -40,6 +40,7 @@ class CompiledEpoch:
         batch_size: images in a step; the last step of an epoch has what is left over.
         seed: what the order of the images, the noise of Dropout and the deformations are drawn from.
         deformation: what is done to every image before each step; None for nothing.
+        rate_factors: the name of a layer → what the learning rate is multiplied by there, that of weight decay too.
         jit_compile: compile with XLA; where XLA refuses the model, `warn` is called once and training goes on without.
         warn: takes a sentence for the user.
     """
@@ -53,6 +54,7 @@ class CompiledEpoch:
         batch_size: int,
         seed: int,
         deformation: Deformation | None = None,
+        rate_factors: Mapping[str, float] | None = None,
         jit_compile: bool = True,
         warn: Callable[[str], None] = print,
     ) -> None:
@@ -64,6 +66,7 @@ class CompiledEpoch:
         self.steps = -(-self.count // batch_size)
         self._images, self._labels = _resident(images, labels)
         self._deformation = deformation
+        self._rate_factors = rate_factors or {}
         self._to_compile = jit_compile and self.whole_steps > 0
         self._warn = warn
         self._chunk = FIRST_CHUNK_STEPS
@@ -87,9 +90,11 @@ class CompiledEpoch:
         _seed_dropout(self.model, self.seed, epoch)
         self.model.reset_metrics()
         exchange_averages(self.model)
+        idle = None
         if self._to_compile:
             self._compile(permutation, chance)
             self._to_compile = False
+            idle = threads.used()
         step = 0
         while step < self.whole_steps:
             stop = min(step + self._chunk, self.whole_steps)
@@ -99,6 +104,8 @@ class CompiledEpoch:
             self._adapt(stop - step, time.perf_counter() - started)
             on_chunk(step, stop, logs)
             step = stop
+        if idle:
+            threads.spread(idle)
         if step < self.steps:
             # The last, smaller batch runs uncompiled: a second compilation would cost more than a whole epoch.
             rest = permutation[step * self.batch_size :]
@@ -129,7 +136,8 @@ class CompiledEpoch:
     ) -> None:
         chosen = tf.gather(images, batch)
         shown = self._deformation(chosen, step, chance) if self._deformation and chance else _scaled(chosen)
-        self.model.train_step((shown, _targets(self.model, tf.gather(labels, batch))))
+        with _scaled_rates(self.model, self._rate_factors):
+            self.model.train_step((shown, _targets(self.model, tf.gather(labels, batch))))
 
     def _call(self, permutation: tf.Tensor, chance: Chance | None, start: int, stop: int) -> None:
         self._loop(self._images, self._labels, permutation, chance, (tf.constant(start), tf.constant(stop)))
@@ -253,3 +261,46 @@ def _threefry_dropout(model: keras.Model) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.__class__ = keras.layers.Dropout
+
+
+class _ScaledRates:
+    """What is put before the class of a Keras optimizer, to give some variables a learning rate of their own."""
+
+    _factors: Mapping[int, float]  # the place of a variable in the optimizer → its factor; 1 where there is none
+    _decaying = 1.0  # the factor of the variable whose weight decay is under way
+
+    @property
+    def learning_rate(self) -> Any:
+        return super().learning_rate * self._decaying  # type: ignore[misc]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        super().update_step(gradient, variable, learning_rate * self._factor(variable))  # type: ignore[misc]
+
+    def _apply_weight_decay(self, variables: list[Any]) -> None:
+        for variable in variables:
+            self._decaying = self._factor(variable)
+            super()._apply_weight_decay([variable])  # type: ignore[misc]
+        self._decaying = 1.0
+
+    def _factor(self, variable: Any) -> float:
+        return self._factors.get(self._get_variable_index(variable), 1.0)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _scaled_rates(model: keras.Model, factors: Mapping[str, float]) -> Iterator[None]:
+    """While a step is traced, let the optimizer learn faster or slower in some layers; it is saved as Keras's own."""
+    if not factors:
+        yield
+        return
+    optimizer, kind = model.optimizer, type(model.optimizer)
+    layers = [layer for layer in model.layers if layer.name in factors]
+    places = {
+        optimizer._get_variable_index(variable): factors[layer.name]
+        for layer in layers
+        for variable in layer.trainable_variables
+    }
+    optimizer.__class__ = type(f"Scaled{kind.__name__}", (_ScaledRates, kind), {"_factors": places})
+    try:
+        yield
+    finally:
+        optimizer.__class__ = kind

@@ -30,6 +30,11 @@ class Subject:
     epoch: int | None = None
     engine: Literal["keras", "numpy"] = "keras"
 
+    @property
+    def selected_classes(self) -> tuple[int, ...] | None:
+        """The labels that are scored: those the run was trained on; None is all."""
+        return self.run.config().data.classes if self.run else None
+
 
 def evaluate(
     target: Path | None,
@@ -67,6 +72,7 @@ def evaluate(
         "split": split,
         "dataset": source.name,
         "note": note,
+        "selected_classes": subject.selected_classes,
         "fingerprint": images.fingerprint(),
         **score(probabilities, images.labels),
     }
@@ -158,16 +164,18 @@ def _dataset(subject: Subject, dataset: str | None, split: str) -> Dataset:
 
 
 def _split(subject: Subject, source: Dataset, split: str) -> Split:
-    if split == "test":
-        return source.load("test")
-    everything = source.load("train")
+    everything = source.load("test" if split == "test" else "train")
     recorded = subject.run.environment()["dataset"] if subject.run else None
-    if subject.run is None or recorded is None or source.name != recorded["name"]:
-        return everything
+    if split == "test" or subject.run is None or recorded is None or source.name != recorded["name"]:
+        chosen = data.of_classes(everything, subject.selected_classes)
+        if not len(chosen.labels):
+            raise DataError(f"{source.path} has no image of the classes of {subject.run}, as data.classes has them")
+        return chosen
     if everything.fingerprint() != recorded["fingerprint"]:
         raise RunError(f"{subject.run} was trained on other data than {source.path} holds now: its splits are lost")
     config = subject.run.config()
-    training, held_out = data.hold_out(everything, config.data.validation, config.seed)
+    selected = data.select(everything, config.data.classes, config.data.images_per_class, config.seed)
+    training, held_out = data.hold_out(selected, config.data.validation, config.seed)
     if split == "train":
         return training
     if held_out is None:

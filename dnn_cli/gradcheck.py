@@ -12,6 +12,7 @@ import numpy as np
 
 from dnn_cli import backend, data, limits, numpy_model, seeds
 from dnn_cli import model as models
+from dnn_cli import train as training
 from dnn_cli.config import Config, Model
 from dnn_cli.reference import Activation, Array, Dense, Network
 from dnn_cli.seeds import Purpose
@@ -103,12 +104,11 @@ def check(config: Config, *, samples: int = SAMPLES, verbose: bool = False) -> C
         DataError: there are no images to take.
     """
     limits.check(limits.of_network(config.model))
-    dataset = data.find(config.data.dataset, config.data.fallback)
-    split, _ = data.hold_out(dataset.load("train"), config.data.validation, config.seed)
-    classes = dataset.load("train").classes
+    material = training.read(config, data.find(config.data.dataset, config.data.fallback))
+    split, classes = material.training, material.classes
     batch = seeds.order(len(split.labels), config.seed, 0)[: config.training.batch_size]
     images, labels = split.images[batch], split.labels[batch]
-    still = _without_dropout(config)
+    still = _plain(config)
     backend.start(verbose=verbose)
     theirs = _Keras(still, images, labels, classes)
     network = numpy_model.build(still, images.shape[1:], classes, rows=len(images), dtype=np.float64)
@@ -126,9 +126,10 @@ def check(config: Config, *, samples: int = SAMPLES, verbose: bool = False) -> C
         Step(name, _apart(ours, keras_output), [next(gradients) for _ in layer.parameters])
         for name, layer, ours, keras_output in zip(theirs.layers, network.layers, outputs, theirs.outputs, strict=True)
     ]
-    note = "" if still == config else "dropout is left out: no two engines draw it alike"
-    notes = [each for each in (dataset.note, note) if each]
-    return Check(dataset.name, len(images), loss, abs(theirs.loss / loss - 1), layers, notes)
+    drops = config.model.input_dropout or any(block.dropout for block in config.model.layers)
+    note = "dropout is left out: no two engines draw it alike" if drops else ""
+    notes = [each for each in (material.dataset.note, note) if each]
+    return Check(material.dataset.name, len(images), loss, abs(theirs.loss / loss - 1), layers, notes)
 
 
 def difference(network: Network, x: Array, targets: Array, index: int, step: float = STEP) -> float | None:
@@ -206,7 +207,8 @@ def _apart(ours: Array, theirs: Array, scale: float | None = None) -> float:
     return float(np.abs(ours - theirs).max() / (largest or 1.0))
 
 
-def _without_dropout(config: Config) -> Config:
+def _plain(config: Config) -> Config:
+    """The same layers without dropout, at their initial weights."""
     layers = tuple(block.model_copy(update={"dropout": 0.0}) for block in config.model.layers)
     return config.model_copy(update={"model": Model(input_dropout=0.0, layers=layers)})
 

@@ -6,7 +6,8 @@ The blueprint says which Keras layers the network has. It needs no TensorFlow, s
 
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ class Layer:
         kind: the name of the class in `keras.layers`.
         arguments: what the class is called with.
         units: the length of the layer's output.
-        parameters: how many numbers the layer holds.
+        shapes: what the layer holds, by Keras's names, and the shape of each.
         seed: what its initial weights or its dropout are drawn from.
         initializer: Keras's name of the kernel initializer, for a Dense layer.
         penalties: the L1 and L2 penalty on the kernel.
@@ -48,7 +49,7 @@ class Layer:
     kind: str
     arguments: dict[str, Any]
     units: int
-    parameters: int = 0
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seed: int = 0
     initializer: str = ""
     penalties: tuple[float, float] = (0.0, 0.0)
@@ -58,6 +59,11 @@ class Layer:
     def name(self) -> str:
         """The layer's name in the network."""
         return str(self.arguments["name"])
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the layer holds."""
+        return sum(map(prod, self.shapes.values()))
 
 
 def blueprint(config: Config, image_shape: tuple[int, ...], classes: int) -> list[Layer]:
@@ -70,7 +76,8 @@ def blueprint(config: Config, image_shape: tuple[int, ...], classes: int) -> lis
     if config.model.input_dropout:
         layers.append(_dropout(config.model.input_dropout, "input_dropout", layers[-1].units, config.seed, 0))
     for index, block in enumerate(config.model.layers, start=1):
-        layers += _block(block, index, layers[-1].units, config.seed)
+        trainable = index - 1 not in config.model.frozen
+        layers += _block(block, index, layers[-1].units, config.seed, trainable=trainable)
     output = Block(units=classes, activation="linear")
     layers.append(_dense(output, "output", layers[-1].units, "softmax", seeds.integer(config.seed, Purpose.WEIGHTS, 0)))
     if (total := count_parameters(layers)) > MAX_PARAMETERS:
@@ -85,15 +92,21 @@ def count_parameters(layers: list[Layer]) -> int:
     return sum(layer.parameters for layer in layers)
 
 
-def _block(block: Block, index: int, inputs: int, seed: int) -> list[Layer]:
+def _block(block: Block, index: int, inputs: int, seed: int, *, trainable: bool) -> list[Layer]:
     weights_seed = seeds.integer(seed, Purpose.WEIGHTS, index)
+    name = f"dense_{index}"
     if block.batch_normalization is None:
-        layers = [_dense(block, f"dense_{index}", inputs, block.activation, weights_seed)]
+        layers = [_dense(block, name, inputs, block.activation, weights_seed, trainable=trainable)]
     else:
-        normalization = {**dict(block.batch_normalization), "name": f"batch_normalization_{index}"}
+        normalization = {
+            **dict(block.batch_normalization),
+            "name": f"batch_normalization_{index}",
+            "trainable": trainable,
+        }
+        shapes = dict.fromkeys(("gamma", "beta", "moving_mean", "moving_variance"), (block.units,))
         layers = [
-            _dense(block, f"dense_{index}", inputs, "linear", weights_seed),
-            Layer("BatchNormalization", normalization, block.units, 4 * block.units),
+            _dense(block, name, inputs, "linear", weights_seed, trainable=trainable),
+            Layer("BatchNormalization", normalization, block.units, shapes),
             Layer("Activation", {"activation": block.activation, "name": f"activation_{index}"}, block.units),
         ]
     if block.dropout:
@@ -105,11 +118,19 @@ def _dropout(rate: float, name: str, units: int, seed: int, index: int) -> Layer
     return Layer("Dropout", {"rate": rate, "seed": seeds.integer(seed, Purpose.DROPOUT, index), "name": name}, units)
 
 
-def _dense(block: Block, name: str, inputs: int, activation: str, seed: int) -> Layer:
-    arguments = {"units": block.units, "activation": activation, "use_bias": block.use_bias, "name": name}
-    parameters = (inputs + block.use_bias) * block.units
+def _dense(block: Block, name: str, inputs: int, activation: str, seed: int, *, trainable: bool = True) -> Layer:
+    arguments = {
+        "units": block.units,
+        "activation": activation,
+        "use_bias": block.use_bias,
+        "name": name,
+        "trainable": trainable,
+    }
+    shapes: dict[str, tuple[int, ...]] = {"kernel": (inputs, block.units)}
+    if block.use_bias:
+        shapes["bias"] = (block.units,)
     penalties = (block.l1, block.l2)
-    return Layer("Dense", arguments, block.units, parameters, seed, block.initializer, penalties, block.max_norm)
+    return Layer("Dense", arguments, block.units, shapes, seed, block.initializer, penalties, block.max_norm)
 
 
 def build(

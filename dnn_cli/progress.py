@@ -18,8 +18,8 @@ class Progress(Protocol):
     def warn(self, text: str) -> None:
         """Warn of something."""
 
-    def title(self, text: str) -> None:
-        """The next one of several trainings begins."""
+    def note(self, text: str) -> None:
+        """Tell what one who watches wants to know."""
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Training goes on from epoch `done` to `epochs`, each of `steps` steps over `images` images."""
@@ -45,7 +45,7 @@ class Quiet:
         """Say that it is a warning."""
         self.say(f"warning: {text}")
 
-    def title(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """Nothing."""
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
@@ -64,8 +64,8 @@ class Quiet:
 class Lines(Quiet):
     """One plain line an epoch."""
 
-    def title(self, text: str) -> None:
-        """Print it."""
+    def note(self, text: str) -> None:
+        """Print a line on stderr."""
         self.say(text)
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:

@@ -174,6 +174,13 @@ class Run:
         dataset = values.get("dataset")
         if not (isinstance(dataset, dict) and {"name", "requested", "note", "fingerprint"} <= dataset.keys()):
             raise RunError(f"{self.path / 'environment.json'} is damaged: it does not describe a dataset")
+        transfer = values.get("transfer")
+        if transfer is not None and not (
+            isinstance(transfer, dict)
+            and {"file", "sha256", "layers", "reason"} <= transfer.keys()
+            and isinstance(transfer["layers"], dict)
+        ):
+            raise RunError(f"{self.path / 'environment.json'} is damaged: it does not say what the training began with")
         return values
 
     def metrics(self) -> dict[str, Any] | None:
@@ -337,8 +344,8 @@ class Run:
         return path
 
 
-def describe_environment(dataset: dict[str, Any]) -> dict[str, Any]:
-    """What a result may depend on besides the config: command, versions, machine, git revision, dataset."""
+def describe_environment(dataset: dict[str, Any], transfer: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What a result may depend on besides the config: command, versions, machine, git revision, dataset, weights."""
     return {
         "command": sys.argv,
         "folder": str(Path.cwd()),
@@ -348,6 +355,7 @@ def describe_environment(dataset: dict[str, Any]) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "git": _git_revision(),
         "dataset": dataset,
+        "transfer": transfer,
     }
 
 

@@ -17,7 +17,8 @@ class Purpose(IntEnum):
     DROPOUT = 3
     SPLIT = 4
     AUGMENTATION = 5
-    CHECK = 6
+    SELECTION = 6
+    CHECK = 7
 
 
 def generator(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:

@@ -73,7 +73,7 @@ def train(entries: Sequence[Entry], progress: Progress, done: Callable[[Result],
         for place, (entry, dataset) in enumerate(zip(entries, datasets, strict=True)):
             try:
                 backend.forget()
-                progress.title(f"training {place + 1} of {len(entries)}: {entry.label}")
+                progress.note(f"training {place + 1} of {len(entries)}: {entry.label}")
                 done(training.start(entry.config, entry.name, progress, dataset=dataset, verbose=verbose))
             except TrainingError as error:
                 progress.say(f"error: {entry.label}: {error}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnn_cli import data, limits, numpy_model, seeds
+from dnn_cli import train as training
 from dnn_cli.config import Config
 from dnn_cli.data import Split
 from dnn_cli.descent import SGD, Adam, Optimizer, RMSprop
@@ -74,15 +75,14 @@ def trace(config: Config, index: int | None = None) -> Trace:
         DataError: there are no images.
     """
     limits.check(limits.of_training(config))
-    dataset = data.find(config.data.dataset, config.data.fallback)
-    everything = dataset.load("train")
-    split, _ = data.hold_out(everything, config.data.validation, config.seed)
+    material = training.read(config, data.find(config.data.dataset, config.data.fallback))
+    split, classes = material.training, material.classes
     chosen = _batch(config, split, index)
     x, labels = numpy_model.rows_of(split.images[chosen], np.float64), split.labels[chosen]
-    network = numpy_model.build(config, split.images.shape[1:], everything.classes, rows=len(x), dtype=np.float64)
+    network = numpy_model.build(config, split.images.shape[1:], classes, rows=len(x), dtype=np.float64)
     optimizer = numpy_model.optimizer(config.optimizer)
     optimizer.build(network.parameters)
-    targets = numpy_model.targets(labels, everything.classes, config.training.label_smoothing, np.float64)
+    targets = numpy_model.targets(labels, classes, config.training.label_smoothing, np.float64)
     named = _named(network.layers)
     _seed_dropout(network, config.seed)
     forward = list(_forward(network, named, x, targets, config.training.label_smoothing))
@@ -91,8 +91,8 @@ def trace(config: Config, index: int | None = None) -> Trace:
     _seed_dropout(network, config.seed)
     network.forward(x, training=True)
     return Trace(
-        dataset.name,
-        dataset.note,
+        material.dataset.name,
+        material.dataset.note,
         chosen.tolist(),
         labels.tolist(),
         [x.shape[1], *(layer.units for layer in network.layers if isinstance(layer, Dense))],

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from dnn_cli import backend, data
+from dnn_cli import backend, data, transfer
 from dnn_cli import config as configs
 from dnn_cli import run as runs
 from dnn_cli.checkpoint import Checkpoints
@@ -22,6 +22,7 @@ from dnn_cli.interrupts import Interrupts
 from dnn_cli.model import Layer, blueprint, count_parameters
 from dnn_cli.progress import Progress
 from dnn_cli.run import Row, Run, State
+from dnn_cli.transfer import Origin, Source
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a config would train: its layers, and a sentence about the data."""
+    """What a config would train: its layers, a sentence about the data, and the weights it would start from."""
 
     config: Config
     layers: list[Layer]
     data: str
+    origin: Origin | None = None
 
     @property
     def parameters(self) -> int:
@@ -54,7 +56,13 @@ class Material:
     training: Split
     held_out: Split | None
     classes: int
+    selected: tuple[int, ...] | None
     fingerprint: str
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and, if there are any, channels."""
+        return tuple(self.training.images.shape[1:])
 
     def describe(self) -> dict[str, Any]:
         """What `environment.json` says of it."""
@@ -67,7 +75,8 @@ class Material:
             "training_images": len(self.training.labels),
             "validation_images": len(self.held_out.labels) if self.held_out else 0,
             "classes": self.classes,
-            "image_shape": list(self.training.images.shape[1:]),
+            "selected_classes": self.selected,
+            "image_shape": list(self.image_shape),
         }
 
 
@@ -83,19 +92,21 @@ def preview(config: Config, *, folder: Path | None = None, run: Run | None = Non
         runs.check_free(folder)
     if run is not None:
         _check_same(run, config)
+    source = _source(config) if run is None else None
     name = config.data.dataset
     if name in data.KNOWN:
         place = "which is here" if _is_present(name) else "which is not here: training would download it"
-        return Preview(config, blueprint(config, data.KNOWN_SHAPE, data.KNOWN_CLASSES), f"data: {name}, {place}")
-    material = _read(config, data.find(name))
-    layers = blueprint(config, material.training.images.shape[1:], material.classes)
-    return Preview(config, layers, f"data: {material.dataset.path}, {len(material.training.labels):,} training images")
+        layers, origin = _design_for_known(config, source)
+        return Preview(config, layers, f"data: {name}, {place}", origin)
+    material = read(config, data.find(name))
+    layers, origin = _design(config, material, source)
+    seen = f"data: {material.dataset.path}, {len(material.training.labels):,} training images"
+    return Preview(config, layers, seen, origin)
 
 
 def check(config: Config, dataset: Dataset) -> None:
     """Raise the `DnnError` with which a training of `config` on `dataset` would refuse to begin."""
-    material = _read(config, dataset)
-    blueprint(config, material.training.images.shape[1:], material.classes)
+    _design(config, read(config, dataset), _source(config))
 
 
 def start(
@@ -124,15 +135,19 @@ def start(
     """
     if folder is not None:
         runs.check_free(folder)
+    source = _source(config)
     if config.data.dataset in data.KNOWN:
-        blueprint(config, data.KNOWN_SHAPE, data.KNOWN_CLASSES)  # refuses a network that is too large
+        _design_for_known(config, source)  # refuses early what cannot be trained
     material = _load(config, config.data.dataset, config.data.fallback, dataset, verbose=verbose)
-    blueprint(config, material.training.images.shape[1:], material.classes)
+    _, origin = _design(config, material, source)
     if material.dataset.note:
         progress.warn(material.dataset.note)
-    run = Run.create(folder, name, config, runs.describe_environment(material.describe()))
+    if origin is not None:
+        progress.note(origin.describe())
+    environment = runs.describe_environment(material.describe(), origin.to_dict() if origin else None)
+    run = Run.create(folder, name, config, environment)
     with run.locked():
-        return _train(run, config, material, progress, callbacks)
+        return _train(run, config, material, progress, callbacks, origin=origin)
 
 
 def resume(run: Run, config: Config, progress: Progress, *, verbose: bool = False, callbacks: Callbacks = ()) -> Result:
@@ -170,7 +185,26 @@ def resume(run: Run, config: Config, progress: Progress, *, verbose: bool = Fals
             progress.warn(note)
             material = replace(material, dataset=replace(material.dataset, requested=recorded["requested"], note=note))
         run.write_config(config)
-        return _train(run, config, material, progress, callbacks, state=state, checkpoint=checkpoint)
+        began = environment.get("transfer")  # not there in runs of the first version
+        origin = Origin.from_dict(began) if began else None
+        return _train(run, config, material, progress, callbacks, origin=origin, state=state, checkpoint=checkpoint)
+
+
+def _source(config: Config) -> Source | None:
+    return transfer.read(config.model.init_from) if config.model.init_from is not None else None
+
+
+def _design(config: Config, material: Material, source: Source | None) -> tuple[list[Layer], Origin | None]:
+    """The network's layers and what each starts from; raises `UsageError` where that cannot be."""
+    layers = blueprint(config, material.image_shape, material.classes)
+    return layers, transfer.plan(source, config, layers, material.dataset.name) if source else None
+
+
+def _design_for_known(config: Config, source: Source | None) -> tuple[list[Layer], Origin | None]:
+    """`_design` for one of `data.KNOWN`, of which enough is known before it is read."""
+    data.check_classes(config.data.classes, range(data.KNOWN_CLASSES))
+    layers = blueprint(config, data.KNOWN_SHAPE, data.KNOWN_CLASSES)
+    return layers, transfer.plan(source, config, layers, config.data.dataset) if source else None
 
 
 def _check_same(run: Run, config: Config) -> None:
@@ -187,7 +221,7 @@ def _load(config: Config, name: str, fallback: str | None, dataset: Dataset | No
     """Read the training images while TensorFlow is imported, which takes seconds; fail before that where one can."""
     found = dataset or (None if _is_present(name) else data.find(name, fallback))
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(lambda: _read(config, found or data.find(name, fallback)))
+        reading = pool.submit(lambda: read(config, found or data.find(name, fallback)))
         if config.engine == "keras":
             backend.start(verbose=verbose)
         return reading.result()
@@ -201,10 +235,13 @@ def _is_present(name: str) -> bool:
     return True
 
 
-def _read(config: Config, dataset: Dataset) -> Material:
+def read(config: Config, dataset: Dataset) -> Material:
+    """The training images that `config` asks for; raises `DataError` where there are not enough."""
     everything = dataset.load("train")
-    training, held_out = data.hold_out(everything, config.data.validation, config.seed)
-    return Material(dataset, training, held_out, everything.classes, everything.fingerprint())
+    chosen = config.data
+    selected = data.select(everything, chosen.classes, chosen.images_per_class, config.seed)
+    training, held_out = data.hold_out(selected, chosen.validation, config.seed)
+    return Material(dataset, training, held_out, everything.classes, chosen.classes, everything.fingerprint())
 
 
 def _train(
@@ -214,12 +251,13 @@ def _train(
     progress: Progress,
     callbacks: Callbacks,
     *,
+    origin: Origin | None,
     state: State | None = None,
     checkpoint: Path | None = None,
 ) -> Result:
     done = state.last.epoch if state else 0
     history = run.history(done) if done else []
-    engine = _engine(config, material, callbacks, checkpoint, progress.warn)
+    engine = _engine(config, material, origin=origin, callbacks=callbacks, checkpoint=checkpoint, warn=progress.warn)
 
     progress.begin(done, config.training.epochs, engine.steps, engine.count)
     with (
@@ -256,14 +294,20 @@ def _train(
 
 
 def _engine(
-    config: Config, material: Material, callbacks: Callbacks, checkpoint: Path | None, warn: Callable[[str], None]
+    config: Config,
+    material: Material,
+    *,
+    origin: Origin | None,
+    callbacks: Callbacks,
+    checkpoint: Path | None,
+    warn: Callable[[str], None],
 ) -> Engine:
     what = (config, material.training, material.held_out, material.classes)
     if config.engine == "numpy":
         if callbacks:
             raise ValueError("Keras's callbacks go with engine: keras")
         return NumpyEngine(*what, checkpoint=checkpoint)
-    return KerasEngine(*what, checkpoint=checkpoint, callbacks=callbacks, warn=warn)
+    return KerasEngine(*what, origin=origin, checkpoint=checkpoint, callbacks=callbacks, warn=warn)
 
 
 def _guarded(
@@ -319,6 +363,7 @@ def _summary(
         "parameters": parameters,
         "dataset": material.dataset.name,
         "note": material.dataset.note,
+        "selected_classes": material.selected,
         "training_images": images,
         "seconds": sum(row["seconds"] for row in history),
         "seconds_per_epoch": seconds,

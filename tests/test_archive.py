@@ -17,12 +17,13 @@ from dnn_cli.epoch import CompiledEpoch
 
 from .conftest import assert_same_bits
 
+COSINE = "{name: cosine_decay, initial_learning_rate: 0.1, decay_epochs: 3}"
 BLOCKS = "model: {layers: [{units: 8, dropout: 0.5, batch_normalization: true}, 4]}"
 CONFIGS = {
     "plain": "model: {layers: [8]}",
     "every kind of layer": BLOCKS,
-    "averages, accumulated gradients": f"{BLOCKS}\noptimizer: {{name: adam, use_ema: true}}",
-    "a schedule": "optimizer: {name: sgd, momentum: 0.9, learning_rate: {name: cosine_decay, initial_learning_rate: 0.1, decay_epochs: 3}}",
+    "averages": f"{BLOCKS}\noptimizer: {{name: adam, use_ema: true}}",
+    "a schedule": f"optimizer: {{name: sgd, momentum: 0.9, learning_rate: {COSINE}}}",
     "smoothed labels": "model: {layers: [8]}\ntraining: {label_smoothing: 0.1}\noptimizer: adafactor",
 }
 

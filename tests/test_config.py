@@ -117,7 +117,11 @@ COMMON = (
         ("'': 1", "a.yaml:1:1 unknown key (allowed: seed, engine, data, model, optimizer, training)"),
         ("<<: {}", "a.yaml:1:1 <<: unknown key (allowed: seed, engine, data, model, optimizer, training)"),
         ("<count>: {}", "a.yaml:1:1 <count>: unknown key (allowed: seed, engine, data, model, optimizer, training)"),
-        ("data: {path: x}", "a.yaml:1:8 data.path: unknown key (allowed: dataset, validation, fallback)"),
+        (
+            "data: {path: x}",
+            "a.yaml:1:8 data.path: unknown key "
+            "(allowed: dataset, validation, fallback, classes, images_per_class)",
+        ),
         ("model: {layer: []}", "a.yaml:1:9 model.layer: unknown key (did you mean 'layers'?)"),
         ("optimizer: {name: sgd, lr: 1}", "a.yaml:1:24 optimizer.lr: unknown key"
          f" (allowed: name, learning_rate, {COMMON}, momentum, nesterov)"),
@@ -556,8 +560,20 @@ def test_an_empty_file_is_all_defaults(text: str) -> None:
     assert parse(text).to_dict() == {
         "seed": 0,
         "engine": "keras",
-        "data": {"dataset": "mnist", "validation": 0, "fallback": None},
-        "model": {"input_dropout": 0.0, "layers": []},
+        "data": {
+            "dataset": "mnist",
+            "validation": 0,
+            "fallback": None,
+            "classes": None,
+            "images_per_class": None,
+        },
+        "model": {
+            "input_dropout": 0.0,
+            "layers": [],
+            "init_from": None,
+            "freeze": [],
+            "learning_rate_factor": 1.0,
+        },
         "optimizer": {
             "name": "adam",
             "learning_rate": 0.001,
@@ -647,7 +663,7 @@ def test_a_missing_file_is_named_with_what_there_is(
     name: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert refusal(name) == f"there is no config file {name}{hint}; shipped configs: mnist, smoke, small, tiny"
+    assert refusal(name) == f"there is no config file {name}{hint}; shipped configs: " + ", ".join(configs.SHIPPED)
 
 
 def test_a_folder_is_no_config(tmp_path: Path) -> None:
@@ -694,6 +710,76 @@ def test_a_shipped_config_is_valid_and_begins_with_what_it_is_for(name: str) -> 
 def test_mnist_is_the_textbook_network() -> None:
     read = configs.load("mnist")
     assert read == parse("data: {fallback: mnist-sample}\nmodel: {layers: [128]}")
+
+
+# Classes, and weights to start from
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("data: {classes: [3, 5, 3, 5, 3, 4]}", "1:17 data.classes: must not repeat 3, 5"),
+        ("data: {classes: [3]}", "1:17 data.classes: must be two at least, got 1"),
+        ("data: {classes: 3}", "1:17 data.classes: must be a list, got 3"),
+        ("data: {classes: [3, -1]}", "1:21 data.classes[1]: must be at least 0, got -1"),
+        ("data: {classes: [3, x]}", "1:21 data.classes[1]: must be a whole number, got 'x'"),
+        ("data: {images_per_class: 0}", "1:26 data.images_per_class: must be at least 1, got 0"),
+        ("model: {init_from: ''}", "1:20 model.init_from: must not be empty"),
+        (
+            "model: {layers: [8], freeze: [0]}",
+            "1:30 model.freeze: needs init_from: what is not trained must have been trained before",
+        ),
+        (
+            "model: {layers: [8], learning_rate_factor: 2}",
+            "1:44 model.learning_rate_factor: needs init_from: it is for the layers that are loaded",
+        ),
+        (
+            "model: {init_from: a.keras, learning_rate_factor: 0}",
+            "1:51 model.learning_rate_factor: must be greater than 0, got 0",
+        ),
+        (
+            "model: {init_from: a.keras, freeze: all-but-head}",
+            "1:37 model.freeze: has nothing to freeze: layers is empty",
+        ),
+        (
+            "model: {init_from: a.keras, freeze: all}",
+            "1:37 model.freeze: must be all-but-head, got 'all'",
+        ),
+        ("model: {init_from: a.keras, freeze: 0}", "1:37 model.freeze: must be a list, got 0"),
+        ("model: {init_from: a.keras, freeze: [-1]}", "1:38 model.freeze[0]: must be at least 0, got -1"),
+        (
+            "model: {init_from: a.keras, layers: [8, 8], freeze: [1, 1]}",
+            "1:53 model.freeze: must not repeat 1",
+        ),
+        (
+            "model: {init_from: a.keras, layers: [8, 8], freeze: [3, 1, 2]}",
+            "1:53 model.freeze: names blocks that are not there: 2, 3 (allowed: 0 to 1)",
+        ),
+        (
+            "model: {init_from: a.keras, freeze: [0]}",
+            "1:37 model.freeze: names blocks that are not there: 0 (allowed: none, since layers is empty)",
+        ),
+    ],
+)
+def test_what_cannot_be_selected_or_frozen_is_named_at_its_place(text: str, expected: str) -> None:
+    assert problems(text) == [f"a.yaml:{expected}"]
+
+
+def test_the_weights_to_start_from_are_named_from_the_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    read = parse("model: {init_from: runs/one}")
+    assert read.model.init_from == str(tmp_path / "runs/one")
+    monkeypatch.chdir("/")
+    assert parse(read.to_yaml()) == read
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse("model: {init_from: ~/one.keras}").model.init_from == str(tmp_path / "one.keras")
+    assert parse("model: {init_from: ~nobody-of-that-name/a}").model.init_from == "~nobody-of-that-name/a"
+
+
+def test_what_is_frozen() -> None:
+    blocks = "model: {init_from: a, layers: [8, 8, 8], freeze: "
+    assert parse(f"{blocks}all-but-head}}").model.frozen == {0, 1, 2}
+    assert parse(f"{blocks}[2, 0]}}").model.frozen == {0, 2}
+    assert parse(f"{blocks}[]}}").model.frozen == set()
 
 
 # The config as a value
@@ -950,6 +1036,10 @@ def test_the_schema_allows_every_shipped_config(name: str) -> None:
         "optimizer: {learning_rate: 1}",
         "optimizer: {name: sgd, learning_rate: {name: cosine_decay}}",
         "training: {early_stopping: 5}",
+        "data: {classes: [1]}",
+        "data: {images_per_class: 0}",
+        "model: {layers: [8], freeze: all}",
+        "model: {learning_rate_factor: 0}",
         "[]",
     ],
 )

@@ -413,3 +413,52 @@ def test_importing_data_is_light() -> None:
     code = "import sys, dnn_cli.data; print(sorted({'tensorflow', 'keras', 'click', 'rich', 'ssl'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# Classes, and few images of each
+
+
+def numbered(labels: list[int]) -> Split:
+    """A split whose images say which they are."""
+    return Split(np.arange(len(labels), dtype="u1").reshape(-1, 1, 1), np.array(labels, "i4"))
+
+
+def test_classes_keep_their_labels_and_the_order() -> None:
+    split = numbered([3, 1, 0, 1, 3, 2])
+    chosen = data.select(split, (3, 1), None, 0)
+    assert (chosen.labels.tolist(), chosen.images.ravel().tolist()) == ([3, 1, 1, 3], [0, 1, 3, 4])
+    assert data.of_classes(split, (9, 2)).images.ravel().tolist() == [5]
+    assert data.of_classes(split, None) is split
+    assert data.select(split, None, None, 0) is split
+
+
+def test_images_of_a_class_are_drawn_by_the_seed_and_more_are_those_and_others(sample: Split) -> None:
+    def drawn(classes: tuple[int, ...] | None, count: int, seed: int = 0) -> set[bytes]:
+        chosen = data.select(sample, classes, count, seed)
+        assert set(np.bincount(chosen.labels).tolist()) <= {0, count}
+        assert len(chosen.labels) == count * len(classes or range(10))
+        return {image.tobytes() for image in chosen.images}
+
+    few = drawn((5, 7), 20)
+    assert few == drawn((7, 5), 20)
+    assert few < drawn((5, 7), 30)
+    assert few < drawn(None, 20)
+    assert few != drawn((5, 7), 20, seed=1)
+    assert drawn(None, 400) == {image.tobytes() for image in sample.images}
+
+
+def test_classes_and_images_that_are_not_there_are_named() -> None:
+    split = numbered([0, 0, 0, 2, 2, 5])
+    with pytest.raises(DataError) as caught:
+        data.select(split, (2, 7, 3), None, 0)
+    assert str(caught.value) == "data.classes: there are no training images of 3, 7; the labels are 0, 2, 5"
+    with pytest.raises(DataError) as caught:
+        data.select(split, None, 3, 0)
+    assert str(caught.value) == ("data.images_per_class: 3 images of each class are wanted; there are 2 of 2, 1 of 5")
+    assert len(data.select(split, (0, 2), 2, 0).labels) == 4
+
+
+def test_labels_of_digits_and_of_clothes_mean_something_else() -> None:
+    assert data.may_share_labels("mnist", "mnist-sample")
+    assert not data.may_share_labels("mnist", "fashion_mnist")
+    assert data.may_share_labels("/mine.npz", "fashion_mnist")

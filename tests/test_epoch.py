@@ -254,3 +254,99 @@ def test_what_crosses_from_python_in_an_epoch(few: Split, monkeypatch: pytest.Mo
     calls = len(stops) - 1  # the ragged step takes its share of the order, which is there already, and its number
     assert calls <= 2
     assert arrays == [500] + [1, 1] * calls + [1]
+
+
+# A learning rate of its own for some layers
+
+SLOWED = {"dense_1": 0.25, "output": 1.0}
+
+
+def moved(few: Split, optimizer: str, factors: dict[str, float], batch_size: int = 500) -> list[Any]:
+    """How far each kernel goes in an epoch, which is a single step unless `batch_size` says otherwise."""
+    network = build(config(f"model: {{layers: [8, 8]}}\noptimizer: {optimizer}"))
+    before = [layer.kernel.numpy() for layer in network.layers[1:]]
+    trainer(few, network, batch_size, jit_compile=False, rate_factors=factors).run(0)
+    assert type(network.optimizer).__module__.startswith("keras.")
+    return [layer.kernel.numpy() - old for layer, old in zip(network.layers[1:], before, strict=True)]
+
+
+@pytest.mark.parametrize("batch_size", [500, 501])  # a whole step, and a ragged one
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "{name: sgd, learning_rate: 0.5}",
+        "{name: sgd, learning_rate: 0.5, momentum: 0.9, nesterov: true}",
+        "{name: sgd, learning_rate: {name: cosine_decay, initial_learning_rate: 0.5, decay_steps: 3}}",
+        "{name: adamw, learning_rate: 0.5, weight_decay: 0.5}",
+    ],
+)
+def test_a_slowed_layer_moves_by_its_factor_and_the_others_as_ever(few: Split, optimizer: str, batch_size: int) -> None:
+    plain, slowed = (moved(few, optimizer, factors, batch_size) for factors in ({}, SLOWED))
+    np.testing.assert_allclose(slowed[0], plain[0] / 4, rtol=1e-5, atol=1e-6)
+    for index in (1, 2):
+        np.testing.assert_allclose(slowed[index], plain[index], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rmsprop",
+        "adagrad",
+        "adadelta",
+        "adam",
+        "adamax",
+        "nadam",
+        "lamb",
+        "schedulefreeadamw",
+        "lion",
+        "adafactor",
+        "muon",
+    ],
+)  # the first step of ftrl is not in proportion to its rate
+def test_every_optimizer_steps_in_proportion_to_the_factor(few: Split, name: str) -> None:
+    optimizer = f"{{name: {name}, learning_rate: 0.01}}"
+    plain, slowed = (moved(few, optimizer, factors) for factors in ({}, SLOWED))
+    assert np.abs(plain[0]).max() > 1e-6
+    np.testing.assert_allclose(slowed[0], plain[0] / 4, rtol=1e-2, atol=2e-8)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_adam_with_a_factor_agrees_with_adam_by_hand(few: Split, decay: float) -> None:
+    rate, factors = 0.01, {"dense_1": 0.3}
+    text = f"model: {{layers: [16]}}\noptimizer: {{name: adamw, learning_rate: {rate}, weight_decay: {decay}}}"
+    ours, theirs = build(config(text)), build(config(text))
+    trainer(few, ours, 150, rate_factors=factors).run(0)  # three whole steps and a ragged one
+
+    images = few.images.astype("float32") / 255
+    moments = [(np.zeros(weight.shape), np.zeros(weight.shape)) for weight in theirs.trainable_variables]
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    for step, batch in enumerate(np.split(seeds.order(500, 7, 0), [150, 300, 450]), start=1):
+        with tf.GradientTape() as tape:
+            value = loss(few.labels[batch], theirs(images[batch], training=True))
+        gradients = tape.gradient(value, [weight.value for weight in theirs.trainable_variables])
+        for place, (weight, gradient) in enumerate(zip(theirs.trainable_variables, gradients, strict=True)):
+            mean, square = moments[place]
+            mean = 0.9 * mean + 0.1 * gradient.numpy()
+            square = 0.999 * square + 0.001 * gradient.numpy() ** 2
+            moments[place] = mean, square
+            own = rate * factors.get(weight.path.split("/")[-2], 1.0)
+            size = own * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+            decayed = weight.numpy() * (1 - decay * own)
+            weight.assign(decayed - size * mean / (np.sqrt(square) + 1e-7))
+    for mine, by_hand in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, by_hand, rtol=1e-3, atol=2e-5)
+
+
+def test_a_slowed_optimizer_is_saved_as_keras_own_and_goes_on(few: Split, tmp_path: Path) -> None:
+    text = "model: {layers: [16]}\noptimizer: {name: adamw, use_ema: true, gradient_accumulation_steps: 2}"
+    network = build(config(text))
+    compiled = trainer(few, network, 48, rate_factors={"dense_1": 0.3})
+    compiled.run(0)
+    network.save(tmp_path / "one.keras")
+    compiled.run(1)
+    network.save(tmp_path / "straight.keras")
+    again = keras.models.load_model(tmp_path / "one.keras")
+    assert type(again.optimizer) is keras.optimizers.AdamW
+    trainer(few, again, 48, rate_factors={"dense_1": 0.3}).run(1)
+    again.save(tmp_path / "resumed.keras")
+    assert_same_bits(tmp_path / "straight.keras", tmp_path / "resumed.keras")

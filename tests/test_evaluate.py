@@ -24,7 +24,7 @@ from .conftest import Answer
 from .files import write_idx, write_npz
 
 Dnn = Callable[..., Answer]
-HEAD = ("run", "checkpoint", "epoch", "split", "dataset", "note", "fingerprint")
+HEAD = ("run", "checkpoint", "epoch", "split", "dataset", "note", "selected_classes", "fingerprint")
 FIGURES = (
     "images",
     "loss",
@@ -569,3 +569,32 @@ def test_folders_that_are_no_finished_run(own_run: Path, tmp_path: Path, dnn: Dn
     assert refusal(dnn("evaluate", own_run)) == (
         f"{own_run} has no checkpoint yet; `dnn train --resume {own_run}` goes on with it"
     )
+
+
+# A run on some of the classes
+
+
+def test_only_the_classes_of_the_run_are_scored_in_every_split(dnn: Dnn, tests: Split) -> None:
+    chosen = ("data.classes=[9, 5]", "data.images_per_class=40", "data.validation=10", "model.layers=[8]")
+    options = [option for setting in chosen for option in ("--set", setting)]
+    assert dnn("train", "-c", "smoke", *options, "--run-dir", "run", "--epochs", 2).code == 0
+    for split, each in (("test", 100), ("validation", 5), ("train", 35)):
+        found = figures(dnn("evaluate", "run", "--split", split, "--json"))
+        assert found["selected_classes"] == [9, 5]
+        supports = {one["label"]: one["support"] for one in found["classes"]}
+        assert supports == dict.fromkeys(range(10), 0) | {5: each, 9: each}
+        assert json.loads(Path(f"run/evaluation/{split}.json").read_text()) == found
+    of_both = np.isin(tests.labels, [5, 9])
+    shown = figures(dnn("evaluate", "run", "--json"))
+    assert shown["fingerprint"] == Split(tests.images[of_both], tests.labels[of_both]).fingerprint()
+    assert "mnist-sample, test split, classes 9 5, 200 images\n" in dnn("evaluate", "run").stdout
+
+    write_npz(Path("mine.npz"), x_test=tests.images, y_test=tests.labels)
+    assert figures(dnn("evaluate", "run", "--data", "mine.npz", "--json"))["images"] == 200
+    write_npz(Path("none.npz"), x_test=tests.images[:20], y_test=np.full(20, 3))
+    place = Path("none.npz").absolute()
+    assert refusal(dnn("evaluate", "run", "--data", "none.npz")) == (
+        f"{place} has no image of the classes of run, as data.classes has them"
+    )
+    file = figures(dnn("evaluate", best(Path("run")), "--data", "mnist-sample", "--json"))
+    assert (file["selected_classes"], file["images"]) == (None, 1000)

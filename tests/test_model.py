@@ -166,6 +166,19 @@ def test_a_network_that_is_too_large_is_refused() -> None:
     model.blueprint(layers("16384", "8000"), (28, 28), 10)
 
 
+def test_what_is_frozen_is_not_trained_and_stays_so_in_its_file(tmp_path: Path) -> None:
+    block = "{units: 7, batch_normalization: true, dropout: 0.5}"
+    settings = config(f"model: {{layers: [{block}, 5, {block}], init_from: x, freeze: [0, 1]}}")
+    network = built(settings)
+    frozen = ["dense_1", "batch_normalization_1", "dense_2"]
+    network.optimizer.build(network.trainable_variables)
+    network.save(tmp_path / "one.keras")
+    for one in (network, model.load(tmp_path / "one.keras")):
+        assert [layer.name for layer in one.layers if not layer.trainable] == frozen
+        assert len(one.trainable_variables) == 2 + 2 + 2
+    assert outline(model.blueprint(settings, (28, 28), 10)) == outline_of(network)
+
+
 # Files
 
 

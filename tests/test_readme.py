@@ -43,7 +43,7 @@ def test_every_make_target_exists() -> None:
 
 def test_every_command_and_config_is_described() -> None:
     assert set(re.findall(r"^\| `dnn (\w+)` \|", README, re.MULTILINE)) == set(cli.commands)
-    described = re.findall(r"^\| \[`(\w+)`\]\(configs/\1\.yaml\) \|", README, re.MULTILINE)
+    described = re.findall(r"^\| \[`([\w-]+)`\]\(configs/\1\.yaml\) \|", README, re.MULTILINE)
     assert set(described) == set(configs.SHIPPED) == {path.stem for path in (ROOT / "configs").glob("*.yaml")}
 
 

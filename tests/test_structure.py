@@ -42,18 +42,22 @@ MAY_IMPORT = {
     "numpy_model": {"config", "descent", "initial", "layers", "model", "optimizers", "reference"},
     "numpy_epoch": {"descent", "layers", "numpy_model", "reference", "seeds"},
     "numpy_archive": {"config", "descent", "layers", "model", "numpy_model", "reference", "errors"},
-    "gradcheck": {"backend", "config", "data", "limits", "model", "numpy_model", "reference", "seeds"},
-    "trace": {"config", "data", "descent", "layers", "limits", "numpy_model", "reference", "seeds", "errors"},
+    "gradcheck": {"backend", "config", "data", "limits", "model", "numpy_model", "reference", "seeds", "train"},
+    "trace": {"config", "data", "descent", "layers", "limits", "numpy_model", "reference", "seeds", "train", "errors"},
     "augment": {"config", "seeds"},
-    "epoch": {"augment", "seeds"},
+    "threads": set(),
+    "epoch": {"augment", "seeds", "threads"},
     "run": {"__init__", "config", "errors"},
     "archive": set(),
     "engines": (
-        {"archive", "augment", "config", "data", "epoch", "model", "numpy_archive", "numpy_epoch", "numpy_model", "xla"}
+        {"archive", "augment", "config", "data", "epoch", "model", "numpy_archive", "numpy_epoch", "numpy_model"}
+        | {"transfer", "xla"}
     ),
     "checkpoint": {"engines", "run"},
+    "transfer": {"config", "data", "model", "run", "errors"},
     "train": (
-        {"backend", "checkpoint", "config", "data", "engines", "interrupts", "model", "progress", "run"} | {"errors"}
+        {"backend", "checkpoint", "config", "data", "engines", "interrupts", "model", "progress", "run"}
+        | {"transfer", "errors"}
     ),
     "gallery": {"augment", "backend", "config", "data", "errors"},
     "series": {"backend", "config", "data", "interrupts", "progress", "train", "errors"},
@@ -70,7 +74,7 @@ MAY_IMPORT = {
 RESTING_ON_KERAS = {"augment", "epoch", "archive"}  # imported where TensorFlow is running already
 WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
-    | {"interrupts", "progress", "compare", "display", "intervals", "series", "cli", "xla"}
+    | {"interrupts", "progress", "compare", "display", "intervals", "series", "threads", "cli", "xla"}
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
     | {"numpy_epoch", "numpy_archive", "trace", "checkpoint"}
 )  # fmt: skip

@@ -35,7 +35,7 @@ def reference() -> str:
             _sentence("data", sections["Data"]),
             _settings("`data`", sections["Data"]),
             _sentence("model", sections["Model"]),
-            _settings("`model`", {"properties": {"input_dropout": sections["Model"]["properties"]["input_dropout"]}}),
+            _settings("`model`", {"properties": _without(sections["Model"]["properties"], "layers")}),
             f"An entry of `model.layers` is {_lower(sections['Block']['description'])} "
             "So `layers: [128, 64]` is two blocks with ReLU; the default is none.",
             _settings("`model.layers[]`", sections["Block"]),
@@ -105,6 +105,10 @@ def _settings(title: str, section: Schema) -> str:
         elif key in section.get("required", ()):
             rows.append([f"`{key}`", _value(field), "required", field["description"]])
     return _table([title, "Value", "Default", "Meaning"], rows)
+
+
+def _without(properties: Schema, key: str) -> Schema:
+    return {name: field for name, field in properties.items() if name != key}
 
 
 def _names(title: str, sections: Iterable[Schema]) -> str:
