@@ -176,14 +176,14 @@ class NumpyEngine:
         from dnn_cli import numpy_epoch as epochs
         from dnn_cli import numpy_model as models
         from dnn_cli.model import blueprint, count_parameters
-        from dnn_cli.numpy_archive import NumpyArchive
+        from dnn_cli.numpy_file import NumpyFile
 
         shape, chosen = training.images.shape[1:], config.training
         size, smoothing = chosen.batch_size, chosen.label_smoothing
         network = models.build(config, shape, classes, rows=max(size, JUDGED_AT_ONCE) if held_out else size)
         optimizer = models.optimizer(config.optimizer)
         optimizer.build(network.parameters)
-        archive = NumpyArchive(config, shape, classes, network, optimizer)
+        archive = NumpyFile(config, shape, classes, network, optimizer)
         if checkpoint:
             archive.read(checkpoint)
         batches = epochs.Batches(training.images, training.labels, classes, size, smoothing)

@@ -206,9 +206,9 @@ def _predict(subject: Subject, split: Split, say: Callable[[str], None], *, verb
 
 
 def _by_numpy(file: Path, split: Split) -> Array:
-    from dnn_cli import numpy_archive, numpy_model
+    from dnn_cli import numpy_file, numpy_model
 
-    loaded = numpy_archive.load(file)
+    loaded = numpy_file.load(file)
     _check_fit(file, split, loaded.image_shape, loaded.classes)
     return numpy_model.predict(loaded.network, split.images, loaded.batch)
 

@@ -108,6 +108,17 @@ def test_stock_keras_finds_what_it_reached(dnn: Dnn, tiny: Path) -> None:
     assert validation["loss"] == pytest.approx(best["val_loss"], rel=1e-5)
 
 
+def test_keras_starts_from_what_numpy_learned(dnn: Dnn, tiny: Path) -> None:
+    dnn("train", "-c", tiny, "--run-dir", "run")
+    settings = ("model.init_from=run", "training.epochs=1")
+    options = [part for each in settings for part in ("--set", each)]
+    assert dnn("train", "-c", tiny, "--engine", "keras", "--run-dir", "tuned", *options).code == 0
+    assert history("tuned")[0]["loss"] < history("run")[1]["loss"]
+    refused = dnn("train", "-c", tiny, "--run-dir", "refused", *options)
+    assert refused.code == 2
+    assert "--set model.init_from=run  model.init_from: needs engine: keras" in refused.stderr
+
+
 def test_the_same_config_gives_the_same_bits_in_another_process_and_resumed(dnn: Dnn, process: Dnn, tiny: Path) -> None:
     dnn("train", "-c", tiny, "--run-dir", "straight")
     process("train", "-c", "straight/config.yaml", "--run-dir", "again")
@@ -193,6 +204,15 @@ def test_callbacks_are_keras_own(tiny: Path) -> None:
     settings: Any = configs.load(str(tiny))
     with pytest.raises(ValueError, match="Keras's callbacks go with engine: keras"):
         training.start(settings, "tiny", progress.Quiet(), callbacks=[keras.callbacks.Callback()])
+
+
+def test_classes_are_chosen_as_ever(dnn: Dnn, tiny: Path) -> None:
+    settings = ("data.classes=[3, 5]", "data.images_per_class=100", "data.validation=0")
+    options = [part for each in settings for part in ("--set", each)]
+    assert dnn("train", "-c", tiny, "--run-dir", "run", *options).code == 0
+    scored = json.loads(dnn("evaluate", "run", "--json").stdout)
+    assert scored["selected_classes"] == [3, 5]
+    assert scored["accuracy"] > 0.8
 
 
 def test_early_stopping_works_as_ever(dnn: Dnn, tiny: Path) -> None:

@@ -37,6 +37,7 @@ def test_the_shipped_configs_are_within_them() -> None:
             "has no orthogonal",
         ),
         ("model: {layers: [{units: 4, max_norm: 2}]}", "model.layers[0].max_norm", "needs engine: keras"),
+        ("model: {init_from: runs/one}", "model.init_from", "needs engine: keras"),
         ("optimizer: lion", "optimizer.name", "the NumPy network has no lion; it has sgd, rmsprop, adam, adamw"),
         ("optimizer: {name: adam, amsgrad: true}", "optimizer.amsgrad", "needs engine: keras"),
         ("optimizer: {name: rmsprop, centered: true}", "optimizer.centered", "needs engine: keras"),

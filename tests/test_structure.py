@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "limits": {"config", "document", "optimizers", "section", "errors"},  # config for types
     "numpy_model": {"config", "descent", "initial", "layers", "model", "optimizers", "reference"},
     "numpy_epoch": {"descent", "layers", "numpy_model", "reference", "seeds"},
-    "numpy_archive": {"config", "descent", "layers", "model", "numpy_model", "reference", "errors"},
+    "numpy_file": {"config", "descent", "layers", "model", "numpy_model", "reference", "errors"},
     "gradcheck": {"backend", "config", "data", "limits", "model", "numpy_model", "reference", "seeds", "train"},
     "trace": {"config", "data", "descent", "layers", "limits", "numpy_model", "reference", "seeds", "train", "errors"},
     "augment": {"config", "seeds"},
@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "run": {"__init__", "config", "errors"},
     "archive": set(),
     "engines": (
-        {"archive", "augment", "config", "data", "epoch", "model", "numpy_archive", "numpy_epoch", "numpy_model"}
+        {"archive", "augment", "config", "data", "epoch", "model", "numpy_file", "numpy_epoch", "numpy_model"}
         | {"transfer", "xla"}
     ),
     "checkpoint": {"engines", "run"},
@@ -61,7 +61,7 @@ MAY_IMPORT = {
     ),
     "gallery": {"augment", "backend", "config", "data", "errors"},
     "series": {"backend", "config", "data", "interrupts", "progress", "train", "errors"},
-    "evaluate": {"backend", "data", "intervals", "model", "numpy_archive", "numpy_model", "run", "errors"},
+    "evaluate": {"backend", "data", "intervals", "model", "numpy_file", "numpy_model", "run", "errors"},
     "compare": {"config", "intervals", "model", "run", "errors"},
     "display": {"compare", "config", "gradcheck", "trace", "train"},  # rooms of results for types
     "cli": (
@@ -76,7 +76,7 @@ WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "compare", "display", "intervals", "series", "threads", "cli", "xla"}
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
-    | {"numpy_epoch", "numpy_archive", "trace", "checkpoint"}
+    | {"numpy_epoch", "numpy_file", "trace", "checkpoint"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"

@@ -1,7 +1,7 @@
 """A NumPy network's `.keras` file, written and read without Keras: stock Keras loads it, and trains on.
 
-The file says only what differs from Keras's defaults, so that it does not depend on the version of Keras. A test holds
-it against what Keras writes and reads of the same network.
+The file leaves out what Keras has defaults for, so that it does not depend on the version of Keras. A test holds it
+against what Keras writes and reads of the same network.
 """
 
 import io
@@ -29,7 +29,7 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 ITERATIONS, LEARNING_RATE = "optimizer/vars/0", "optimizer/vars/1"
 
 
-class NumpyArchive:
+class NumpyFile:
     """What is saved of a network and its optimizer, and where.
 
     Args:
@@ -86,7 +86,7 @@ class Loaded:
 
 
 def load(path: Path) -> Loaded:
-    """The network in a file that `NumpyArchive` wrote.
+    """The network in a file that `NumpyFile` wrote.
 
     Raises:
         RunError: there is another kind of network in the file.
@@ -172,12 +172,16 @@ def _model_config(config: Config, image_shape: tuple[int, ...], planned: list[La
 
 def _layer_config(layer: Layer) -> dict[str, Any]:
     arguments = dict(layer.arguments)
+    if layer.kind == "BatchNormalization":
+        arguments |= {"axis": -1, "center": True, "scale": True}
     if layer.initializer:
         seeded = {} if layer.initializer == "identity" else {"seed": layer.seed}
         kind = "".join(word.capitalize() for word in layer.initializer.split("_"))
         arguments["kernel_initializer"] = _keras("initializers", kind, seeded)
     if any(layer.penalties):
-        arguments["kernel_regularizer"] = _keras("regularizers", "L1L2", dict(zip(("l1", "l2"), layer.penalties)))  # noqa: B905
+        arguments["kernel_regularizer"] = _keras(
+            "regularizers", "L1L2", dict(zip(("l1", "l2"), layer.penalties, strict=True))
+        )
     return _keras("layers", layer.kind, arguments)
 
 

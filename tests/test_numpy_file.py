@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from dnn_cli import config as configs
-from dnn_cli import model, numpy_archive, numpy_model
+from dnn_cli import model, numpy_file, numpy_model
 from dnn_cli.config import Config
 from dnn_cli.data import Split
 from dnn_cli.epoch import CompiledEpoch
 from dnn_cli.errors import RunError
 from dnn_cli.initial import INITIALIZERS
-from dnn_cli.numpy_archive import NumpyArchive
 from dnn_cli.numpy_epoch import Batches, NumpyEpoch
+from dnn_cli.numpy_file import NumpyFile
 
 from .conftest import weights
 
@@ -46,7 +46,7 @@ class Numpy:
         optimizer.build(self.network.parameters)
         batches = Batches(few.images, few.labels, 10, 50, settings.training.label_smoothing)
         self.trainer = NumpyEpoch(self.network, optimizer, batches, seed=0)
-        self.archive = NumpyArchive(settings, (28, 28), 10, self.network, optimizer)
+        self.archive = NumpyFile(settings, (28, 28), 10, self.network, optimizer)
 
 
 def same(one: Path, other: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_network_is_loaded_without_its_config(few: Split, tmp_path: Path) -> N
     ours = Numpy(config(CONFIGS[-1]), few)
     ours.trainer.run(0)
     ours.archive.write(ours.archive.values(), tmp_path / "ours.keras")
-    loaded = numpy_archive.load(tmp_path / "ours.keras")
+    loaded = numpy_file.load(tmp_path / "ours.keras")
     assert (loaded.image_shape, loaded.classes, loaded.batch) == ((28, 28), 10, 1000)
     np.testing.assert_allclose(
         numpy_model.predict(loaded.network, few.images, loaded.batch),
@@ -153,6 +153,6 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "foreign.keras"
     network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3), keras.layers.Flatten()])
     network.save(path)
-    assert refusal(numpy_archive.load, path).startswith(f"{path} is no network that NumPy knows: ")
+    assert refusal(numpy_file.load, path).startswith(f"{path} is no network that NumPy knows: ")
     path.write_bytes(b"nothing")
-    assert refusal(numpy_archive.load, path).startswith(f"{path} is damaged or not a Keras model: ")
+    assert refusal(numpy_file.load, path).startswith(f"{path} is damaged or not a Keras model: ")
