@@ -30,7 +30,7 @@ from dnn_cli.errors import ConfigError, Problem, UsageError
 from dnn_cli.optimizers import Adam, Common, Contradiction, Optimizer, Schedule, Tuple
 from dnn_cli.section import Section
 
-SHIPPED = ("mnist", "smoke", "small", "zero-to-four", "five-to-nine")
+SHIPPED = ("mnist", "smoke", "small", "fast", "best", "zero-to-four", "five-to-nine")
 
 Activation = Literal[
     "relu",
