@@ -11,7 +11,7 @@ train: $(READY)  ## train the textbook network and print its test accuracy
 	$(BIN)/dnn evaluate
 
 test: check  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check .

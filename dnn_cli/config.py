@@ -30,7 +30,7 @@ from dnn_cli.errors import ConfigError, Problem, UsageError
 from dnn_cli.optimizers import Adam, Common, Contradiction, Optimizer, Schedule, Tuple
 from dnn_cli.section import Section
 
-SHIPPED = ("mnist", "smoke", "small", "tiny", "zero-to-four", "five-to-nine")
+SHIPPED = ("mnist", "smoke", "small", "fast", "best", "tiny", "zero-to-four", "five-to-nine")
 
 Activation = Literal[
     "relu",

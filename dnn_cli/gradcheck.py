@@ -17,9 +17,7 @@ from dnn_cli.config import Config, Model
 from dnn_cli.reference import Activation, Array, Dense, Network
 from dnn_cli.seeds import Purpose
 
-STEP = (
-    1e-5  # where the errors of float64 (about 1e-16 / STEP) and of the formula (about STEP^2) are both far below 1e-8
-)
+STEP = 1e-5  # the errors of float64, about 1e-16 / STEP, and of the formula, about STEP^2, are both far below 1e-8
 SAMPLES = 50
 LEAST_SCALE = 1e-4  # of the loss: what is smaller, as the gradient of a bias before a normalization, may be rounding
 

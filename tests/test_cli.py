@@ -63,7 +63,7 @@ sys.exit(code)
     return call
 
 
-SHIPPED = "shipped configs: mnist, smoke, small, tiny, zero-to-four, five-to-nine"
+SHIPPED = "shipped configs: mnist, smoke, small, fast, best, tiny, zero-to-four, five-to-nine"
 Light = Callable[..., tuple[Answer, set[str]]]
 HEAVIEST = {"tensorflow", "keras", "matplotlib"}
 HEAVY = sorted(HEAVIEST | {"pydantic", "numpy", "rich", "yaml"})

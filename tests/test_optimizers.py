@@ -118,7 +118,7 @@ def test_every_schedule_of_the_installed_keras_is_offered() -> None:
     assert {one.__name__ for one in SCHEDULES.values()} - {"LinearWarmup"} == theirs - {"LearningRateSchedule"}
 
 
-@pytest.mark.parametrize("name", SCHEDULES.keys() - {"linear_warmup"})
+@pytest.mark.parametrize("name", sorted(SCHEDULES.keys() - {"linear_warmup"}))
 def test_a_schedule_has_keras_arguments_and_defaults(name: str) -> None:
     section = SCHEDULES[name]
     theirs = defaults(inspect.signature(getattr(keras.optimizers.schedules, section.__name__)))
@@ -330,3 +330,19 @@ def test_a_length_in_epochs_needs_to_know_how_long_one_is() -> None:
     rate = {"name": "cosine_decay", **START, "decay_epochs": 3}
     with pytest.raises(ValueError, match="decay_epochs needs the number of steps in an epoch"):
         model.build(config({"name": "adam", "learning_rate": rate}), (28, 28), 10)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_argument_that_is_set_arrives_in_keras(name: str) -> None:
+    """Each is set by itself to another value than its default, numbers close to it so as to stay in their ranges."""
+    defaults = {key: value for key, value in configs.parse(f"optimizer: {name}", "test").optimizer if key != "name"}
+    tried = 0
+    for key, default in defaults.items():
+        if not isinstance(default, bool | float):
+            continue
+        value = not default if isinstance(default, bool) else default * (1.1 if default >= 1 else 0.9) + 1e-4
+        optimizer = built(config({"name": name, key: value})).optimizer
+        found = float(optimizer.learning_rate) if key == "learning_rate" else optimizer.get_config()[key]
+        assert found == pytest.approx(value), key
+        tried += 1
+    assert tried >= 3

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -45,6 +46,14 @@ def test_every_command_and_config_is_described() -> None:
     assert set(re.findall(r"^\| `dnn (\w+)` \|", README, re.MULTILINE)) == set(cli.commands)
     described = re.findall(r"^\| \[`([\w-]+)`\]\(configs/\1\.yaml\) \|", README, re.MULTILINE)
     assert set(described) == set(configs.SHIPPED) == {path.stem for path in (ROOT / "configs").glob("*.yaml")}
+
+
+def test_every_activation_is_in_the_table_best_first() -> None:
+    table = README[README.index("<!-- activations: begin -->") : README.index("<!-- activations: end -->")]
+    rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", table, re.MULTILINE)
+    assert {name for name, _ in rows} == set(get_args(configs.Activation))
+    accuracies = [float(accuracy) for _, accuracy in rows]
+    assert accuracies == sorted(accuracies, reverse=True)
 
 
 def test_the_example_config_is_one() -> None:

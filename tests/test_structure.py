@@ -134,18 +134,18 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
     assert rooms(ROOMS[room]) <= MAY_IMPORT[room]
 
 
-@pytest.mark.parametrize("room", ROOMS.keys() - {"cli", "__main__"})
+@pytest.mark.parametrize("room", sorted(ROOMS.keys() - {"cli", "__main__"}))
 def test_no_library_knows_the_command_line(room: str) -> None:
     assert not rooms(ROOMS[room]) & {"cli", "display", "__main__"}
     assert "click" not in foreign(ROOMS[room])
 
 
-@pytest.mark.parametrize("room", WITHOUT_TENSORFLOW)
+@pytest.mark.parametrize("room", sorted(WITHOUT_TENSORFLOW))
 def test_these_rooms_never_import_tensorflow(room: str) -> None:
     assert not foreign(ROOMS[room]) & {"tensorflow", "keras"}
 
 
-@pytest.mark.parametrize("room", ROOMS.keys() - RESTING_ON_KERAS)
+@pytest.mark.parametrize("room", sorted(ROOMS.keys() - RESTING_ON_KERAS))
 def test_the_others_import_it_only_where_it_is_used(room: str) -> None:
     """At the top of a module, what is heavy may only be imported for types."""
     assert not foreign(top(ROOMS[room])) & {"tensorflow", "keras", "matplotlib"}
@@ -168,7 +168,7 @@ def test_training_never_looks_at_the_test_split() -> None:
     assert {call[0].value for call in loads if isinstance(call[0], ast.Constant)} == {"train"}
 
 
-@pytest.mark.parametrize("room", ROOMS.keys() - {"run"})
+@pytest.mark.parametrize("room", sorted(ROOMS.keys() - {"run"}))
 def test_only_run_knows_the_files_of_a_run(room: str) -> None:
     assert not [text for text in strings(ROOMS[room]) if FILES_OF_A_RUN.search(text)]
 
@@ -177,7 +177,7 @@ def test_the_files_of_a_run_are_found_where_they_are() -> None:
     assert len([text for text in strings(ROOMS["run"]) if FILES_OF_A_RUN.search(text)]) > 5
 
 
-@pytest.mark.parametrize("room", ROOMS.keys() - {"errors", "__main__"})
+@pytest.mark.parametrize("room", sorted(ROOMS.keys() - {"errors", "__main__"}))
 def test_exit_codes_are_decided_in_one_place(room: str) -> None:
     deciding = {"exit", "_exit", "exit_code", "SystemExit", "quit", "abort"}
     names = {node.id for node in ast.walk(ROOMS[room]) if isinstance(node, ast.Name)}
