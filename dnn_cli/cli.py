@@ -50,7 +50,7 @@ def cli() -> None:
     "--config",
     multiple=True,
     metavar="CONFIG",
-    help="A YAML file, or a shipped config: mnist, small, smoke, fast, best, zero-to-four, five-to-nine. "
+    help="A YAML file, or a shipped config: mnist, smoke, small, fast, best, tiny, zero-to-four, five-to-nine. "
     "Several are trained in turn.",
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated.")
