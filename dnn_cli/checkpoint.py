@@ -2,11 +2,9 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-import keras
-
-from dnn_cli.archive import Archive, Array
+from dnn_cli.engines import Archive
 from dnn_cli.run import Row, Run, State
 
 
@@ -18,13 +16,13 @@ class Checkpoints:
 
     Args:
         run: locked by this process.
-        network: what is trained; its state is built.
+        archive: of what is trained.
         state: of the run, None before its first epoch.
     """
 
-    def __init__(self, run: Run, network: keras.Sequential, state: State | None) -> None:
+    def __init__(self, run: Run, archive: Archive, state: State | None) -> None:
         self._run = run
-        self._archive = Archive(network)
+        self._archive = archive
         self._state = state
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future[None] | None = None
@@ -55,5 +53,5 @@ class Checkpoints:
             return f"no epoch was finished before it in {self._run}"
         return f"epoch {state.last.epoch} is safe in {self._run}"
 
-    def _write(self, values: list[Array], history: list[Row]) -> None:
+    def _write(self, values: Any, history: list[Row]) -> None:
         self._state = self._run.commit(lambda path: self._archive.write(values, path), history, self._state)

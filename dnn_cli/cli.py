@@ -40,7 +40,7 @@ def cli() -> None:
 
     \b
     Exit codes: 0 done, 1 failed while running, 2 bad usage or config,
-    3 --min-accuracy not met, 130 and 143 stopped by SIGINT and SIGTERM.
+    3 --min-accuracy or --tolerance not met, 130 and 143 stopped by SIGINT and SIGTERM.
     """
 
 
@@ -50,7 +50,7 @@ def cli() -> None:
     "--config",
     multiple=True,
     metavar="CONFIG",
-    help="A YAML file, or a shipped config: mnist, small, smoke, fast, best, zero-to-four, five-to-nine. "
+    help="A YAML file, or a shipped config: mnist, smoke, small, fast, best, tiny, zero-to-four, five-to-nine. "
     "Several are trained in turn.",
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated.")
@@ -59,6 +59,7 @@ def cli() -> None:
 @click.option(
     "--seed", type=int, multiple=True, metavar="N", help="Short for --set seed=N. Several are trained in turn."
 )
+@click.option("--engine", metavar="ENGINE", help="Short for --set engine=ENGINE: keras or numpy.")
 @click.option(
     "--run-dir", type=click.Path(path_type=Path), help="Where the run is to be.  [default: runs/<config>-<n>]"
 )
@@ -73,6 +74,7 @@ def train(
     epochs: int | None,
     batch_size: int | None,
     seed: tuple[int, ...],
+    engine: str | None,
     run_dir: Path | None,
     resume: Path | None,
     dry_run: bool,
@@ -103,13 +105,15 @@ def train(
             raise click.UsageError("--resume goes on with one run; give it one --config and one --seed at most")
         if run_dir is not None:
             raise click.UsageError("--run-dir is for one training; without it, each of several gets a folder in runs/")
-        overrides = _overrides(settings, epochs=epochs, batch_size=batch_size)
+        overrides = _overrides(settings, epochs=epochs, batch_size=batch_size, engine=engine)
         return _train_each(config, overrides, seed, dry_run=dry_run, as_json=as_json, quiet=quiet, verbose=verbose)
     if resume is not None and run_dir is not None:
         raise click.UsageError("--resume goes on in the run's own directory; --run-dir is for a new run")
     run = Run.open(resume) if resume is not None else None
     source = config[0] if config else str(run and run.config_file)
-    overrides = _overrides(settings, epochs=epochs, batch_size=batch_size, seed=seed[0] if seed else None)
+    overrides = _overrides(
+        settings, epochs=epochs, batch_size=batch_size, seed=seed[0] if seed else None, engine=engine
+    )
     chosen = configs.load(source, overrides)
 
     # A wrong config is answered before the rest is imported.
@@ -215,7 +219,7 @@ def compare(runs: tuple[Path, ...], sort: str | None, as_json: bool) -> None:
     found.raise_if_damaged()
 
 
-@cli.command(short_help="List the datasets; fetch and verify one; show how it is augmented.")
+@cli.command(short_help="List the datasets; fetch and verify one; show its augmentation.")
 @click.argument("name", required=False)
 @click.option(
     "--preview",
@@ -255,6 +259,86 @@ def data(
     dataset = datasets.find(name, split="both", quiet=quiet)
     display.dataset(dataset, _parts(dataset), as_json=as_json)
     return None
+
+
+@cli.command(short_help="Compare Keras's gradients with backpropagation and differences.")
+@click.option("-c", "--config", metavar="CONFIG", required=True, help="A YAML file, or a shipped config.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="X",
+    default=1e-6,
+    help="Exit with code 3 if an error is larger.  [default: 1e-6]",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    metavar="N",
+    default=50,
+    help="Entries of each parameter that are compared with differences.  [default: 50]",
+)
+@as_json
+@verbose
+def gradcheck(
+    config: str, settings: tuple[str, ...], tolerance: float, samples: int, as_json: bool, verbose: bool
+) -> None:
+    """Check Keras and the NumPy network against each other and against finite differences.
+
+    The config's network is built in both with equal weights, in float64, and given the first batch of its training.
+    For every layer the outputs are compared, and three gradients: by Keras's automatic differentiation, by
+    backpropagation in NumPy, and by central differences of the loss. Errors are relative to the largest number.
+
+    \b
+    Examples:
+      dnn gradcheck -c mnist
+      dnn gradcheck -c small --set model.layers[0].activation=tanh --json
+    """
+    from dnn_cli import config as configs
+    from dnn_cli.errors import GateError
+
+    chosen = configs.load(config, _overrides(settings))
+
+    from dnn_cli import gradcheck as gradients
+
+    result = gradients.check(chosen, samples=samples, verbose=verbose)
+
+    from dnn_cli import display
+
+    display.gradients(result, tolerance, as_json=as_json)
+    if not result.largest <= tolerance:
+        raise GateError(f"the largest relative error, {result.largest:.2g}, is above --tolerance {tolerance:g}")
+
+
+@cli.command(short_help="Print one training step, number by number, with every formula.")
+@click.option("-c", "--config", metavar="CONFIG", required=True, help="A YAML file, or a shipped config such as tiny.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated.")
+@click.option(
+    "--index",
+    type=click.IntRange(0),
+    metavar="N",
+    help="The first training image of the batch.  [default: the batch that training takes first]",
+)
+@as_json
+def trace(config: str, settings: tuple[str, ...], index: int | None, as_json: bool) -> None:
+    """Print one training step of a network in plain NumPy: forward, backward, and the update.
+
+    Every quantity comes with its formula, its shape and its numbers; large ones are cut short, and of the pixels the
+    brightest four are shown. docs/backpropagation.md explains them all.
+
+    \b
+    Examples:
+      dnn trace -c tiny
+      dnn trace -c tiny --index 7 --set optimizer=adam
+    """
+    from dnn_cli import config as configs
+
+    chosen = configs.load(config, _overrides(settings))
+
+    from dnn_cli import display
+    from dnn_cli import trace as steps
+
+    display.step(steps.trace(chosen, index), as_json=as_json)
 
 
 @cli.command(short_help="Print the JSON Schema of config files.")
@@ -323,7 +407,12 @@ def _parts(dataset: Any) -> Any:
 
 
 def _overrides(
-    settings: tuple[str, ...], *, epochs: int | None = None, batch_size: int | None = None, seed: int | None = None
+    settings: tuple[str, ...],
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    engine: str | None = None,
 ) -> "list[Override]":
     from dnn_cli.config import Override
 
@@ -331,6 +420,7 @@ def _overrides(
         ("training.epochs", "--epochs", epochs),
         ("training.batch_size", "--batch-size", batch_size),
         ("seed", "--seed", seed),
+        ("engine", "--engine", engine),
     )
     given = [Override(key, value, f"{option} {value}") for key, option, value in short if value is not None]
     return [*map(Override.parse, settings), *given]

@@ -24,13 +24,13 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from dnn_cli import document
+from dnn_cli import document, limits
 from dnn_cli.document import Document
 from dnn_cli.errors import ConfigError, Problem, UsageError
 from dnn_cli.optimizers import Adam, Common, Contradiction, Optimizer, Schedule, Tuple
 from dnn_cli.section import Section
 
-SHIPPED = ("mnist", "smoke", "small", "fast", "best", "zero-to-four", "five-to-nine")
+SHIPPED = ("mnist", "smoke", "small", "fast", "best", "tiny", "zero-to-four", "five-to-nine")
 
 Activation = Literal[
     "relu",
@@ -262,6 +262,9 @@ class Config(Section):
     """A whole training, every default spelled out."""
 
     seed: int = Field(0, ge=0, lt=2**32, description="what every random number is drawn from")
+    engine: Literal["keras", "numpy"] = Field(
+        "keras", description="what trains: Keras on TensorFlow, or plain NumPy, which starts at once but knows less"
+    )
     data: Data = Field(default_factory=Data, description="which images to train on")
     model: Model = Field(default_factory=Model, description="the network")
     optimizer: Optimizer = Field(default_factory=lambda: Adam(name="adam"), description="its name, or a mapping")
@@ -438,9 +441,12 @@ def _brief(value: Any) -> Any:
 
 def _contradictions(config: Config, read: Document) -> Iterable[Problem]:
     """What no single setting shows to be wrong."""
+    if config.engine == "numpy":
+        for path, message in limits.of_training(config):
+            yield Problem(read.place(path), document.format_path(path), message)
     stopping = config.training.early_stopping
     if stopping and stopping.monitor.startswith("val_") and not config.data.validation:
-        path: document.Path = ("training", "early_stopping", "monitor")
+        path = ("training", "early_stopping", "monitor")
         message = f"{stopping.monitor} needs images held out; set data.validation, or monitor loss or accuracy"
         yield Problem(read.place(path), document.format_path(path), message)
     sections: tuple[tuple[document.Path, Any], ...] = (

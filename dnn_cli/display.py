@@ -16,12 +16,15 @@ from dnn_cli import config as configs
 
 if TYPE_CHECKING:
     from dnn_cli.compare import Candidate, Comparison
+    from dnn_cli.gradcheck import Check
+    from dnn_cli.trace import Quantity, Trace
     from dnn_cli.train import Preview, Result
 
 ENDLESS = 100_000  # columns where stdout is no terminal: a line stays a line, for grep and for copying
 COLUMN = 30  # of which two and a title fit into 80
 MATRIX_CLASSES = 12  # more than these make a confusion matrix that no terminal has room for
 NOTHING = "–"
+SHOWN_ROWS, SHOWN_COLUMNS = 4, 10  # of an array
 STATES = {"ok": "verified", "unknown": "sound", "bad": "bad"}
 
 
@@ -239,6 +242,88 @@ def _fits(table: Table) -> bool:
         return True
     console = Console(file=sys.stdout)
     return Measurement.get(console, console.options.update_width(ENDLESS), table).maximum <= console.width
+
+
+def gradients(check: "Check", tolerance: float, *, as_json: bool) -> None:
+    """How far the gradients of Keras, NumPy and finite differences are apart, layer by layer."""
+    if as_json:
+        return _json({**asdict(check), "largest": check.largest, "tolerance": tolerance})
+    table = _table("layer", "outputs", "parameter", "NumPy − Keras", "NumPy − differences", "Keras − differences")
+    table.add_column("sampled", justify="right")
+    table.add_column("at a kink", justify="right")
+    for step in check.layers:
+        name, output = step.layer, _error(step.output)
+        for each in step.gradients:
+            errors = map(_error, (each.numpy_keras, each.numpy_difference, each.keras_difference))
+            parameter = f"{each.name.rpartition('/')[2]} {'×'.join(map(str, each.shape))}"
+            table.add_row(name, output, parameter, *errors, f"{each.sampled:,}", f"{each.skipped:,}")
+            name = output = ""
+        if not step.gradients:
+            table.add_row(name, output)
+    rows = {
+        "data": f"{check.dataset}, {check.images:,} training images",
+        "loss": f"{check.loss:.6f}, NumPy − Keras {_error(check.loss_error)}",
+        "largest error": f"{_error(check.largest)}, tolerance {tolerance:g}",
+    }
+    _print(table, "")
+    _facts(rows)
+    _print(*(f"note: {note}" for note in check.notes))
+    return None
+
+
+def step(trace: "Trace", *, as_json: bool) -> None:
+    """One training step, quantity by quantity."""
+    parts = {"forward": trace.forward, "backward": trace.backward, "update": trace.update}
+    if as_json:
+        listed = {
+            part: [{"name": each.name, "formula": each.formula, "values": each.values.tolist()} for each in quantities]
+            for part, quantities in parts.items()
+        }
+        keys = ("dataset", "note", "images", "labels", "widths", "rule")
+        return _json({**{key: getattr(trace, key) for key in keys}, **listed})
+    _print(
+        f"images {_list(trace.images)} of {trace.dataset}, labels {_list(trace.labels)}",
+        f"network {' → '.join(map(str, trace.widths))}",
+        *[f"note: {trace.note}"] * bool(trace.note),
+    )
+    pixels = _brightest(trace.forward[0].values)
+    for part, quantities in parts.items():
+        _print("", f"update: {trace.rule}" if part == "update" else part)
+        for each in quantities:
+            _print("", *_quantity(each, pixels))
+    return None
+
+
+def _quantity(quantity: "Quantity", pixels: list[int]) -> list[str]:
+    """A quantity's name, formula and shape, and below them its numbers, of large arrays only some."""
+    title, values = f"{quantity.name} = {quantity.formula}", quantity.values
+    if values.ndim == 0:
+        return [f"{title} = {values:.6f}"]
+    title += f"   {'×'.join(map(str, values.shape))}"
+    if quantity.pixels is not None:
+        values = values.take(pixels, axis=quantity.pixels)
+        title += f", of pixels {_list(pixels)}"
+    rows = [
+        "".join(f"{value:11.4g}" for value in row[:SHOWN_COLUMNS]) + " …" * (len(row) > SHOWN_COLUMNS)
+        for row in values.reshape(-1, values.shape[-1])
+    ]
+    return [title, *rows[:SHOWN_ROWS], *["          …"] * (len(rows) > SHOWN_ROWS)]
+
+
+def _brightest(images: Any) -> list[int]:
+    """Four columns of (n, pixels): those with the highest sums, in order."""
+    return sorted((-images.sum(axis=0)).argsort(kind="stable")[:SHOWN_ROWS].tolist())
+
+
+def _list(numbers: list[int]) -> str:
+    *first, last = map(str, numbers)
+    if len(first) > SHOWN_COLUMNS:
+        first[SHOWN_ROWS:] = ["…"]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _error(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1e}"
 
 
 def datasets(found: list[Any], *, as_json: bool) -> None:

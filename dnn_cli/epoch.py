@@ -29,11 +29,6 @@ FIRST_CHUNK_STEPS = 32
 EVALUATION_BATCH = 1000
 
 
-def order(images: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of the training images in an epoch: a permutation of range(images), int32."""
-    return seeds.generator(seed, Purpose.ORDER, epoch).permutation(images).astype(np.int32)
-
-
 class CompiledEpoch:
     """Trains a compiled Keras model on resident arrays, an epoch at a time.
 
@@ -90,7 +85,7 @@ class CompiledEpoch:
         Returns:
             The epoch's figures by Keras's names, each the mean over all images.
         """
-        permutation = tf.constant(order(self.count, self.seed, epoch))
+        permutation = tf.constant(seeds.order(self.count, self.seed, epoch))
         chance = self._deformation.chance(self.seed, epoch) if self._deformation else None
         _seed_dropout(self.model, self.seed, epoch)
         self.model.reset_metrics()

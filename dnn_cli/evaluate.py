@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,11 +23,12 @@ LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)  # what a probability of no
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated: a model file, and the run it belongs to if it belongs to one."""
+    """What is evaluated: a model file, the run it belongs to if it belongs to one, and what can do that."""
 
     file: Path
     run: Run | None = None
     epoch: int | None = None
+    engine: Literal["keras", "numpy"] = "keras"
 
     @property
     def selected_classes(self) -> tuple[int, ...] | None:
@@ -63,7 +64,7 @@ def evaluate(
     note = _note(subject, source)
     if note:
         say(f"warning: {note}")
-    probabilities = _predict(subject.file, images, say, verbose=verbose)
+    probabilities = _predict(subject, images, say, verbose=verbose)
     result = {
         "run": str(subject.run) if subject.run else None,
         "checkpoint": str(subject.file),
@@ -151,7 +152,7 @@ def _subject(target: Path | None, checkpoint: str) -> Subject:
     if checkpoint not in ("best", "last"):
         return Subject(Path(checkpoint), run)
     file, epoch = run.checkpoint(checkpoint)
-    return Subject(file, run, epoch)
+    return Subject(file, run, epoch, run.config().engine)
 
 
 def _dataset(subject: Subject, dataset: str | None, split: str) -> Dataset:
@@ -190,20 +191,10 @@ def _note(subject: Subject, source: Dataset) -> str:
     return str(recorded["note"]) if recorded["name"] == source.name else source.note
 
 
-def _predict(file: Path, split: Split, say: Callable[[str], None], *, verbose: bool) -> Array:
-    """The probabilities that the network in `file` gives the images of `split`: (n, classes) float."""
-    from dnn_cli import model as models
-
-    models.check_file(file)
-    backend.start(verbose=verbose)
-    network = models.load(file, compiled=False)
-    shape, classes = network.input_shape[1:], network.output_shape[1]
-    if shape not in _equal_shapes(split.images.shape[1:]):
-        found, wanted = "×".join(map(str, split.images.shape[1:])), "×".join(map(str, shape))
-        raise DataError(f"the images are {found}, but {file} takes {wanted}")
-    if split.classes > classes:
-        raise DataError(f"the labels go up to {split.classes - 1}, but {file} knows {classes} classes, from 0")
-    outputs = models.predict(network, split.images.reshape(-1, *shape))
+def _predict(subject: Subject, split: Split, say: Callable[[str], None], *, verbose: bool) -> Array:
+    """The probabilities that the network gives the images of `split`: (n, classes) float."""
+    file = subject.file
+    outputs = _by_numpy(file, split) if subject.engine == "numpy" else _by_keras(file, split, verbose=verbose)
     if not np.isfinite(outputs).all():
         raise RunError(f"{file} gives outputs that are no finite numbers")
     if is_distribution(outputs):
@@ -212,6 +203,34 @@ def _predict(file: Path, split: Split, say: Callable[[str], None], *, verbose: b
         raise RunError(f"{file} gives no probabilities: its outputs do not sum to one")
     say(f"note: {file} ends without a softmax; its outputs are taken for logits")
     return softmax(outputs)
+
+
+def _by_numpy(file: Path, split: Split) -> Array:
+    from dnn_cli import numpy_file, numpy_model
+
+    loaded = numpy_file.load(file)
+    _check_fit(file, split, loaded.image_shape, loaded.classes)
+    return numpy_model.predict(loaded.network, split.images, loaded.batch)
+
+
+def _by_keras(file: Path, split: Split, *, verbose: bool) -> Array:
+    from dnn_cli import model as models
+
+    models.check_file(file)
+    backend.start(verbose=verbose)
+    network = models.load(file, compiled=False)
+    shape, classes = network.input_shape[1:], network.output_shape[1]
+    _check_fit(file, split, shape, classes)
+    return models.predict(network, split.images.reshape(-1, *shape))
+
+
+def _check_fit(file: Path, split: Split, shape: tuple[int, ...], classes: int) -> None:
+    """Raise `DataError` unless a network for `shape` and `classes` can be given the images of `split`."""
+    if shape not in _equal_shapes(split.images.shape[1:]):
+        found, wanted = "×".join(map(str, split.images.shape[1:])), "×".join(map(str, shape))
+        raise DataError(f"the images are {found}, but {file} takes {wanted}")
+    if split.classes > classes:
+        raise DataError(f"the labels go up to {split.classes - 1}, but {file} knows {classes} classes, from 0")
 
 
 def _equal_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -230,9 +230,14 @@ def check_file(path: Path) -> None:
         raise RunError(f"{path} is damaged: {damaged} in it does not match its checksum")
 
 
+def prediction_batch(image_shape: tuple[int, ...]) -> int:
+    """How many images are predicted at once."""
+    return max(1, min(PREDICTION_BATCH, PREDICTION_PIXELS // prod(image_shape)))
+
+
 def predict(network: "keras.Sequential", images: Array) -> Array:
     """The network's output for `images`, which are uint8 in 0..255 or float32 in [0, 1]: (n, classes) float32."""
-    size = max(1, min(PREDICTION_BATCH, PREDICTION_PIXELS // prod(images.shape[1:])))
+    size = prediction_batch(images.shape[1:])
     batches = []
     for start in range(0, len(images), size):
         batch = images[start : start + size]

@@ -4,6 +4,7 @@ Nothing here keeps state, so that a resumed training draws what an undisturbed o
 """
 
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ class Purpose(IntEnum):
     SPLIT = 4
     AUGMENTATION = 5
     SELECTION = 6
+    CHECK = 7
 
 
 def generator(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:
@@ -28,3 +30,8 @@ def generator(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:
 def integer(seed: int, purpose: Purpose, *index: int) -> int:
     """One number in [0, 2**31), fit to seed an initializer or a layer."""
     return int(generator(seed, purpose, *index).integers(2**31))
+
+
+def order(images: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """The order of the training images in an epoch: a permutation of range(images), int32."""
+    return generator(seed, Purpose.ORDER, epoch).permutation(images).astype(np.int32)

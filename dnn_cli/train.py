@@ -1,33 +1,28 @@
 """The story of a training: data → model → epochs, each one saved → summary; begun, or gone on with."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from math import ceil, isfinite
+from math import isfinite
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dnn_cli import backend, data, transfer, xla
+from dnn_cli import backend, data, transfer
 from dnn_cli import config as configs
 from dnn_cli import run as runs
+from dnn_cli.checkpoint import Checkpoints
 from dnn_cli.config import Config, EarlyStopping
 from dnn_cli.data import Dataset, Split
+from dnn_cli.engines import Callbacks, Engine, KerasEngine, NumpyEngine
 from dnn_cli.errors import DataError, RunError, TrainingError, UsageError
 from dnn_cli.interrupts import Interrupts
 from dnn_cli.model import Layer, blueprint, count_parameters
 from dnn_cli.progress import Progress
 from dnn_cli.run import Row, Run, State
 from dnn_cli.transfer import Origin, Source
-
-if TYPE_CHECKING:
-    import keras
-
-    from dnn_cli.checkpoint import Checkpoints
-
-Callbacks = Sequence["keras.callbacks.Callback"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,7 @@ def preview(config: Config, *, folder: Path | None = None, run: Run | None = Non
         place = "which is here" if _is_present(name) else "which is not here: training would download it"
         layers, origin = _design_for_known(config, source)
         return Preview(config, layers, f"data: {name}, {place}", origin)
-    material = _read(config, data.find(name))
+    material = read(config, data.find(name))
     layers, origin = _design(config, material, source)
     seen = f"data: {material.dataset.path}, {len(material.training.labels):,} training images"
     return Preview(config, layers, seen, origin)
@@ -111,7 +106,7 @@ def preview(config: Config, *, folder: Path | None = None, run: Run | None = Non
 
 def check(config: Config, dataset: Dataset) -> None:
     """Raise the `DnnError` with which a training of `config` on `dataset` would refuse to begin."""
-    _design(config, _read(config, dataset), _source(config))
+    _design(config, read(config, dataset), _source(config))
 
 
 def start(
@@ -226,8 +221,9 @@ def _load(config: Config, name: str, fallback: str | None, dataset: Dataset | No
     """Read the training images while TensorFlow is imported, which takes seconds; fail before that where one can."""
     found = dataset or (None if _is_present(name) else data.find(name, fallback))
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(lambda: _read(config, found or data.find(name, fallback)))
-        backend.start(verbose=verbose)
+        reading = pool.submit(lambda: read(config, found or data.find(name, fallback)))
+        if config.engine == "keras":
+            backend.start(verbose=verbose)
         return reading.result()
 
 
@@ -239,7 +235,8 @@ def _is_present(name: str) -> bool:
     return True
 
 
-def _read(config: Config, dataset: Dataset) -> Material:
+def read(config: Config, dataset: Dataset) -> Material:
+    """The training images that `config` asks for; raises `DataError` where there are not enough."""
     everything = dataset.load("train")
     chosen = config.data
     selected = data.select(everything, chosen.classes, chosen.images_per_class, config.seed)
@@ -258,77 +255,63 @@ def _train(
     state: State | None = None,
     checkpoint: Path | None = None,
 ) -> Result:
-    from keras.callbacks import CallbackList
-
-    from dnn_cli import epoch as epochs
-    from dnn_cli import model as models
-    from dnn_cli.augment import Deformation
-    from dnn_cli.checkpoint import Checkpoints
-
     done = state.last.epoch if state else 0
     history = run.history(done) if done else []
-    training, held_out = material.training, material.held_out
-    if checkpoint:
-        network = models.load(checkpoint)
-    else:
-        steps = ceil(len(training.labels) / config.training.batch_size)
-        network = models.build(config, material.image_shape, material.classes, steps)
-        if origin is not None:
-            origin.load_into(network)
-    augmentation = config.training.augmentation
-    trainer = epochs.CompiledEpoch(
-        network,
-        training.images,
-        training.labels,
-        batch_size=config.training.batch_size,
-        seed=config.seed,
-        deformation=Deformation(augmentation, material.image_shape) if augmentation.is_on else None,
-        rate_factors=origin.rate_factors(config.model.learning_rate_factor) if origin else {},
-        jit_compile=config.training.jit_compile,
-        warn=progress.warn,
-    )
-    judge = epochs.Evaluation(network, held_out.images, held_out.labels) if held_out else None
-    listeners = CallbackList(list(callbacks), model=network, epochs=config.training.epochs, steps=trainer.steps)
+    engine = _engine(config, material, origin=origin, callbacks=callbacks, checkpoint=checkpoint, warn=progress.warn)
 
-    progress.begin(done, config.training.epochs, trainer.steps, trainer.count)
+    progress.begin(done, config.training.epochs, engine.steps, engine.count)
     with (
         closing(progress),
-        Checkpoints(run, network, state) as checkpoints,
+        Checkpoints(run, engine.archive, state) as checkpoints,
         Interrupts(progress.say, lambda: _last_words(run, checkpoints)) as interrupts,
     ):
-        listeners.on_train_begin()
+        engine.tell("train_begin")
         interrupts.in_epoch = True
         for epoch in range(done, config.training.epochs):
             if _has_converged(history, config.training.early_stopping):
                 progress.say(f"{run} stopped early after {epoch} epochs, as training.early_stopping says")
                 break
-            if getattr(network, "stop_training", False):  # a callback's wish
+            if engine.stopped:
                 break
             started = time.perf_counter()
-            listeners.on_epoch_begin(epoch)
-            rate = float(f"{float(network.optimizer.learning_rate):.7g}")  # what float32 tells
-            logs = trainer.run(epoch, _guarded(checkpoints, epoch, trainer.steps, progress))
-            if epoch == done:
-                xla.seal()
-            if judge:
-                logs |= {f"val_{name}": value for name, value in judge.run().items()}
+            engine.tell("epoch_begin", epoch)
+            rate = engine.learning_rate
+            logs = engine.run(epoch, _guarded(checkpoints, epoch, engine.steps, progress))
+            logs |= {f"val_{name}": value for name, value in engine.judge().items()}
             _check_finite(logs, checkpoints, f"epoch {epoch + 1}")
             seconds = time.perf_counter() - started
             history.append({"epoch": epoch + 1, **logs, "learning_rate": rate, "seconds": seconds})
-            listeners.on_epoch_end(epoch, logs)
+            engine.tell("epoch_end", epoch, logs)
             checkpoints.commit(history)
             progress.epoch(history[-1])
             interrupts.raise_if_received()
         interrupts.in_epoch = False
-        listeners.on_train_end()
+        engine.tell("train_end")
         state = checkpoints.wait()
-    metrics = _summary(config, material, history, state, network.count_params())
+    metrics = _summary(config, material, history, state, engine.parameters)
     run.write_metrics(metrics)
     return Result(run, metrics)
 
 
+def _engine(
+    config: Config,
+    material: Material,
+    *,
+    origin: Origin | None,
+    callbacks: Callbacks,
+    checkpoint: Path | None,
+    warn: Callable[[str], None],
+) -> Engine:
+    what = (config, material.training, material.held_out, material.classes)
+    if config.engine == "numpy":
+        if callbacks:
+            raise ValueError("Keras's callbacks go with engine: keras")
+        return NumpyEngine(*what, checkpoint=checkpoint)
+    return KerasEngine(*what, origin=origin, checkpoint=checkpoint, callbacks=callbacks, warn=warn)
+
+
 def _guarded(
-    checkpoints: "Checkpoints", epoch: int, steps: int, progress: Progress
+    checkpoints: Checkpoints, epoch: int, steps: int, progress: Progress
 ) -> Callable[[int, int, dict[str, float]], None]:
     """Tell how far the epoch is, and stop it where its figures are not numbers any more."""
 
@@ -339,7 +322,7 @@ def _guarded(
     return on_chunk
 
 
-def _check_finite(logs: dict[str, float], checkpoints: "Checkpoints", place: str) -> None:
+def _check_finite(logs: dict[str, float], checkpoints: Checkpoints, place: str) -> None:
     for name, value in logs.items():
         if not isfinite(value):
             raise TrainingError(
@@ -363,7 +346,7 @@ def _has_converged(history: list[Row], stopping: EarlyStopping | None) -> bool:
     return waited >= stopping.patience
 
 
-def _last_words(run: Run, checkpoints: "Checkpoints") -> str:
+def _last_words(run: Run, checkpoints: Checkpoints) -> str:
     return f"interrupted; {checkpoints.describe()}\ngo on with: dnn train --resume {run}"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dnn_cli import augment, epoch, model
+from dnn_cli import augment, epoch, model, seeds
 from dnn_cli import config as configs
 from dnn_cli.augment import Deformation
 from dnn_cli.config import Augmentation
@@ -221,7 +221,7 @@ def test_every_image_is_deformed_the_ragged_batch_too(few: Split) -> None:
     network.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy", metrics=["accuracy"])
     network.layers[2].rate = 0.0
     deformation = Deformation(settings(ALL), (28, 28))
-    chance, order = deformation.chance(7, 0), epoch.order(500, 7, 0)
+    chance, order = deformation.chance(7, 0), seeds.order(500, 7, 0)
     shown, labels = [], []
     for step in range(11):  # 10 whole batches of 48, and 20
         batch = order[48 * step : 48 * (step + 1)]

@@ -27,7 +27,7 @@ from .files import digits, idx, user, write_idx, write_npz
 
 Dnn = Callable[..., Answer]
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("train", "evaluate", "compare", "data", "schema")
+COMMANDS = ("train", "evaluate", "compare", "data", "gradcheck", "trace", "schema")
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ sys.exit(code)
     return call
 
 
-SHIPPED = "shipped configs: mnist, smoke, small, fast, best, zero-to-four, five-to-nine"
+SHIPPED = "shipped configs: mnist, smoke, small, fast, best, tiny, zero-to-four, five-to-nine"
 Light = Callable[..., tuple[Answer, set[str]]]
 HEAVIEST = {"tensorflow", "keras", "matplotlib"}
 HEAVY = sorted(HEAVIEST | {"pydantic", "numpy", "rich", "yaml"})

@@ -80,7 +80,7 @@ training: {}
         "  bad.yaml:10:37  training.batch_size: must be a whole number, got 32.0",
         "  bad.yaml:10:56  training.jit_compile: must be true or false, got 'yes'",
         "  bad.yaml:10:77  training.early_stopping: must be a mapping of settings, got 5",
-        "  bad.yaml:11:1   extra: unknown key (allowed: seed, data, model, optimizer, training)",
+        "  bad.yaml:11:1   extra: unknown key (allowed: seed, engine, data, model, optimizer, training)",
         "  bad.yaml:12:1   training: given twice, first in line 10",
     ]
 
@@ -113,10 +113,10 @@ COMMON = (
     [
         ("sed: 1", "a.yaml:1:1 sed: unknown key (did you mean 'seed'?)"),
         ("Training: {}", "a.yaml:1:1 Training: unknown key (did you mean 'training'?)"),
-        ("x: 1", "a.yaml:1:1 x: unknown key (allowed: seed, data, model, optimizer, training)"),
-        ("'': 1", "a.yaml:1:1 unknown key (allowed: seed, data, model, optimizer, training)"),
-        ("<<: {}", "a.yaml:1:1 <<: unknown key (allowed: seed, data, model, optimizer, training)"),
-        ("<count>: {}", "a.yaml:1:1 <count>: unknown key (allowed: seed, data, model, optimizer, training)"),
+        ("x: 1", "a.yaml:1:1 x: unknown key (allowed: seed, engine, data, model, optimizer, training)"),
+        ("'': 1", "a.yaml:1:1 unknown key (allowed: seed, engine, data, model, optimizer, training)"),
+        ("<<: {}", "a.yaml:1:1 <<: unknown key (allowed: seed, engine, data, model, optimizer, training)"),
+        ("<count>: {}", "a.yaml:1:1 <count>: unknown key (allowed: seed, engine, data, model, optimizer, training)"),
         (
             "data: {path: x}",
             "a.yaml:1:8 data.path: unknown key "
@@ -494,7 +494,7 @@ def test_an_override_makes_the_sections_an_empty_file_lacks() -> None:
     ("setting", "expected"),
     [
         ("training.epoch=3", "training.epoch: unknown key (did you mean 'epochs'?)"),
-        ("epochs=3", "epochs: unknown key (allowed: seed, data, model, optimizer, training)"),
+        ("epochs=3", "epochs: unknown key (allowed: seed, engine, data, model, optimizer, training)"),
         ("training.epochs=ten", "training.epochs: must be a whole number, got 'ten'"),
         ("training.epochs=", "training.epochs: must be a whole number, got nothing"),
         ("seed.x=1", "seed: must be a whole number, got a mapping"),
@@ -559,6 +559,7 @@ def test_an_empty_file_is_all_defaults(text: str) -> None:
     assert parse(text) == Config()
     assert parse(text).to_dict() == {
         "seed": 0,
+        "engine": "keras",
         "data": {
             "dataset": "mnist",
             "validation": 0,

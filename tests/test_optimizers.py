@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dnn_cli import config as configs
-from dnn_cli import epoch, model, optimizers
+from dnn_cli import model, optimizers, seeds
 from dnn_cli.config import Config
 from dnn_cli.data import Split
 from dnn_cli.epoch import CompiledEpoch, Evaluation
@@ -49,7 +49,7 @@ def trainer(network: keras.Sequential, few: Split) -> CompiledEpoch:
 
 def fit(network: keras.Sequential, few: Split, epochs: int = 1) -> None:
     """Stock Keras on the batches that the compiled epochs draw, all in one `fit`."""
-    order = np.concatenate([epoch.order(len(few.labels), 7, number) for number in range(epochs)])
+    order = np.concatenate([seeds.order(len(few.labels), 7, number) for number in range(epochs)])
     images = few.images.astype("float32") / 255
     network.fit(images[order], few.labels[order], batch_size=BATCH, shuffle=False, verbose=0)
 

@@ -40,3 +40,11 @@ def test_another_process_draws_the_same_numbers() -> None:
     code = "from dnn_cli import seeds; print(seeds.integer(0, seeds.Purpose.WEIGHTS, 1))"
     run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, text=True, check=True)
     assert int(run.stdout) == seeds.integer(0, Purpose.WEIGHTS, 1)
+
+
+def test_order_is_a_permutation_that_depends_on_seed_and_epoch_alone() -> None:
+    order = seeds.order(1000, 3, 5)
+    assert sorted(order) == list(range(1000))
+    assert (order == seeds.order(1000, 3, 5)).all()
+    assert (order != seeds.order(1000, 3, 6)).any()
+    assert (order != seeds.order(1000, 4, 5)).any()

@@ -132,7 +132,7 @@ def test_every_problem_of_every_config_is_told_before_anything_is_trained(dnn: D
             "  bad.yaml:1:1    sed: unknown key (did you mean 'seed'?)\n"
             "  bad.yaml:2:20   training.epochs: must be at least 1, got 0\n"
             "there is no config file smok (did you mean 'smoke'?); "
-            "shipped configs: mnist, smoke, small, fast, best, zero-to-four, five-to-nine\n",
+            "shipped configs: mnist, smoke, small, fast, best, tiny, zero-to-four, five-to-nine\n",
         )
     assert runs() == []
 

@@ -27,38 +27,56 @@ MAY_IMPORT = {
     "document": {"errors"},
     "section": set(),
     "optimizers": {"section"},
-    "config": {"document", "optimizers", "section", "errors"},
+    "config": {"document", "limits", "optimizers", "section", "errors"},
     "arrays": {"errors"},
     "download": {"__init__", "errors"},
     "data": {"arrays", "download", "seeds", "errors"},
     "interrupts": {"errors"},
     "model": {"config", "optimizers", "seeds", "errors"},
+    "activations": set(),
+    "reference": {"activations"},
+    "layers": {"reference"},
+    "descent": set(),
+    "initial": set(),
+    "limits": {"config", "document", "optimizers", "section", "errors"},  # config for types
+    "numpy_model": {"config", "descent", "initial", "layers", "model", "optimizers", "reference"},
+    "numpy_epoch": {"descent", "layers", "numpy_model", "reference", "seeds"},
+    "numpy_file": {"config", "descent", "layers", "model", "numpy_model", "reference", "errors"},
+    "gradcheck": {"backend", "config", "data", "limits", "model", "numpy_model", "reference", "seeds", "train"},
+    "trace": {"config", "data", "descent", "layers", "limits", "numpy_model", "reference", "seeds", "train", "errors"},
     "augment": {"config", "seeds"},
     "threads": set(),
     "epoch": {"augment", "seeds", "threads"},
     "run": {"__init__", "config", "errors"},
     "archive": set(),
-    "checkpoint": {"archive", "run"},
+    "engines": (
+        {"archive", "augment", "config", "data", "epoch", "model", "numpy_file", "numpy_epoch", "numpy_model"}
+        | {"transfer", "xla"}
+    ),
+    "checkpoint": {"engines", "run"},
     "transfer": {"config", "data", "model", "run", "errors"},
     "train": (
-        {"augment", "backend", "checkpoint", "config", "data", "epoch"}
-        | {"interrupts", "model", "progress", "run", "transfer", "xla", "errors"}
+        {"backend", "checkpoint", "config", "data", "engines", "interrupts", "model", "progress", "run"}
+        | {"transfer", "errors"}
     ),
     "gallery": {"augment", "backend", "config", "data", "errors"},
     "series": {"backend", "config", "data", "interrupts", "progress", "train", "errors"},
-    "evaluate": {"backend", "data", "intervals", "model", "run", "errors"},
+    "evaluate": {"backend", "data", "intervals", "model", "numpy_file", "numpy_model", "run", "errors"},
     "compare": {"config", "intervals", "model", "run", "errors"},
-    "display": {"compare", "config", "train"},  # rooms of results for types
+    "display": {"compare", "config", "gradcheck", "trace", "train"},  # rooms of results for types
     "cli": (
-        {"__init__", "compare", "config", "data", "display", "evaluate", "gallery", "progress", "run", "series"}
+        {"__init__", "compare", "config", "data", "display", "evaluate", "gallery", "gradcheck", "progress", "run"}
+        | {"series", "trace"}
         | {"train", "errors"}
     ),
     "__main__": {"cli", "errors"},
 }
-RESTING_ON_KERAS = {"augment", "epoch", "archive", "checkpoint"}  # imported where TensorFlow is running already
+RESTING_ON_KERAS = {"augment", "epoch", "archive"}  # imported where TensorFlow is running already
 WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "compare", "display", "intervals", "series", "threads", "cli", "xla"}
+    | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
+    | {"numpy_epoch", "numpy_file", "trace", "checkpoint"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"

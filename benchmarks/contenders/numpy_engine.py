@@ -1,0 +1,41 @@
+"""`dnn train --engine numpy`, whole: run directory, checkpoints, history, and then the evaluation, in plain NumPy."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from contenders import Tick
+from dnn_cli import config as configs
+from dnn_cli import evaluate, progress
+from dnn_cli import train as training
+from dnn_cli.config import Override
+
+
+class Ticks(progress.Quiet):
+    """Ticks when training begins and after every epoch."""
+
+    def __init__(self, tick: Tick) -> None:
+        self._tick = tick
+
+    def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
+        """The training is about to begin."""
+        self._tick()
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """An epoch is done."""
+        self._tick()
+
+
+def train(epochs: int, tick: Tick) -> float:
+    """Train as `contenders` describes."""
+    settings = ("engine=numpy", f"training.epochs={epochs}", f"data.dataset={os.environ['DNN_BENCH_DATASET']}")
+    config = configs.load("mnist", map(Override.parse, [*settings, "data.fallback=null"]))
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder, "run")
+        training.start(config, "benchmark", Ticks(tick), folder=run)
+        accuracy = evaluate.evaluate(run, say=lambda _: None)["accuracy"]
+    if "tensorflow" in sys.modules:
+        sys.exit("error: engine: numpy imported TensorFlow")
+    return float(accuracy)
