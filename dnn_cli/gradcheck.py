@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnn_cli import backend, data, limits, numpy_model, seeds
+from dnn_cli import backend, data, numpy_model, seeds
 from dnn_cli import model as models
 from dnn_cli import train as training
 from dnn_cli.config import Config, Model
@@ -93,15 +93,13 @@ def check(config: Config, *, samples: int = SAMPLES, verbose: bool = False) -> C
     """Compare Keras, backpropagation and differences on the first batch that a training of `config` would take.
 
     Args:
-        config: what to check; its network must be one that NumPy has.
+        config: what to check.
         samples: how many entries of each parameter are compared with differences.
         verbose: let TensorFlow's own messages through.
 
     Raises:
-        UsageError: NumPy has not the network's derivatives.
         DataError: there are no images to take.
     """
-    limits.check(limits.of_network(config.model))
     material = training.read(config, data.find(config.data.dataset, config.data.fallback))
     split, classes = material.training, material.classes
     batch = seeds.order(len(split.labels), config.seed, 0)[: config.training.batch_size]

@@ -9,14 +9,10 @@ from dnn_cli.optimizers import Common, Schedule
 from dnn_cli.section import Section
 
 if TYPE_CHECKING:
-    from dnn_cli.config import Config, Model
+    from dnn_cli.config import Config
 
 Refusal = tuple[tuple[str | int, ...], str]  # the setting's path in the config, and what is wrong with it
 
-ACTIVATIONS = (
-    *("relu", "sigmoid", "tanh", "elu", "leaky_relu", "relu6", "exponential", "softplus", "softsign"),
-    *("hard_sigmoid", "hard_tanh", "linear"),
-)
 # The settings that NumPy heeds, or that mean nothing to it; all others have to stay at their defaults.
 MODEL = {"input_dropout", "layers"}
 BLOCK = {"units", "activation", "use_bias", "initializer", "batch_normalization", "dropout", "l1", "l2"}
@@ -36,17 +32,8 @@ def check(refusals: Iterable[Refusal]) -> None:
         raise UsageError("\n".join(lines))
 
 
-def of_network(model: "Model") -> Iterator[Refusal]:
-    """What of the network NumPy has no derivative for."""
-    for index, block in enumerate(model.layers):
-        if block.activation not in ACTIVATIONS:
-            path = ("model", "layers", index, "activation")
-            yield path, f"the NumPy network has no {block.activation}; it has {', '.join(ACTIVATIONS)}"
-
-
 def of_training(config: "Config") -> Iterator[Refusal]:
     """What of a whole training the NumPy engine cannot do."""
-    yield from of_network(config.model)
     yield from _unheeded(config.model, MODEL, ("model",))
     for index, block in enumerate(config.model.layers):
         path = ("model", "layers", index)

@@ -6,7 +6,6 @@ import pytest
 
 from dnn_cli import config as configs
 from dnn_cli import descent, initial, limits
-from dnn_cli.activations import FUNCTIONS
 from dnn_cli.config import Config, Initializer
 
 
@@ -15,7 +14,6 @@ def config(text: str) -> Config:
 
 
 def test_the_lists_are_those_of_the_code() -> None:
-    assert set(limits.ACTIVATIONS) == FUNCTIONS.keys()
     assert {name for name in get_args(Initializer) if name != "orthogonal"} == initial.INITIALIZERS.keys()
     classes = {kind.__name__.lower(): kind for kind in (descent.SGD, descent.RMSprop, descent.Adam, descent.AdamW)}
     assert limits.OPTIMIZERS.keys() == classes.keys()

@@ -17,6 +17,8 @@ from dnn_cli.gradcheck import difference
 from dnn_cli.layers import BatchNormalization, Dropout
 from dnn_cli.reference import Activation, CrossEntropy, Dense, Layer, Network, SquaredError
 
+IN_PLACE = FUNCTIONS.keys() - {"gelu", "mish"}  # whose slopes need room beside them
+
 
 def scattered(network: Network, seed: int = 0) -> np.random.Generator:
     """Give every parameter a value of its own."""
@@ -173,7 +175,7 @@ def test_a_smaller_batch_uses_the_same_room() -> None:
 
 
 def test_a_step_allocates_nothing_that_grows_with_the_network() -> None:
-    layers = [Dropout(0.1), Dense(256, l1=1e-4, l2=1e-4), BatchNormalization(), *map(Activation, FUNCTIONS)]
+    layers = [Dropout(0.1), Dense(256, l1=1e-4, l2=1e-4), BatchNormalization(), *map(Activation, sorted(IN_PLACE))]
     network = Network([*layers, Dropout(0.2), Dense(10, "linear")], 784, rows=64)
     random = scattered(network)
     network.parameters *= 0.01

@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "numpy_model": {"config", "descent", "initial", "layers", "model", "optimizers", "reference"},
     "numpy_epoch": {"descent", "layers", "numpy_model", "reference", "seeds"},
     "numpy_file": {"config", "descent", "layers", "model", "numpy_model", "reference", "errors"},
-    "gradcheck": {"backend", "config", "data", "limits", "model", "numpy_model", "reference", "seeds", "train"},
+    "gradcheck": {"backend", "config", "data", "model", "numpy_model", "reference", "seeds", "train"},
     "trace": {"config", "data", "descent", "layers", "limits", "numpy_model", "reference", "seeds", "train", "errors"},
     "augment": {"config", "seeds"},
     "threads": set(),
