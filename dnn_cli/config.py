@@ -75,7 +75,8 @@ Initializer = Literal[
     "random_uniform",
     "truncated_normal",
 ]
-Units = Annotated[int, Field(ge=1, le=16_384)]
+MAX_UNITS = 16_384
+Units = Annotated[int, Field(ge=1, le=MAX_UNITS)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Index = Annotated[int, Field(ge=0)]
 

@@ -1,39 +1,22 @@
 """A trained network × a split → what it gets right, how sure that is, and how honest its probabilities are."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from dnn_cli import backend, data
+from dnn_cli import data, trained
 from dnn_cli.data import Dataset, Split
 from dnn_cli.errors import DataError, RunError, UsageError, reason
 from dnn_cli.intervals import wilson
-from dnn_cli.run import Run
+from dnn_cli.trained import Subject
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SPLITS = ("test", "validation", "train")
 CALIBRATION_BINS = 15
 LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)  # what a probability of nothing counts as in the loss
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is evaluated: a model file, the run it belongs to if it belongs to one, and what can do that."""
-
-    file: Path
-    run: Run | None = None
-    epoch: int | None = None
-    engine: Literal["keras", "numpy"] = "keras"
-
-    @property
-    def selected_classes(self) -> tuple[int, ...] | None:
-        """The labels that are scored: those the run was trained on; None is all."""
-        return self.run.config().data.classes if self.run else None
 
 
 def evaluate(
@@ -58,13 +41,14 @@ def evaluate(
     Returns:
         What `score` found, and of what.
     """
-    subject = _subject(target, checkpoint)
-    source = _dataset(subject, dataset, split)
-    images = _split(subject, source, split)
-    note = _note(subject, source)
+    subject = trained.choose(target, checkpoint)
+    source, images, note = material(subject, split, dataset)
     if note:
         say(f"warning: {note}")
-    probabilities = _predict(subject, images, say, verbose=verbose)
+    file, engine = subject.file, subject.engine
+    probabilities = trained.probabilities(file, images.images, engine=engine, say=say, verbose=verbose)
+    if images.classes > (classes := probabilities.shape[1]):
+        raise DataError(f"the labels go up to {images.classes - 1}, but {file} knows {classes} classes, from 0")
     result = {
         "run": str(subject.run) if subject.run else None,
         "checkpoint": str(subject.file),
@@ -83,6 +67,21 @@ def evaluate(
         except OSError as error:
             say(f"warning: the result is not kept: {subject.run} cannot be written: {reason(error)}")
     return result
+
+
+def material(subject: Subject, split: str, dataset: str | None = None) -> tuple[Dataset, Split, str]:
+    """The images by which a network is judged.
+
+    Args:
+        subject: the network.
+        split: one of `SPLITS`.
+        dataset: other data than its run's: a known name or a path.
+
+    Returns:
+        Where they come from, the images of the classes that count, and what is to be known about them, or nothing.
+    """
+    source = _dataset(subject, dataset, split)
+    return source, _split(subject, source, split), _note(subject, source)
 
 
 def score(probabilities: Array, labels: Array) -> dict[str, Any]:
@@ -141,20 +140,6 @@ def _class_figures(confusion: Array, label: int) -> dict[str, Any]:
     }
 
 
-def _subject(target: Path | None, checkpoint: str) -> Subject:
-    if target is not None and target.is_file():
-        if checkpoint != "best":
-            raise UsageError(f"--checkpoint chooses one of a run's; {target} is a single file")
-        return Subject(target)
-    if target is not None and not target.exists():
-        raise UsageError(f"there is no run or .keras file {target}")
-    run = Run.open(target) if target is not None else Run.newest()
-    if checkpoint not in ("best", "last"):
-        return Subject(Path(checkpoint), run)
-    file, epoch = run.checkpoint(checkpoint)
-    return Subject(file, run, epoch, run.config().engine)
-
-
 def _dataset(subject: Subject, dataset: str | None, split: str) -> Dataset:
     if split == "validation" and (dataset is not None or subject.run is None):
         raise UsageError("--split validation is what a run held out of its own data; it goes with a RUN and no --data")
@@ -189,63 +174,3 @@ def _note(subject: Subject, source: Dataset) -> str:
         return source.note
     recorded = subject.run.environment()["dataset"]
     return str(recorded["note"]) if recorded["name"] == source.name else source.note
-
-
-def _predict(subject: Subject, split: Split, say: Callable[[str], None], *, verbose: bool) -> Array:
-    """The probabilities that the network gives the images of `split`: (n, classes) float."""
-    file = subject.file
-    outputs = _by_numpy(file, split) if subject.engine == "numpy" else _by_keras(file, split, verbose=verbose)
-    if not np.isfinite(outputs).all():
-        raise RunError(f"{file} gives outputs that are no finite numbers")
-    if is_distribution(outputs):
-        return outputs
-    if outputs.min() >= 0 and outputs.max() <= 1:
-        raise RunError(f"{file} gives no probabilities: its outputs do not sum to one")
-    say(f"note: {file} ends without a softmax; its outputs are taken for logits")
-    return softmax(outputs)
-
-
-def _by_numpy(file: Path, split: Split) -> Array:
-    from dnn_cli import numpy_file, numpy_model
-
-    loaded = numpy_file.load(file)
-    _check_fit(file, split, loaded.image_shape, loaded.classes)
-    return numpy_model.predict(loaded.network, split.images, loaded.batch)
-
-
-def _by_keras(file: Path, split: Split, *, verbose: bool) -> Array:
-    from dnn_cli import model as models
-
-    models.check_file(file)
-    backend.start(verbose=verbose)
-    network = models.load(file, compiled=False)
-    shape, classes = network.input_shape[1:], network.output_shape[1]
-    _check_fit(file, split, shape, classes)
-    return models.predict(network, split.images.reshape(-1, *shape))
-
-
-def _check_fit(file: Path, split: Split, shape: tuple[int, ...], classes: int) -> None:
-    """Raise `DataError` unless a network for `shape` and `classes` can be given the images of `split`."""
-    if shape not in _equal_shapes(split.images.shape[1:]):
-        found, wanted = "×".join(map(str, split.images.shape[1:])), "×".join(map(str, shape))
-        raise DataError(f"the images are {found}, but {file} takes {wanted}")
-    if split.classes > classes:
-        raise DataError(f"the labels go up to {split.classes - 1}, but {file} knows {classes} classes, from 0")
-
-
-def _equal_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The shapes in which a network may take an image of `shape`: as it is, with one channel, or as a row."""
-    plain = shape[:-1] if len(shape) == 3 and shape[-1] == 1 else shape
-    return [plain, (*plain, 1), (prod(plain),)]
-
-
-def is_distribution(outputs: Array) -> bool:
-    """Whether each row of (n, classes) finite numbers is one of probabilities, as precisely as float16 has them."""
-    return bool(outputs.min() >= 0 and (np.abs(outputs.sum(axis=1, dtype=np.float64) - 1) < 0.01).all())
-
-
-def softmax(logits: Array) -> Array:
-    """Rows of finite logits (n, classes) as probabilities, float64."""
-    powers: Array = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    powers /= powers.sum(axis=1, keepdims=True)
-    return powers

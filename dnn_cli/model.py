@@ -4,6 +4,7 @@ The blueprint says which Keras layers the network has. It needs no TensorFlow, s
 `build` makes the network from that same blueprint.
 """
 
+import json
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 MAX_PARAMETERS = 200_000_000  # with Adam's two moments that is 2.4 GB of float32
 MAX_FILE_BYTES = 8 * 2**30
+MAX_DESCRIPTION_BYTES = 2**24
 PREDICTION_BATCH = 1000
 PREDICTION_PIXELS = 2**25  # a batch of large images is smaller: at most 128 MiB of float32
 
@@ -228,6 +230,12 @@ def check_file(path: Path) -> None:
         raise RunError(f"{path} is damaged or not a Keras model: {reason(error)}") from None
     if damaged:
         raise RunError(f"{path} is damaged: {damaged} in it does not match its checksum")
+
+
+def description(path: Path) -> Any:
+    """What the `.keras` file that `check_file` let pass says of its network; raises `ValueError` if it is no JSON."""
+    with zipfile.ZipFile(path) as archive, archive.open("config.json") as member:
+        return json.loads(member.read(MAX_DESCRIPTION_BYTES))
 
 
 def prediction_batch(image_shape: tuple[int, ...]) -> int:

@@ -8,9 +8,11 @@ import io
 import json
 import zipfile
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ import h5py
 import numpy as np
 
 from dnn_cli import model, numpy_model
-from dnn_cli.config import Config
+from dnn_cli.activations import FUNCTIONS
+from dnn_cli.config import MAX_UNITS, Config
 from dnn_cli.descent import Adam, Optimizer
 from dnn_cli.errors import RunError, reason
 from dnn_cli.layers import BatchNormalization
@@ -70,9 +73,9 @@ class NumpyFile:
 
     def read(self, path: Path) -> None:
         """Give network and optimizer the values that were written to `path`; raises `RunError` if they do not fit."""
-        values = _read(path, [ITERATIONS, *self._arrays])
-        self._optimizer.iterations = int(values[ITERATIONS])
-        _assign(self._arrays, values, path)
+        values = _read(path, {ITERATIONS: np.array(0), **self._arrays})
+        self._optimizer.iterations = int(values.pop(ITERATIONS))
+        _assign(self._arrays, values)
 
 
 @dataclass(frozen=True)
@@ -85,30 +88,68 @@ class Loaded:
     batch: int
 
 
+class UnknownNetworkError(RunError):
+    """A file that holds another kind of network than dnn builds."""
+
+
 def load(path: Path) -> Loaded:
-    """The network in a file that `NumpyFile` wrote.
+    """The network in a `.keras` file of layers as dnn builds them, whoever wrote it.
 
     Raises:
-        RunError: there is another kind of network in the file.
+        UnknownNetworkError: there is another kind of network in the file.
+        RunError: the file is damaged.
     """
     model.check_file(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            layers = json.loads(archive.read(CONFIG))["config"]["layers"]
-        image_shape = tuple(layers[0]["config"]["batch_shape"][1:])
-        planned = [_planned(layer["class_name"], layer["config"]) for layer in layers[1:]]
-        planned[0] = Layer("Flatten", {}, int(np.prod(image_shape)))
-        batch = model.prediction_batch(image_shape)
-        network = numpy_model.assemble(planned, rows=batch)
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise RunError(f"{path} is no network that NumPy knows: {reason(error)}") from None
+        image_shape, planned = _planned(model.description(path))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise UnknownNetworkError(f"{path} is no network that NumPy knows: {reason(error)}") from None
+    batch = model.prediction_batch(image_shape)
+    network = numpy_model.assemble(planned, rows=batch)
     arrays = _weights(planned, network)
-    _assign(arrays, _read(path, list(arrays)), path)
+    _assign(arrays, _read(path, arrays))
     return Loaded(network, image_shape, planned[-1].units, batch)
 
 
-def _planned(kind: str, arguments: dict[str, Any]) -> Layer:
-    return Layer(kind, arguments, int(arguments.get("units", 0)))
+def _planned(described: dict[str, Any]) -> tuple[tuple[int, ...], list[Layer]]:
+    """The image's shape, and the layers after it; raises `ValueError` and the like where dnn builds no such network."""
+    if described["class_name"] != "Sequential":
+        raise ValueError(f"it is a {described['class_name']} model")
+    shown, flatten, *hidden, head = described["config"]["layers"]
+    image_shape = tuple(map(int, shown["config"]["batch_shape"][1:]))
+    if flatten["class_name"] != "Flatten" or not image_shape:
+        raise ValueError("it does not begin with Flatten")
+    layers = [Layer("Flatten", {}, prod(image_shape))]
+    for layer in hidden:
+        layers.append(_layer(layer, layers[-1].units, FUNCTIONS))
+    if head["class_name"] != "Dense" or head["config"]["activation"] != "softmax":
+        raise ValueError("it does not end with a Dense layer of softmax")
+    layers.append(_layer(head, layers[-1].units, {"softmax"}))
+    if model.count_parameters(layers) > model.MAX_PARAMETERS:
+        raise ValueError(f"it has more than {model.MAX_PARAMETERS:,} weights")
+    return image_shape, layers
+
+
+def _layer(described: dict[str, Any], inputs: int, activations: Container[str]) -> Layer:
+    kind, arguments = described["class_name"], described["config"]
+    if kind in ("Dense", "Activation") and str(arguments["activation"]) not in activations:
+        raise ValueError(f"it has the activation {arguments['activation']}")
+    match kind:
+        case "Dense":
+            units = int(arguments["units"])
+            if not 1 <= units <= MAX_UNITS:
+                raise ValueError(f"it has a layer of {units} units")
+            known = {key: arguments[key] for key in ("activation", "use_bias")}
+            return Layer(kind, known, units, {"kernel": (inputs, units)})
+        case "BatchNormalization" if not (arguments["scale"] and arguments["center"]):
+            raise ValueError("it has a BatchNormalization without scale or center")
+        case "BatchNormalization":
+            return Layer(kind, {key: float(arguments[key]) for key in ("momentum", "epsilon")}, inputs)
+        case "Activation":
+            return Layer(kind, {"activation": arguments["activation"]}, inputs)
+        case "Dropout":
+            return Layer(kind, {"rate": float(arguments["rate"])}, inputs)
+    raise ValueError(f"it has a {kind} layer")
 
 
 def _weights(planned: list[Layer], network: Network) -> dict[str, Array]:
@@ -134,20 +175,25 @@ def _means(network: Network, optimizer: Optimizer) -> dict[str, Array]:
     return {f"optimizer/vars/{number}": array for number, array in enumerate(arrays, start=2)}
 
 
-def _read(path: Path, places: list[str]) -> dict[str, Array]:
+def _read(path: Path, arrays: dict[str, Array]) -> dict[str, Array]:
+    """What the file has for each of `arrays`, by its place; raises `RunError` where that has another shape."""
     try:
         with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read(WEIGHTS))) as file:
-            return {place: file[place][()] for place in places}
+            return {place: _whole(file[place], place, array.shape) for place, array in arrays.items()}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise RunError(f"{path} does not hold this network: {reason(error)}") from None
 
 
-def _assign(arrays: dict[str, Array], values: dict[str, Array], path: Path) -> None:
-    for place, array in arrays.items():
-        if values[place].shape != array.shape:
-            found, wanted = ("×".join(map(str, each.shape)) for each in (values[place], array))
-            raise RunError(f"{path} does not hold this network: {place} is {found}, not {wanted}")
-        array[...] = values[place]
+def _whole(found: Any, place: str, shape: tuple[int, ...]) -> Array:
+    if not isinstance(found, h5py.Dataset) or found.shape != shape:
+        held = "×".join(map(str, getattr(found, "shape", ())))
+        raise ValueError(f"{place} is {held}, not {'×'.join(map(str, shape))}")
+    return np.asarray(found[()])
+
+
+def _assign(arrays: dict[str, Array], values: dict[str, Array]) -> None:
+    for place, value in values.items():
+        arrays[place][...] = value
 
 
 def _model_config(config: Config, image_shape: tuple[int, ...], planned: list[Layer]) -> dict[str, Any]:

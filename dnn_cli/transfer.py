@@ -5,7 +5,6 @@ network that does not fit is refused before TensorFlow is imported; the weights 
 """
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ State = Literal["frozen", "loaded", "new"]  # what is frozen was loaded too
 STATES: tuple[State, ...] = get_args(State)
 Shapes = Mapping[str, tuple[int, ...]]
 
-MAX_DESCRIPTION_BYTES = 2**24
 WITHOUT_WEIGHTS = ("Activation", "Dropout")
 KINDS = ("Flatten", "Dense", "BatchNormalization", *WITHOUT_WEIGHTS)
 
@@ -226,8 +224,7 @@ def _with_weights(network: "keras.Sequential") -> list[Any]:
 def _described(file: Path) -> tuple[Shapes, ...]:
     """What each block of the network in `file` holds, by its own description."""
     try:
-        with zipfile.ZipFile(file) as archive, archive.open("config.json") as member:
-            described = json.loads(member.read(MAX_DESCRIPTION_BYTES))
+        described = models.description(file)
         if described["class_name"] != "Sequential":
             raise UsageError(f"model.init_from: {file} is a {described['class_name']} model, not a Sequential one")
         blocks = _read_blocks(file, described["config"]["layers"])

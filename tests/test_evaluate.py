@@ -154,15 +154,6 @@ def test_the_calibration_error_of_the_honest_and_of_the_boastful() -> None:
     )
 
 
-def test_a_softmax_of_logits() -> None:
-    logits = np.array([[1000.0, 0.0], [-1.0, -1.0]], "float32")
-    np.testing.assert_allclose(evaluate.softmax(logits), [[1.0, 0.0], [0.5, 0.5]])
-    assert evaluate.is_distribution(evaluate.softmax(logits))
-    assert not evaluate.is_distribution(logits)
-    assert not evaluate.is_distribution(np.array([[0.9, 0.9]]))
-    assert evaluate.is_distribution(np.array([[0.33, 0.67]], "float16"))
-
-
 def test_it_agrees_with_keras(trained: Path, tests: Split, dnn: Dnn) -> None:
     found = figures(dnn("evaluate", trained, "--json"))
     loss, accuracy = keras.models.load_model(best(trained)).evaluate(tests.images / 255, tests.labels, verbose=0)

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "limits": {"config", "document", "optimizers", "section", "errors"},  # config for types
     "numpy_model": {"config", "descent", "initial", "layers", "model", "optimizers", "reference"},
     "numpy_epoch": {"descent", "layers", "numpy_model", "reference", "seeds"},
-    "numpy_file": {"config", "descent", "layers", "model", "numpy_model", "reference", "errors"},
+    "numpy_file": {"activations", "config", "descent", "layers", "model", "numpy_model", "reference", "errors"},
     "gradcheck": {"backend", "config", "data", "model", "numpy_model", "reference", "seeds", "train"},
     "trace": {"config", "data", "descent", "layers", "limits", "numpy_model", "reference", "seeds", "train", "errors"},
     "augment": {"config", "seeds"},
@@ -61,7 +61,8 @@ MAY_IMPORT = {
     ),
     "gallery": {"augment", "backend", "config", "data", "errors"},
     "series": {"backend", "config", "data", "interrupts", "progress", "train", "errors"},
-    "evaluate": {"backend", "data", "intervals", "model", "numpy_file", "numpy_model", "run", "errors"},
+    "trained": {"backend", "model", "numpy_file", "numpy_model", "run", "errors"},
+    "evaluate": {"data", "intervals", "trained", "errors"},
     "compare": {"config", "intervals", "model", "run", "errors"},
     "display": {"compare", "config", "gradcheck", "trace", "train"},  # rooms of results for types
     "cli": (
