@@ -32,6 +32,7 @@ FIGURES = (
     "accuracy_interval",
     "errors",
     "calibration_error",
+    "calibration",
     "classes",
     "confusion",
 )
