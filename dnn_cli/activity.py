@@ -8,16 +8,14 @@ import numpy as np
 from dnn_cli.numpy_model import rows_of
 from dnn_cli.reference import Activation, Array, Dense, Layer, Network
 
-# What an activation comes near but not beyond, and where its slope is next to nothing, on both sides. The zero of
-# relu6 is not there: it is a unit's rest, as that of ReLU is, and is counted by itself.
-BOUNDS: dict[str, tuple[float, ...]] = {
-    **dict.fromkeys(("sigmoid", "hard_sigmoid", "sparse_sigmoid"), (0.0, 1.0)),
-    **dict.fromkeys(("tanh", "hard_tanh", "softsign"), (-1.0, 1.0)),
-    "relu6": (6.0,),
+# What an activation comes near but not beyond, where its slope is next to nothing, and its range. The zero of relu6 is
+# not there: it is a unit's rest, as that of ReLU is, and is counted by itself.
+BOUNDS: dict[str, tuple[tuple[float, ...], float]] = {
+    **dict.fromkeys(("sigmoid", "hard_sigmoid", "sparse_sigmoid"), ((0.0, 1.0), 1.0)),
+    **dict.fromkeys(("tanh", "hard_tanh", "softsign"), ((-1.0, 1.0), 2.0)),
+    "relu6": ((6.0,), 6.0),
 }
-# From the bound, as a share of the activation's range: there a sigmoid or a tanh has 4 % of its greatest slope.
-CLOSE = 0.01
-RANGE = {0.0: 1.0, -1.0: 2.0, 6.0: 6.0}  # by the first bound
+CLOSE = 0.01  # to a bound, as a share of the range: a sigmoid or a tanh has 4 % of its greatest slope there
 BINS = 40
 
 
@@ -30,7 +28,7 @@ class LayerActivity:
         activation: Keras's name of it.
         units: how many.
         dead: the share of units, in [0, 1], whose output is zero for every image.
-        saturated: the share of outputs, in [0, 1], within `CLOSE` of the range from one of `BOUNDS`; 0 where the
+        saturated: the share of outputs, in [0, 1], within `CLOSE` of one of `BOUNDS`; 0 where the
             activation has none (after Glorot & Bengio 2010, who look for sigmoids stuck at their bounds).
         zero: the share of outputs, in [0, 1], that are zero.
         mean: of the outputs.
@@ -83,10 +81,11 @@ class _Tally:
 
     def __init__(self, activation: Activation) -> None:
         self._activation = activation
-        self._bounds = BOUNDS.get(activation.name, ())
-        self._outputs = self._zeros = self._close = 0
-        self._sum = 0.0
-        self._alive = self._edges = self._counts = np.empty(0)
+        self._bounds, self._range = BOUNDS.get(activation.name, ((), 0.0))
+        self._outputs, self._zeros, self._close, self._sum = 0, 0, 0, 0.0
+        self._alive: Array = np.empty(0, bool)
+        self._edges: Array = np.empty(0)
+        self._counts: Array = np.zeros(BINS, int)
 
     def add(self) -> None:
         """Take in what the last `forward` gave."""
@@ -94,14 +93,14 @@ class _Tally:
         if not self._outputs:
             self._alive = np.zeros(a.shape[1], bool)
             self._edges = np.histogram_bin_edges(a, BINS)
-            self._counts = np.zeros(BINS, int)
         self._outputs += a.size
         self._alive |= a.any(axis=0)
-        self._zeros += a.size - np.count_nonzero(a)
+        self._zeros += a.size - int(np.count_nonzero(a))
         for bound in self._bounds:
-            self._close += np.count_nonzero(np.abs(a - bound) <= CLOSE * RANGE[self._bounds[0]])
+            self._close += int(np.count_nonzero(np.abs(a - bound) <= CLOSE * self._range))
         self._sum += float(a.sum(dtype=np.float64))
-        self._counts += np.histogram(np.clip(a, self._edges[0], self._edges[-1]), self._edges)[0]
+        low, high = self._edges[0], self._edges[-1]
+        self._counts += np.histogram(np.clip(a, low, high), BINS, (low, high))[0]
 
     def result(self, name: str) -> LayerActivity:
         """What it came to."""

@@ -179,6 +179,12 @@ def dump(values: Any) -> str:
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False)
 
 
+def dump_line(values: Any) -> str:
+    """The same on one line, as it may stand inside a mapping: ``{patience: 5}``."""
+    text = yaml.dump([values], Dumper=_Dumper, sort_keys=False, default_flow_style=True, width=MAX_CHARACTERS)
+    return text.strip()[1:-1]
+
+
 def _place(source: str, mark: Any) -> str:
     return f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
 

@@ -64,6 +64,9 @@ MAY_IMPORT = {
     "trained": {"backend", "model", "numpy_file", "numpy_model", "run", "errors"},
     "evaluate": {"data", "intervals", "trained", "errors"},
     "compare": {"config", "intervals", "model", "run", "errors"},
+    "activity": {"numpy_model", "reference"},
+    "remedies": {"config", "document", "optimizers", "errors"},
+    "findings": {"activity", "config", "intervals", "remedies", "run"},
     "display": {"compare", "config", "gradcheck", "trace", "train"},  # rooms of results for types
     "cli": (
         {"__init__", "compare", "config", "data", "display", "evaluate", "gallery", "gradcheck", "progress", "run"}
@@ -77,7 +80,7 @@ WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "compare", "display", "intervals", "series", "threads", "cli", "xla"}
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
-    | {"numpy_epoch", "numpy_file", "trace", "checkpoint"}
+    | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "activity", "remedies", "findings"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
