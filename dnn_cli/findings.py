@@ -28,7 +28,7 @@ LOW = 0.9  # accuracy that a few dozen units can reach on every dataset that dnn
 RISEN = 1.1  # times the lowest: validation losses go up and down by a few per cent without overfitting
 TWICE, GAP = 2.0, 0.01  # errors on what was held out over those in training, and the least difference that matters
 DEAD = 0.1  # of a layer's units; it is below 0.04 in sound trainings
-SATURATED = 0.5  # of a layer's outputs: most of them
+SATURATED = 0.75  # of a layer's outputs; tanh has up to 0.5 in sound trainings
 CONFUSED = 0.5  # of a class's errors: most of them are one other class
 MISCALIBRATED = 0.01  # a percentage point
 RESTING = 0.1  # of the highest learning rate: a schedule that came down so far has done its work
@@ -169,7 +169,8 @@ def learning_rate(run: Evidence) -> Finding | None:
 def _jumps(run: Evidence) -> Iterator[tuple[str, float, float, int]]:
     """Rises of a loss from an epoch to the next that neither chance nor a rising rate explains.
 
-    The images are the same ones in both epochs, so that chance changes the difference less than it would two means.
+    The images are the same ones in both epochs, so that chance changes the difference less than it would two means. A
+    validation loss also jumps where the training images are known by heart; that is not the rate's fault.
     """
     for figure in ("loss", "val_loss"):
         if count := run.count(figure):
@@ -177,7 +178,8 @@ def _jumps(run: Evidence) -> Iterator[tuple[str, float, float, int]]:
                 before, after = row[figure], following[figure]
                 noise = NOISE * sqrt(max(before, 0) / count)
                 warming = following.get("learning_rate", 0) > row.get("learning_rate", 0)
-                if not warming and after - before > max(JUMP * log(run.classes), noise):
+                by_heart = TWICE * row["loss"] < before
+                if not (warming or by_heart) and after - before > max(JUMP * log(run.classes), noise):
                     yield figure, before, after, row["epoch"]
 
 
@@ -247,12 +249,10 @@ def dead_units(run: Evidence) -> Finding | None:
         return None
     told = ", ".join(f"{round(layer.dead * layer.units)} of {layer.units} in {layer.name}" for layer in layers.values())
     text = f"Units that give zero for every image: {told}. No gradient reaches them, so they will not come back."
-    rate = run.config.optimizer.learning_rate
-    answers = [remedies.activation(run.config, layers, "leaky_relu")]
-    if isinstance(rate, float) and rate > remedies.default_rate(run.config):
-        text += f" A learning rate of {rate:g} may have killed them."
-        answers = remedies.lower_rate(run.config)
-    return run.finding("dead_units", "Many units are dead", text, answers)
+    if fast := remedies.is_fast(run.config):
+        text += f" A learning rate of {run.config.optimizer.learning_rate:g} may have killed them."
+    answer = remedies.activation(run.config, layers, "leaky_relu")
+    return run.finding("dead_units", "Many units are dead", text, remedies.lower_rate(run.config) if fast else [answer])
 
 
 def saturation(run: Evidence) -> Finding | None:
@@ -262,7 +262,10 @@ def saturation(run: Evidence) -> Finding | None:
         return None
     told = ", ".join(f"{100 * layer.saturated:.0f} % of those of {layer.name}, {layer.activation}" for layer in layers)
     text = f"Outputs close to a bound of the activation: {told}. There it is flat, and hardly any gradient passes."
-    return run.finding("saturation", "Activations are saturated", text, remedies.normalizing(run.config))
+    if fast := remedies.is_fast(run.config):
+        text += f" A learning rate of {run.config.optimizer.learning_rate:g} may have driven them there."
+    answers = remedies.lower_rate(run.config) if fast else remedies.normalizing(run.config)
+    return run.finding("saturation", "Activations are saturated", text, answers)
 
 
 def confused_class(run: Evidence) -> Finding | None:
@@ -336,14 +339,15 @@ def miscalibration(run: Evidence) -> Finding | None:
     if abs(excess) < error / 2:
         return run.finding("miscalibration", "Its probabilities are off, some too high and others too low", text)
     title = "It is too sure of itself" if excess > 0 else "It is less sure of itself than it could be"
-    answers = [*remedies.smoothing(run.config, excess, run.classes), *(remedies.lighter(run.config) * (excess < 0))]
+    answers = [*remedies.smoothing(run.config, excess), *(remedies.lighter(run.config) * (excess < 0))]
     return run.finding("miscalibration", title, text, answers)
 
 
 def plateau(run: Evidence) -> Finding | None:
-    """No improvement for some time, though the learning rate has not come to rest."""
+    """No improvement for some time, and neither a schedule nor early stopping that would see to it."""
     gain = run.improvement(run.monitor, PATIENCE)
-    if len(run.history) <= PATIENCE or gain >= STANDSTILL or _is_resting(run):
+    answered = run.config.training.early_stopping or _is_resting(run)
+    if len(run.history) <= PATIENCE or gain >= STANDSTILL or answered:
         return None
     best = min(run.history[:-PATIENCE], key=lambda row: float(row[run.monitor]))
     lowest = min(row[run.monitor] for row in run.history[-PATIENCE:])
