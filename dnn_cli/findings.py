@@ -297,7 +297,7 @@ def _is_confused(rows: list[list[int]], label: int) -> bool:
     """
     support, hits = sum(rows[label]), rows[label][label]
     others, right = _others(rows, label)
-    if not support or 2 * right < others or hits == support or wilson(hits, support)[1] >= wilson(right, others)[0]:
+    if hits == support or not others or 2 * right < others or wilson(hits, support)[1] >= wilson(right, others)[0]:
         return False
     taken, errors, wrong = _mistaken(rows, label)[0], support - hits, sum(any(row) for row in rows) - 1
     return taken >= CONFUSED * errors and wilson(taken, errors)[0] > 1 / wrong
