@@ -112,6 +112,18 @@ def test_figures_worked_out_by_hand() -> None:
     assert found["calibration_error"] == pytest.approx((0.6 + 0.2 + 0.6) / 4, rel=1e-6)
 
 
+def test_what_a_reliability_diagram_shows() -> None:
+    bins = evaluate.calibration(np.array([0.98, 1.0, 0.7, 0.71, 0.69]), np.array([True, False, True, False, True]))
+    filled = {index: each for index, each in enumerate(bins) if each["images"]}
+    assert len(bins) == evaluate.CALIBRATION_BINS
+    assert {index: (each["images"], each["accuracy"]) for index, each in filled.items()} == {
+        10: (3, 2 / 3),
+        14: (2, 0.5),
+    }
+    assert [each["confidence"] for each in filled.values()] == pytest.approx([0.7, 0.99])
+    assert bins[0] == {"images": 0, "confidence": None, "accuracy": None}
+
+
 def test_a_class_that_is_guessed_but_absent_and_one_that_is_there_but_never_guessed() -> None:
     found = evaluate.score(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([1, 1]))
     assert found["classes"] == [
