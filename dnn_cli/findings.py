@@ -27,7 +27,7 @@ NOISE = 4.0  # two standard errors, where the losses of single images deviate by
 LOW = 0.9  # accuracy that a few dozen units can reach on every dataset that dnn knows by name
 RISEN = 1.1  # times the lowest: validation losses go up and down by a few per cent without overfitting
 TWICE, GAP = 2.0, 0.01  # errors on what was held out over those in training, and the least difference that matters
-DEAD = 0.1  # of a layer's units; it is below 0.04 in sound trainings
+DEAD = 0.12  # of a layer's units; sound trainings have up to 0.1
 SATURATED = 0.75  # of a layer's outputs; tanh has up to 0.5 in sound trainings
 CONFUSED = 0.5  # of a class's errors: most of them are one other class
 MISCALIBRATED = 0.01  # a percentage point
@@ -351,6 +351,8 @@ def plateau(run: Evidence) -> Finding | None:
         return None
     best = min(run.history[:-PATIENCE], key=lambda row: float(row[run.monitor]))
     lowest = min(row[run.monitor] for row in run.history[-PATIENCE:])
+    if lowest <= NOISE * sqrt(max(lowest, 0) / run.count(run.monitor)):  # too few images to tell anything
+        return None
     text = (
         f"The {_words(run.monitor)} was {best[run.monitor]:.4f} after epoch {best['epoch']}; in the last {PATIENCE} "
         f"epochs it was {lowest:.4f} at best."

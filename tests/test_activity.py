@@ -1,12 +1,14 @@
 """Dead and saturated units, counted by hand and in trained networks."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
-from dnn_cli import activity, numpy_model
+from dnn_cli import activity, numpy_file, numpy_model
 from dnn_cli import config as configs
 from dnn_cli.config import Override
 from dnn_cli.data import Split
@@ -93,3 +95,26 @@ def test_the_histogram_counts_every_output(few: Split) -> None:
     expected, edges = np.histogram(dense.activation.a, len(layer.counts))
     assert list(layer.counts) == expected.tolist()
     np.testing.assert_allclose(layer.edges, edges, rtol=1e-6)
+
+
+def test_of_a_network_that_keras_wrote_it_is_what_keras_computes(few: Split, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(3)
+    stack = [
+        *(keras.layers.Flatten(), keras.layers.Dense(64), keras.layers.BatchNormalization()),
+        *(keras.layers.Activation("relu", name="first"), keras.layers.Dropout(0.5)),
+        keras.layers.Dense(32, "tanh", kernel_initializer=keras.initializers.RandomNormal(stddev=1.0), name="second"),
+        keras.layers.Dense(10, "softmax"),
+    ]
+    made = keras.Sequential([keras.Input((28, 28)), *stack])
+    made.get_layer("dense").bias.assign(np.linspace(-9, 3, 64))  # so that some units are dead
+    made.save(tmp_path / "stock.keras")
+    loaded = numpy_file.load(tmp_path / "stock.keras")
+    first, second = activity.measure(loaded.network, few.images, 130)
+
+    between = keras.Model(made.inputs[0], [made.get_layer(name).output for name in ("first", "second")])
+    relu, tanh = (np.asarray(output) for output in between(few.images.astype("float32") / 255))
+    assert first.dead == pytest.approx((relu == 0).all(axis=0).mean())
+    assert 0 < first.dead < 1
+    assert first.zero == pytest.approx((relu == 0).mean(), abs=1e-3)
+    assert second.saturated == pytest.approx((np.abs(tanh) >= 0.98).mean(), abs=1e-3)
+    assert second.saturated > 0.2
