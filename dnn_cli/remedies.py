@@ -51,10 +51,11 @@ def is_fast(config: Config) -> bool:
 
 
 def lower_rate(config: Config) -> list[Change]:
-    """A tenth of the learning rate, of each that a schedule has; or less, to be near the optimizer's default."""
-    rate = config.optimizer.learning_rate
+    """A tenth of the learning rate, of each that a schedule has; of one above the optimizer's default, near that."""
+    rate, default = config.optimizer.learning_rate, default_rate(config)
     if not isinstance(rate, Schedule):
-        return [("optimizer.learning_rate", min(_tenth(rate), NEAR * default_rate(config)))]
+        tenth = _tenth(rate)
+        return [("optimizer.learning_rate", min(max(tenth, default), NEAR * default) if rate > default else tenth)]
     arguments = {key: value for key, value in rate.model_dump(mode="json").items() if value is not None}
     return [("optimizer.learning_rate", {k: _tenth(v) if k in RATES else v for k, v in arguments.items()})]
 

@@ -38,7 +38,9 @@ def test_what_changes_nothing_or_is_refused_is_passed_over() -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        (["optimizer.learning_rate=0.003"], "{learning_rate: 0.0003}"),
+        (["optimizer.learning_rate=0.001"], "{learning_rate: 0.0001}"),
+        (["optimizer.learning_rate=0.003"], "{learning_rate: 0.001}"),
+        (["optimizer.learning_rate=0.02"], "{learning_rate: 0.002}"),
         (["optimizer.learning_rate=5"], "{learning_rate: 0.003}"),
         (["optimizer={name: sgd, learning_rate: 1}"], "{learning_rate: 0.03}"),
         (
