@@ -3,7 +3,7 @@
 import json as json_module
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -217,6 +217,37 @@ def compare(runs: tuple[Path, ...], sort: str | None, as_json: bool) -> None:
     found = comparing.compare(runs, sort)
     display.comparison(found, as_json=as_json)
     found.raise_if_damaged()
+
+
+@cli.command(short_help="Show what a run learned on one HTML page; compare several.")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN]...")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.html", help="Where the page is to be.")
+@click.option(
+    "--plots", type=click.Choice(["svg", "png"]), metavar="TYPE", help="Save the pictures too, as svg or png."
+)
+@as_json
+def report(runs: tuple[Path, ...], out: Path | None, plots: Literal["svg", "png"] | None, as_json: bool) -> None:
+    """Write one HTML page that shows how a run learned, what it can do, where it fails, and what to try.
+
+    The page is the run's report.html, its pictures go into plots/ there; without RUN it is the newest in runs/. Of
+    several runs it is comparison.html in this folder: their curves, what differs in their configs, and whether one is
+    better than another by more than chance. Nothing is fetched when a page is opened.
+
+    \b
+    Examples:
+      dnn report
+      dnn report runs/mnist-1 --plots svg
+      dnn report runs/mnist-1 runs/small-1 --out both.html
+    """
+    from dnn_cli import report as reports
+
+    result = reports.report(runs, out=out, kind=plots)
+    for warning in result.warnings:
+        _warn(f"warning: {warning}")
+
+    from dnn_cli import display
+
+    display.report(result, as_json=as_json)
 
 
 @cli.command(short_help="List the datasets; fetch and verify one; show its augmentation.")

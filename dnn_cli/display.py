@@ -17,6 +17,7 @@ from dnn_cli import config as configs
 if TYPE_CHECKING:
     from dnn_cli.compare import Candidate, Comparison
     from dnn_cli.gradcheck import Check
+    from dnn_cli.report import Result as Report
     from dnn_cli.trace import Quantity, Trace
     from dnn_cli.train import Preview, Result
 
@@ -242,6 +243,14 @@ def _fits(table: Table) -> bool:
         return True
     console = Console(file=sys.stdout)
     return Measurement.get(console, console.options.update_width(ENDLESS), table).maximum <= console.width
+
+
+def report(result: "Report", *, as_json: bool) -> None:
+    """Where the page is, and what it says."""
+    if as_json:
+        return _json({"report": str(result.file), "plots": list(map(str, result.plots)), **result.figures})
+    _print(str(result.file), *map(str, result.plots), *(f"- {line}" for line in result.headlines))
+    return None
 
 
 def gradients(check: "Check", tolerance: float, *, as_json: bool) -> None:

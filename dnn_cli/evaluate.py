@@ -47,8 +47,7 @@ def evaluate(
         say(f"warning: {note}")
     file, engine = subject.file, subject.engine
     probabilities = trained.probabilities(file, images.images, engine=engine, say=say, verbose=verbose)
-    if images.classes > (classes := probabilities.shape[1]):
-        raise DataError(f"the labels go up to {images.classes - 1}, but {file} knows {classes} classes, from 0")
+    check_labels(file, images, probabilities)
     result = {
         "run": str(subject.run) if subject.run else None,
         "checkpoint": str(subject.file),
@@ -82,6 +81,12 @@ def material(subject: Subject, split: str, dataset: str | None = None) -> tuple[
     """
     source = _dataset(subject, dataset, split)
     return source, _split(subject, source, split), _note(subject, source)
+
+
+def check_labels(file: Path, split: Split, probabilities: Array) -> None:
+    """Raise `DataError` unless the network in `file`, which gave (n, classes), knows all labels of `split`."""
+    if split.classes > (classes := probabilities.shape[1]):
+        raise DataError(f"the labels go up to {split.classes - 1}, but {file} knows {classes} classes, from 0")
 
 
 def score(probabilities: Array, labels: Array) -> dict[str, Any]:

@@ -15,11 +15,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import filelock
 
@@ -29,6 +29,7 @@ from dnn_cli.config import Config
 from dnn_cli.errors import RunError, UsageError
 
 RUNS = Path("runs")
+PATIENCE = 0.5  # seconds for which a lock is tried: whoever asks whether it is held may hold it for an instant
 INTEGERS = {"epoch"}
 FIGURES = {"loss", "accuracy", "seconds"}  # what every row of a history has
 Row = dict[str, Any]
@@ -109,7 +110,10 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config_file = path / "config.yaml"
+        self.report_file = path / "report.html"
+        self.plots_folder = path / "plots"
         self._checkpoints = path / "checkpoints"
+        self._lock = path / ".lock"
 
     @classmethod
     def create(cls, path: Path | None, name: str, config: Config, environment: dict[str, Any]) -> Self:
@@ -148,9 +152,9 @@ class Run:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process alone; the operating system frees it when the process ends, however it ends."""
-        lock = filelock.FileLock(self.path / ".lock")
+        lock = filelock.FileLock(self._lock)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=PATIENCE, poll_interval=0.005)
         except filelock.Timeout:
             raise RunError(f"{self} is being trained by another process") from None
         except OSError as error:
@@ -159,6 +163,16 @@ class Run:
             yield
         finally:
             lock.release()
+
+    def is_locked(self) -> bool:
+        """Whether a process, be it this one, is training the run."""
+        # Only who tries to take a lock is told whether it is held. It is tried for an instant, which makes no training
+        # fail that begins just then, because `locked` has more patience.
+        try:
+            with self._lock.open("rb") as file:
+                return not _can_be_locked(file)
+        except OSError:  # it was never trained, or is not ours to look into
+            return False
 
     def config(self) -> Config:
         """The resolved config."""
@@ -368,11 +382,11 @@ def versions() -> dict[str, str]:
     }
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write the whole file or nothing: temporary file → flush → fsync → rename → fsync of the folder."""
     temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -385,6 +399,22 @@ def check_free(path: Path) -> None:
         return
     if path.exists() or path.is_symlink():
         raise UsageError(f"{path} exists already; go on with it by --resume {path}, or choose another --run-dir")
+
+
+def _can_be_locked(file: BinaryIO) -> bool:
+    """Whether nobody holds a lock on an open file; those who ask at the same time do not see each other."""
+    if os.name == "nt":  # which has no locks that can be shared
+        lock = filelock.FileLock(file.name)
+        with suppress(filelock.Timeout), lock.acquire(timeout=0):
+            return True
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _new_folder(path: Path) -> Path:

@@ -1,0 +1,132 @@
+"""Several runs on one page: curves overlaid, what differs, and which is better by more than chance."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from dnn_cli import contest, page, plots
+from dnn_cli import config as configs
+from dnn_cli.compare import Comparison
+from dnn_cli.contest import Duel
+from dnn_cli.page import Page, Picture
+from dnn_cli.plots import SERIES, Line
+from dnn_cli.study import Study
+
+DISAGREEMENTS = 16  # images that only one of two runs gets right
+
+
+def build(found: Comparison, studies: Sequence[Study]) -> Page:
+    """The page of several runs, those of `found` in its order."""
+    groups = _groups(studies)
+    duels = [duel for group in groups for duel in _duels(group)]
+    verdicts = [_verdict(duel) for duel in duels] + _apart(studies, groups)
+    drawn = _curves(studies)
+    settings = {name: [_setting(value) for value in values] for name, values in found.settings.items()}
+    html = page.render(
+        "comparison.html",
+        drawn,
+        runs=[
+            study.figures() | {"color": number % len(SERIES) + 1} for number, study in enumerate(studies)
+        ],
+        warnings=list(dict.fromkeys(text for study in studies for text in study.warnings)),
+        verdicts=verdicts,
+        duels=duels,
+        is_corrected=any(duel.p != duel.corrected for duel in duels),
+        settings=settings,
+        remarks=found.remarks,
+        curves=list(drawn),
+        disagreements=_disagreements(studies, duels[0]) if duels else [],
+    )
+    numbers = {
+        "runs": [study.figures() for study in studies],
+        "settings": found.settings,
+        "duels": [asdict(duel) | {"more_than_chance": duel.is_decided} for duel in duels],
+        "verdicts": verdicts,
+        "remarks": found.remarks,
+    }
+    return Page(html, drawn, numbers, verdicts)
+
+
+def _groups(studies: Sequence[Study]) -> list[list[Study]]:
+    """Those that were judged by the same images, together; the largest group first."""
+    groups: dict[str, list[Study]] = {}
+    for study in studies:
+        if study.judged:
+            groups.setdefault(study.judged.fingerprint, []).append(study)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def _duels(group: Sequence[Study]) -> list[Duel]:
+    return contest.duels({study.name: study.judged.right for study in group if study.judged})
+
+
+def _verdict(duel: Duel) -> str:
+    """What a duel says, with its figures."""
+    images = duel.both + duel.only_best + duel.only_other + duel.neither
+    counts = (
+        f"Of {images:,} test images {duel.only_best:,} are right with {duel.best} alone and {duel.only_other:,} with "
+        f"{duel.other} alone"
+    )
+    p = f"p = {duel.corrected:.2g}"
+    if duel.is_decided:
+        return f"{duel.best} is better than {duel.other} by more than chance. {counts}: {p}."
+    if duel.only_best == duel.only_other:
+        return f"{duel.best} and {duel.other} make equally many errors. {counts}."
+    return f"{duel.best} has fewer errors than {duel.other}, which may be chance alone. {counts}: {p}."
+
+
+def _apart(studies: Sequence[Study], groups: Sequence[Sequence[Study]]) -> list[str]:
+    """Why some runs are not compared with others."""
+    said = []
+    if len(groups) > 1:
+        sets = "; ".join(f"{', '.join(study.name for study in group)} by {_images(group[0])}" for group in groups)
+        said.append(f"Runs that were judged by different test images are not compared: {sets}.")
+    unseen = [study.name for study in studies if not study.judged]
+    if unseen:
+        said.append(f"Not compared, because their test images cannot be had: {', '.join(unseen)}.")
+    return said
+
+
+def _images(study: Study) -> str:
+    """The test images of a run that was judged, in words."""
+    assert study.judged
+    chosen = study.candidate.data["selected_classes"]
+    classes = f" of the classes {' '.join(map(str, chosen))}" if chosen else ""
+    return f"{len(study.judged.labels):,} images{classes} of {study.judged.dataset}"
+
+
+def _curves(studies: Sequence[Study]) -> dict[str, Picture]:
+    """Of each figure, the lines of all runs: training dashed where there is validation, too."""
+    drawn = {}
+    for name, (title, scale) in plots.CURVES.items():
+        lines = [line for number, study in enumerate(studies) for line in _lines(study, name, number)]
+        if lines:
+            figure = plots.curves(title, lines, scale=scale, below=True)
+            drawn[name.replace("_", "-")] = Picture(figure, f"{title} of {len(studies)} runs over their epochs")
+    return drawn
+
+
+def _lines(study: Study, name: str, number: int) -> list[Line]:
+    color, best = SERIES[number % len(SERIES)], study.best["epoch"]
+    keys = [key for key in (f"val_{name}", name) if key in study.best]
+    return [
+        Line("" if rank else study.name, [row[key] for row in study.history], color, bool(rank), None if rank else best)
+        for rank, key in enumerate(keys)
+    ]
+
+
+def _disagreements(studies: Sequence[Study], duel: Duel) -> list[dict[str, Any]]:
+    """The images that only one of two runs gets right, those first of which the other was surest."""
+    best, other = (next(study.judged for study in studies if study.name == name) for name in (duel.best, duel.other))
+    assert best
+    assert other
+    parts = []
+    for right, wrong, winner, loser in ((best, other, duel.best, duel.other), (other, best, duel.other, duel.best)):
+        chosen = [index for index in wrong.worst(len(wrong.labels)) if right.right[index]][:DISAGREEMENTS]
+        if chosen:
+            parts.append({"winner": winner, "loser": loser, "tiles": page.tiles(wrong, chosen)})
+    return parts
+
+
+def _setting(value: Any) -> str:
+    return "–" if value is configs.ABSENT else configs.show(value)
