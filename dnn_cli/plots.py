@@ -64,7 +64,7 @@ Scale = Literal["linear", "log", "zero"]
 CURVES: dict[str, tuple[str, Scale]] = {  # a figure of the history → its title, and its scale
     "loss": ("loss", "log"),
     "accuracy": ("accuracy", "linear"),
-    "learning_rate": ("learning rate", "log"),
+    "learning_rate": ("learning rate", "zero"),
     "seconds": ("seconds an epoch", "zero"),
 }
 POINTS = 4000  # of all lines of a figure together: more than anybody can see
@@ -138,6 +138,7 @@ def curves(title: str, lines: Sequence[Line], *, scale: Scale = "linear", below:
         if scale == "log" and 0 < 8 * min(values) < max(values):
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(_one_two_five)
         if scale == "zero":
             axes.set_ylim(bottom=0)
         if named and below:
@@ -146,6 +147,11 @@ def curves(title: str, lines: Sequence[Line], *, scale: Scale = "linear", below:
         elif named:
             axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3, borderpad=0, handlelength=1.6)
         return figure
+
+
+def _one_two_five(value: float, _: int) -> str:
+    """What stands beside a tick of a logarithmic scale: its number if it begins with 2 or 5, and is not the only one."""
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
 
 def _draw(axes: "Axes", line: Line, points: int) -> None:
@@ -169,11 +175,11 @@ def _draw(axes: "Axes", line: Line, points: int) -> None:
             axes.annotate(
                 f"best: {line.best}",
                 (line.best, 1),
-                (-3 if line.best > count / 2 else 3, -1),
+                (0, 2),
                 xycoords=axes.get_xaxis_transform(),
                 textcoords="offset points",
                 ha="right" if line.best > count / 2 else "left",
-                va="top",
+                va="bottom",
                 color=FAINT,
                 fontsize=8,
             )
@@ -235,8 +241,9 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> "Figure":
         upper.annotate("as sure as right", (0.03, 0.09), color=FAINT, fontsize=8)
         upper.vlines(sure, *zip(*ends, strict=True), color=BLUE, linewidth=1, alpha=0.6)
         upper.plot(sure, right, "o-", color=BLUE, markersize=3.5, linewidth=1)
-        upper.set(title="share that was right", ylim=(-0.02, 1.02), xlim=(0, 1))
-        lower.bar([(index + 0.5) * width for index in range(len(bins))], counts := [b["images"] for b in bins], width * 0.9, color=BLUE)
+        upper.set(title="share that was right", ylim=(0, 1.03), xlim=(0, 1.01))
+        counts = [each["images"] for each in bins]
+        lower.bar([(index + 0.5) * width for index in range(len(bins))], counts, width * 0.9, color=BLUE)
         lower.set_yscale("symlog", linthresh=1)
         lower.set(title="images", xlabel="probability of the guess", yticks=[], ylim=(0, 8 * max(counts)))
         for index, count in enumerate(counts):
@@ -250,6 +257,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> "Figure":
                     fontsize=6.5,
                     color=FAINT,
                 )
+        lower.tick_params(axis="y", which="both", length=0)
         lower.grid(visible=False)
         return figure
 
@@ -257,10 +265,9 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> "Figure":
 def activations(layers: Sequence[LayerActivity]) -> "Figure":
     """What each hidden block puts out: a histogram on a logarithmic scale, with the mean."""
     with _styled():
-        columns = min(len(layers), 2)
-        rows = ceil(len(layers) / columns)
-        figure = _figure(4.6 * columns, 2.2 * rows)
-        grid = figure.subplots(rows, columns, squeeze=False).flat
+        rows = ceil(len(layers) / 2)
+        figure = _figure(9.2, 2.4 * rows)
+        grid = list(figure.subplots(rows, 2, squeeze=False).flat)
         for axes, layer in zip(grid, layers, strict=False):
             shares = np.array(layer.counts) / max(sum(layer.counts), 1)
             axes.stairs(shares, layer.edges, fill=True, color=BLUE, alpha=0.75)
@@ -269,7 +276,7 @@ def activations(layers: Sequence[LayerActivity]) -> "Figure":
             axes.set_title(f"{layer.name}: {layer.units:,} × {layer.activation}")
             axes.set_xlabel(f"output; the mean is {layer.mean:.3g}")
             axes.grid(visible=False, axis="x")
-        for axes in list(grid):
+        for axes in grid[len(layers) :]:
             axes.set_visible(False)
         figure.axes[0].set_ylabel("share of all outputs")
         return figure
@@ -345,8 +352,9 @@ def _reduced(image: Array) -> Array:
         return image
     height, width = (max(1, length // size) for length in image.shape[:2])
     whole = image[: height * size, : width * size]
-    blocks = [part for part in (height, min(size, image.shape[0]), width, min(size, image.shape[1]))]
-    return whole.reshape(*blocks, *image.shape[2:]).mean(axis=(1, 3))
+    blocks = whole.reshape(height, len(whole) // height, width, whole.shape[1] // width, *image.shape[2:])
+    means: Array = blocks.mean(axis=(1, 3))
+    return means
 
 
 def data_uri(image: Array) -> str:
@@ -366,7 +374,7 @@ def save(figure: "Figure", kind: Format) -> bytes:
 def inline(figure: "Figure", name: str, description: str) -> str:
     """The figure as an element of a page that defines `VARIABLES`; `name` keeps its identifiers apart from others'."""
     text = _saved(figure, "svg", facecolor="none").decode()
-    text = text[text.index("<svg") :]
+    text = text[text.index("<svg ") :]
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     for color, variable in VARIABLES.items():
         text = text.replace(color, f"var({variable})")

@@ -56,6 +56,7 @@ def build(study: Study) -> Page:
         hits=page.tiles(judged, hits) if judged else [],
         weights_caption=caption,
         activity=layers,
+        bounded=set(activity.BOUNDS),
         is_known=loaded is not None,
         environment=_environment(candidate),
         changed=dump(candidate.config.model_dump(mode="json", exclude_defaults=True)),
