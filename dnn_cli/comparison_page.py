@@ -25,9 +25,7 @@ def build(found: Comparison, studies: Sequence[Study]) -> Page:
     html = page.render(
         "comparison.html",
         drawn,
-        runs=[
-            study.figures() | {"color": number % len(SERIES) + 1} for number, study in enumerate(studies)
-        ],
+        runs=[study.figures() | {"color": number % len(SERIES) + 1} for number, study in enumerate(studies)],
         warnings=list(dict.fromkeys(text for study in studies for text in study.warnings)),
         verdicts=verdicts,
         duels=duels,

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from dnn_cli import backend, data
+from dnn_cli import backend, data, plots
 from dnn_cli.config import Config
 from dnn_cli.errors import DnnError, UsageError, reason
 
 ROWS = 10  # images, each of another class
 COPIES = 9
 INCHES = 0.8  # the side of an image
-GREYS = 2  # dimensions of an image without colours
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -85,7 +84,7 @@ def _figure(columns: list[Array], config: Config, name: str) -> Any:
     figure.suptitle(f"{name}: originals, left, and deformed copies\n{_strengths(config)}", fontsize=9)
     for axes, image in zip(
         figure.subplots(rows, len(columns), squeeze=False).flat,
-        (_shown(column[row]) for row in range(rows) for column in columns),
+        (plots.shown(column[row]) for row in range(rows) for column in columns),
         strict=True,
     ):
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)
@@ -94,12 +93,6 @@ def _figure(columns: list[Array], config: Config, name: str) -> Any:
     for axes in figure.axes[:: len(columns)]:
         axes.spines[:].set(color="tab:blue", linewidth=3)
     return figure
-
-
-def _shown(image: Array) -> Array:
-    """(height, width) grey or (height, width, 3) colours in [0, 1]; other numbers of channels as their mean."""
-    scaled = np.clip(image / np.float32(255) if image.dtype == np.uint8 else image, 0, 1)
-    return scaled if scaled.ndim == GREYS or scaled.shape[-1] == 3 else scaled.mean(-1)
 
 
 def _strengths(config: Config) -> str:

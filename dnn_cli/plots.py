@@ -38,6 +38,7 @@ STYLE = {
     "svg.hashsalt": "dnn",
     "font.size": 8.5,
     "text.color": INK,
+    "axes.facecolor": "none",
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
     "axes.labelcolor": FAINT,
@@ -128,6 +129,8 @@ def curves(title: str, lines: Sequence[Line], *, scale: Scale = "linear", below:
         axes = figure.subplots()
         for line in lines:
             _draw(axes, line, POINTS // len(lines))
+            if line.best is not None and not line.dashed and not below:
+                _mark(axes, line.best, len(line.values))
         named = len([line for line in lines if line.label]) > 1
         axes.set_title(title, pad=20 if named and not below else 8)
         axes.set_xlabel("epoch")
@@ -170,19 +173,22 @@ def _draw(axes: "Axes", line: Line, points: int) -> None:
     )
     if line.best is not None:
         axes.plot(line.best, values[line.best - 1], "o", markersize=8, markerfacecolor="none", color=line.color)
-        if not line.dashed:
-            axes.axvline(line.best, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)))
-            axes.annotate(
-                f"best: {line.best}",
-                (line.best, 1),
-                (0, 2),
-                xycoords=axes.get_xaxis_transform(),
-                textcoords="offset points",
-                ha="right" if line.best > count / 2 else "left",
-                va="bottom",
-                color=FAINT,
-                fontsize=8,
-            )
+
+
+def _mark(axes: "Axes", best: int, count: int) -> None:
+    side: Literal["right", "left"] = "right" if best > count / 2 else "left"
+    place = axes.get_xaxis_transform()
+    axes.axvline(best, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)))
+    axes.annotate(
+        f"best: {best}",
+        (best, 1),
+        (0, 2),
+        xycoords=place,
+        textcoords="offset points",
+        ha=side,
+        va="bottom",
+        color=FAINT,
+    )
 
 
 def confusion(matrix: Array, labels: Sequence[int]) -> "Figure":
@@ -262,23 +268,17 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> "Figure":
         return figure
 
 
-def activations(layers: Sequence[LayerActivity]) -> "Figure":
-    """What each hidden block puts out: a histogram on a logarithmic scale, with the mean."""
+def activation(layer: LayerActivity) -> "Figure":
+    """What a hidden block puts out: a histogram on a logarithmic scale, with the mean."""
     with _styled():
-        rows = ceil(len(layers) / 2)
-        figure = _figure(9.2, 2.4 * rows)
-        grid = list(figure.subplots(rows, 2, squeeze=False).flat)
-        for axes, layer in zip(grid, layers, strict=False):
-            shares = np.array(layer.counts) / max(sum(layer.counts), 1)
-            axes.stairs(shares, layer.edges, fill=True, color=BLUE, alpha=0.75)
-            axes.axvline(layer.mean, color=VERMILION, linewidth=1.2)
-            axes.set_yscale("log")
-            axes.set_title(f"{layer.name}: {layer.units:,} × {layer.activation}")
-            axes.set_xlabel(f"output; the mean is {layer.mean:.3g}")
-            axes.grid(visible=False, axis="x")
-        for axes in grid[len(layers) :]:
-            axes.set_visible(False)
-        figure.axes[0].set_ylabel("share of all outputs")
+        figure = _figure(4.6, 2.4)
+        axes = figure.subplots()
+        axes.stairs(np.array(layer.counts) / max(sum(layer.counts), 1), layer.edges, fill=True, color=BLUE, alpha=0.75)
+        axes.axvline(layer.mean, color=VERMILION, linewidth=1.2)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set(title=f"{layer.name}: {layer.units:,} {layer.activation}, share of all outputs", xlabel="output")
+        axes.grid(visible=False, axis="x")
         return figure
 
 

@@ -34,8 +34,9 @@ def build(study: Study) -> Page:
     kernel, caption = _first_weights(loaded) if loaded else (None, "")
     if kernel is not None:
         drawn["weights"] = Picture(plots.weights(kernel), f"Each picture is one unit. {caption}")
-    if layers:
-        drawn["activations"] = Picture(plots.activations(layers), "histograms of the outputs of each hidden layer")
+    for number, layer in enumerate(layers, start=1):
+        words = f"histogram of the outputs of {layer.name}; their mean is {layer.mean:.3g}"
+        drawn[f"activations-{number}"] = Picture(plots.activation(layer), words)
     mistakes, hits = (judged.worst(SHOWN), judged.least_certain(SHOWN)) if judged else ([], [])
     html = page.render(
         "run.html",
@@ -116,8 +117,10 @@ def _first_weights(loaded: Loaded) -> tuple[Array | None, str]:
     if len(loaded.image_shape) < plots.GREYS:
         return None, ""
     pictures, units = plots.of_weights(dense.weights.value, loaded.image_shape)
-    which = f"the {len(units)} of {dense.units:,} units with the longest weights" if len(units) < dense.units else (
-        f"all {dense.units:,} units"
+    which = (
+        f"the {len(units)} of {dense.units:,} units with the longest weights"
+        if len(units) < dense.units
+        else (f"all {dense.units:,} units")
     )
     return pictures, (
         f"Of {which}, in their order. Blue weights are positive, orange ones negative, each unit on its own scale."
@@ -127,7 +130,8 @@ def _first_weights(loaded: Loaded) -> tuple[Array | None, str]:
 def _gallery(judged: Judged, indices: list[int]) -> Picture:
     images = np.stack([plots.small(judged.images[index]) for index in indices])
     captions = [
-        f"{entry['label']} → {entry['guess']}  {page.percent(entry['probability'])}" for entry in judged.describe(indices)
+        f"{entry['label']} → {entry['guess']}  {page.percent(entry['probability'])}"
+        for entry in judged.describe(indices)
     ]
     return Picture(plots.gallery(images, captions), "")
 

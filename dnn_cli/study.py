@@ -139,7 +139,9 @@ class Study:
                 f"{self.name} is unfinished: it has {progress}; `dnn train --resume {self.name}` goes on with it."
             )
         if self.absence:
-            found.append(f"The test images of {self.name} cannot be had, and what needs them is left out: {self.absence}")
+            found.append(
+                f"The test images of {self.name} cannot be had, and what needs them is left out: {self.absence}"
+            )
         if self.judged and self.judged.note != note:
             found.append(self.judged.note)
         return [text for text in found if text]

@@ -74,9 +74,7 @@ class Browser:
 
     def resize(self, width: int, height: int = 900) -> None:
         """Make the window so many CSS pixels large."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def screenshot(self, *, whole: bool = False) -> bytes:
         """The window, or the whole page, as a PNG."""

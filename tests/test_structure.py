@@ -59,7 +59,7 @@ MAY_IMPORT = {
         {"backend", "checkpoint", "config", "data", "engines", "interrupts", "model", "progress", "run"}
         | {"transfer", "errors"}
     ),
-    "gallery": {"augment", "backend", "config", "data", "errors"},
+    "gallery": {"augment", "backend", "config", "data", "plots", "errors"},
     "series": {"backend", "config", "data", "interrupts", "progress", "train", "errors"},
     "trained": {"backend", "model", "numpy_file", "numpy_model", "run", "errors"},
     "evaluate": {"data", "intervals", "trained", "errors"},
@@ -67,10 +67,30 @@ MAY_IMPORT = {
     "activity": {"numpy_model", "reference"},
     "remedies": {"config", "document", "optimizers", "errors"},
     "findings": {"activity", "config", "intervals", "remedies", "run"},
-    "display": {"compare", "config", "gradcheck", "trace", "train"},  # rooms of results for types
+    "plots": {"activity", "intervals"},
+    "study": {"compare", "data", "evaluate", "intervals", "run", "trained", "errors"},
+    "contest": {"intervals"},
+    "page": {"__init__", "plots", "study"},
+    "run_page": (
+        {
+            "activity",
+            "compare",
+            "document",
+            "findings",
+            "intervals",
+            "numpy_file",
+            "page",
+            "plots",
+            "reference",
+            "study",
+        }
+    ),
+    "comparison_page": {"compare", "config", "contest", "page", "plots", "study"},
+    "report": {"compare", "comparison_page", "page", "plots", "run", "run_page", "study", "errors"},
+    "display": {"compare", "config", "gradcheck", "report", "trace", "train"},  # rooms of results for types
     "cli": (
         {"__init__", "compare", "config", "data", "display", "evaluate", "gallery", "gradcheck", "progress", "run"}
-        | {"series", "trace"}
+        | {"report", "series", "trace"}
         | {"train", "errors"}
     ),
     "__main__": {"cli", "errors"},
@@ -81,10 +101,11 @@ WITHOUT_TENSORFLOW = (
     | {"interrupts", "progress", "compare", "display", "intervals", "series", "threads", "cli", "xla"}
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
     | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "activity", "remedies", "findings"}
+    | {"plots", "study", "contest", "page", "run_page", "comparison_page", "report"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
-    r"|(?:last|best|previous)\.keras"
+    r"|(?:last|best|previous)\.keras|report\.html"
 )
 NAMED_OTHERWISE = {"yaml": "pyyaml", "pydantic_core": "pydantic"}  # module → the distribution that brings it
 
@@ -152,7 +173,7 @@ def test_these_rooms_never_import_tensorflow(room: str) -> None:
 @pytest.mark.parametrize("room", sorted(ROOMS.keys() - RESTING_ON_KERAS))
 def test_the_others_import_it_only_where_it_is_used(room: str) -> None:
     """At the top of a module, what is heavy may only be imported for types."""
-    assert not foreign(top(ROOMS[room])) & {"tensorflow", "keras", "matplotlib"}
+    assert not foreign(top(ROOMS[room])) & {"tensorflow", "keras", "matplotlib", "jinja2"}
     assert not rooms(top(ROOMS[room])) & RESTING_ON_KERAS
 
 
