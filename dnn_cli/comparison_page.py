@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dnn_cli import contest, page, plots
 from dnn_cli import config as configs
+from dnn_cli import contest, page, plots
 from dnn_cli.compare import Comparison
 from dnn_cli.contest import Duel
 from dnn_cli.page import Page, Picture

@@ -58,6 +58,8 @@ def duels(right: Mapping[str, Array]) -> list[Duel]:
     }
     p_values = [mcnemar(only_best, only_other) for _, only_best, only_other, _ in counts.values()]
     return [
-        Duel(best, run, *four, p, corrected)
-        for (run, four), p, corrected in zip(counts.items(), p_values, holm(p_values), strict=True)
+        Duel(best, run, both, only_best, only_other, neither, p, corrected)
+        for (run, (both, only_best, only_other, neither)), p, corrected in zip(
+            counts.items(), p_values, holm(p_values), strict=True
+        )
     ]

@@ -45,7 +45,7 @@ def mcnemar(only_one: int, only_other: int) -> float:
     for successes in range(min(only_one, only_other) + 1):
         tail += term
         term = term * (count - successes) // (successes + 1)
-    return min(1.0, 2 * tail / 2**count)
+    return min(1.0, 2 * tail / (1 << count))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

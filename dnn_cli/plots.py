@@ -8,7 +8,7 @@ the page is; what is drawn of single pixels is transparent, or stands on a plate
 import base64
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
@@ -30,7 +30,7 @@ INK, FAINT, GRID = "#1f2329", "#6b7380", "#d9dde3"
 BLUE, VERMILION, GREEN, PURPLE, AMBER, SKY = "#0072b2", "#d55e00", "#009e73", "#b8578f", "#b87700", "#3a94c9"
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, AMBER, SKY)
 VARIABLES = {
-    **{INK: "--ink", FAINT: "--faint", GRID: "--grid"},
+    INK: "--ink", FAINT: "--faint", GRID: "--grid",
     **{color: f"--series-{number}" for number, color in enumerate(SERIES, start=1)},
 }
 STYLE = {
@@ -75,6 +75,7 @@ SIDE = 64  # pixels of a picture's longer side; larger ones are made smaller
 WEIGHTS = 128  # units of which the weights are shown, and pixels of them all together
 WEIGHT_PIXELS = 200_000
 COLUMNS = 16
+NO_SOFTWARE: dict[str, Any] = {"Software": None}  # matplotlib would name its version
 GREYS = 2  # dimensions of an image without colours
 
 
@@ -107,7 +108,7 @@ def _styled() -> Iterator[None]:
         yield
 
 
-def _figure(width: float, height: float, layout: Literal["constrained", "none"] = "constrained") -> "Figure":
+def _figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout=layout)
@@ -141,7 +142,7 @@ def curves(title: str, lines: Sequence[Line], *, scale: Scale = "linear", below:
         if scale == "log" and 0 < 8 * min(values) < max(values):
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")
-            axes.yaxis.set_minor_formatter(_one_two_five)
+            axes.yaxis.set_minor_formatter(_some)
         if scale == "zero":
             axes.set_ylim(bottom=0)
         if named and below:
@@ -152,8 +153,8 @@ def curves(title: str, lines: Sequence[Line], *, scale: Scale = "linear", below:
         return figure
 
 
-def _one_two_five(value: float, _: int) -> str:
-    """What stands beside a tick of a logarithmic scale: its number if it begins with 2 or 5, and is not the only one."""
+def _some(value: float, _: float) -> str:
+    """What stands beside a lesser tick of a logarithmic scale: its number, if it begins with 2 or 5."""
     return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
 
@@ -312,7 +313,7 @@ def _mosaic(tiles: Array, captions: Sequence[str] = (), columns: int = COLUMNS) 
         canvas[top : top + height, left : left + width] = tile
     with _styled():
         inches = columns * (1.15 if captions else 0.58)
-        figure = _figure(inches, inches * canvas.shape[0] / canvas.shape[1], "none")
+        figure = _figure(inches, inches * canvas.shape[0] / canvas.shape[1], None)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.imshow(canvas, interpolation="none", aspect="auto")
@@ -362,7 +363,7 @@ def data_uri(image: Array) -> str:
     from matplotlib.image import imsave
 
     file = io.BytesIO()
-    imsave(file, image, format="png", cmap="gray", vmin=0, vmax=1, metadata={"Software": None})
+    imsave(file, image, format="png", cmap="gray", vmin=0, vmax=1, metadata=NO_SOFTWARE)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

@@ -26,7 +26,7 @@ def build(study: Study) -> Page:
     loaded = _load(study)
     layers = activity.measure(loaded.network, judged.images, loaded.batch) if loaded and judged else []
     said = findings.find(
-        candidate.config, study.history, judged and judged.score, layers or None, dataset=candidate.data
+        candidate.config, study.history, judged.score if judged else None, layers or None, dataset=candidate.data
     )
     drawn = _curves(study)
     curves = list(drawn)

@@ -9,7 +9,6 @@ import numpy as np
 
 from dnn_cli import evaluate, trained
 from dnn_cli.compare import Candidate
-from dnn_cli.data import Split
 from dnn_cli.errors import DataError
 from dnn_cli.intervals import Z_95
 from dnn_cli.run import Row
@@ -44,17 +43,19 @@ class Judged:
     @cached_property
     def guesses(self) -> Array:
         """(n,) the most probable class."""
-        return self.probabilities.argmax(axis=1)
+        guesses: Array = self.probabilities.argmax(axis=1)
+        return guesses
 
     @cached_property
     def confidence(self) -> Array:
         """(n,) its probability."""
-        return self.probabilities.max(axis=1)
+        highest: Array = self.probabilities.max(axis=1)
+        return highest
 
     @cached_property
     def right(self) -> Array:
         """(n,) bool, whether it is the label."""
-        return self.guesses == self.labels
+        return np.asarray(self.guesses == self.labels)
 
     @property
     def loss_interval(self) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""A headless Chromium, spoken to in its DevTools protocol over two pipes: what a page shows, fetches and complains of."""
+"""A headless Chromium, spoken to in its DevTools protocol over two pipes: what a page shows, fetches and says."""
 
 import base64
 import json
