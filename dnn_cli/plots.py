@@ -30,7 +30,9 @@ INK, FAINT, GRID = "#1f2329", "#6b7380", "#d9dde3"
 BLUE, VERMILION, GREEN, PURPLE, AMBER, SKY = "#0072b2", "#d55e00", "#009e73", "#b8578f", "#b87700", "#3a94c9"
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, AMBER, SKY)
 VARIABLES = {
-    INK: "--ink", FAINT: "--faint", GRID: "--grid",
+    INK: "--ink",
+    FAINT: "--faint",
+    GRID: "--grid",
     **{color: f"--series-{number}" for number, color in enumerate(SERIES, start=1)},
 }
 STYLE = {

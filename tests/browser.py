@@ -84,6 +84,11 @@ class Browser:
         """The page as it is printed."""
         return base64.b64decode(self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)["data"])
 
+    def close(self) -> None:
+        """Hang up, which makes the browser leave."""
+        self._input.close()
+        self._output.close()
+
     def _note(self, message: dict[str, Any]) -> None:
         self.events.append((message.get("method", ""), message.get("params", {})))
 
@@ -113,8 +118,10 @@ def browser(folder: Path) -> Iterator[Browser]:
     )
     os.close(its_reading)
     os.close(its_writing)
+    page = Browser(reading, writing)
     try:
-        yield Browser(reading, writing)
+        yield page
     finally:
+        page.close()
         process.kill()
         process.wait()

@@ -5,6 +5,7 @@ import re
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from dnn_cli import plots
 from dnn_cli.activity import LayerActivity
@@ -13,7 +14,7 @@ from dnn_cli.plots import Line
 LAYER = LayerActivity("model.layers[0]", "relu", 4, 0.25, 0.0, 0.5, 0.3, (6, 0, 2), (0.0, 1.0, 2.0, 3.0))
 
 
-def figures() -> dict[str, object]:
+def figures() -> dict[str, Figure]:
     random = np.random.default_rng(0)
     bins = [
         {"images": n, "confidence": c, "accuracy": a} for n, c, a in ((0, None, None), (4, 0.6, 0.5), (90, 0.9, 1.0))

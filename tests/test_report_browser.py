@@ -17,7 +17,7 @@ SIZES = """
   const box = each.getBoundingClientRect();
   return {
     shown: box.width > 20 && box.height > 20,
-    drawn: each.tagName === "IMG" ? each.complete && each.naturalWidth > 0 : each.querySelectorAll("path, image").length > 0,
+    drawn: each.tagName === "IMG" ? each.naturalWidth > 0 : each.querySelector("path, image") !== null,
     told: Boolean(each.getAttribute("alt") || each.getAttribute("aria-label")),
   };
 })
