@@ -343,6 +343,10 @@ class Run:
             raise RunError(f"{self._checkpoints / name}.keras is damaged: its checksum is not the one in state.json")
         return path, wanted.epoch
 
+    def event_folders(self) -> tuple[Path, Path]:
+        """Where TensorBoard looks for what happened: for the training images, and for what was held out."""
+        return self.path / "tensorboard/train", self.path / "tensorboard/validation"
+
     def commit(self, save: Callable[[Path], None], history: list[Row], state: State | None) -> State:
         """Make the epoch of the last row in `history` the one that a resume goes on from.
 
