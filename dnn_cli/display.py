@@ -222,7 +222,7 @@ def _setting(value: Any) -> str:
 
 def _source(one: "Standing") -> str:
     name, requested = one.data["name"], one.data["requested"]
-    return f"{name}, not {requested}" if one.data["note"] else name
+    return f"{name}, not {requested}" if one.data["note"] else str(name)
 
 
 def runs(entries: "list[Entry]", folder: Path | None, *, as_json: bool) -> None:
@@ -276,7 +276,7 @@ def _tested(one: "Standing") -> str:
 
 def _outlook(entry: "Entry") -> list[str]:
     """What is wrong with a run, and the commands that go on with it."""
-    what = f"{entry.run}: {entry.problem}" if entry.problem else f"{entry.run} was interrupted"
+    what = entry.problem or f"{entry.run} was interrupted"
     ways = [f"; go on with: {command}" for command in entry.commands]
     return [what + "".join(ways)] if entry.problem or ways else []
 

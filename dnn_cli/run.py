@@ -242,7 +242,7 @@ class Run:
     def evaluations(self) -> dict[str, dict[str, Any]]:
         """All that was found by each evaluation, by its name; raises `RunError` if one is damaged."""
         names = sorted(path.stem for path in self.path.glob("evaluation/[!.]*.json"))
-        return {name: self._read_json(f"evaluation/{name}.json") for name in names}
+        return {name: self._read_json(f"evaluation/{name}.json") for name in names if self.score(name)}
 
     def score(self, name: str) -> Score | None:
         """What the evaluation of that name found, or None if there was none; raises `RunError` if it is damaged."""
