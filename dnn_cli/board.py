@@ -23,6 +23,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 Array = np.ndarray[Any, np.dtype[Any]]
 
 BUCKETS = 30  # TensorBoard's own number
+AROUND = 16  # bytes of a record that are not its data
 HELD_OUT = "val_"  # what the names of a hold-out's figures begin with
 
 
@@ -101,13 +102,13 @@ def _cut(path: Path, epochs: int) -> None:
     A record is the length of its data in 8 bytes, a checksum in 4, the data, and their checksum in 4.
     """
     with path.open("r+b") as file:
-        end = 0
-        while len(head := file.read(12)) == 12:
-            (length,) = struct.unpack("<Qxxxx", head)
-            data, checksum = file.read(length), file.read(4)
-            if len(checksum) < 4 or _step(data) > epochs:
+        end, size = 0, path.stat().st_size
+        while end + AROUND <= size:
+            file.seek(end)
+            (length,) = struct.unpack("<Qxxxx", file.read(12))
+            if end + length + AROUND > size or _step(file.read(length)) > epochs:
                 break
-            end = file.tell()
+            end += length + AROUND
         file.truncate(end)
 
 

@@ -328,6 +328,7 @@ def test_no_value_in_any_file_makes_the_list_fail(copy: Callable[..., Path], dnn
         file = run / name
         whole = file.read_text()
         for path in mutations(json.loads(whole)):
+            value: Any
             for value in (None, "x", -1, 1.5, [], {"x": []}):
                 values = json.loads(whole)
                 inner = values
@@ -369,7 +370,13 @@ def test_asking_never_keeps_a_training_from_its_run(copy: Callable[..., Path], p
     """Two processes ask without a pause while others take the lock again and again."""
     run = Run(copy("a-1"))
     run.path.joinpath(".lock").touch()
-    code = "import pathlib; from dnn_cli.run import Run\nrun = Run(pathlib.Path('runs/a-1'))\nprint(flush=True)\nwhile True: run.is_locked()"
+    code = """
+from pathlib import Path
+from dnn_cli.run import Run
+print(flush=True)
+while True:
+    Run(Path("runs/a-1")).is_locked()
+"""
     asking = [
         subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
