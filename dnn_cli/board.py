@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.plugins.graph.keras_util import keras_model_to_graph_def
 from tensorboard.summary.writer.record_writer import RecordWriter
@@ -38,8 +39,7 @@ class Board:
     """
 
     def __init__(self, training: Path, validation: Path, network: str, done: int) -> None:
-        graph = keras_model_to_graph_def(json.loads(network)).SerializeToString()
-        self._training = _Log(training, done, [Event(graph_def=graph)])
+        self._training = _Log(training, done, [Event(graph_def=_graph(json.loads(network)).SerializeToString())])
         self._validation = _Log(validation, done)
 
     def write(self, row: Mapping[str, float], weights: Mapping[str, Array]) -> None:
@@ -94,6 +94,15 @@ class _Log:
             file.flush()
             os.fsync(file.fileno())
         self._opening = []
+
+
+def _graph(network: dict[str, Any]) -> GraphDef:
+    """The layers, one after the other, by their names."""
+    network["config"]["name"] = ""  # a box around all of them, closed, would be all that is seen at first
+    graph = keras_model_to_graph_def(network)
+    for node in graph.node:
+        node.op = node.attr["keras_class"].s.decode()
+    return graph
 
 
 def _cut(path: Path, epochs: int) -> None:

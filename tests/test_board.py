@@ -99,11 +99,15 @@ def test_all_of_it_is_read_back(engine: str, dnn: Dnn, config: Path) -> None:
         assert (last.step, found.num, sum(found.bucket)) == (3, values.size, values.size)
         assert (found.min, found.max) == (values.min(), values.max())
         assert found.sum == pytest.approx(values.sum(dtype=float), rel=1e-9)
-    nodes = {
-        node.name.partition("/")[2]: [name.partition("/")[2] for name in node.input] for node in shown.Graph().node
-    }
-    order = ["input_layer", "flatten", "dense_1", "batch_normalization_1", "activation_1", "dropout_1", "output"]
-    assert nodes == {name: [before] if before else [] for before, name in zip(["", *order], order, strict=False)}
+    assert [(node.name, node.op, list(node.input)) for node in shown.Graph().node] == [
+        ("input_layer", "InputLayer", []),
+        ("flatten", "Flatten", ["input_layer"]),
+        ("dense_1", "Dense", ["flatten"]),
+        ("batch_normalization_1", "BatchNormalization", ["dense_1"]),
+        ("activation_1", "Activation", ["batch_normalization_1"]),
+        ("dropout_1", "Dropout", ["activation_1"]),
+        ("output", "Dense", ["dropout_1"]),
+    ]
 
 
 def test_it_is_found_below_runs(dnn: Dnn, config: Path) -> None:
