@@ -36,6 +36,7 @@ def cli() -> None:
     Start here:
       dnn train -c mnist        train the textbook network
       dnn evaluate              score the newest run on the test images
+      dnn runs                  list the runs, and how to go on with each
       dnn train --help          what else a command can do
 
     \b
