@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 
 from dnn_cli import config as configs
 from dnn_cli.run import RUNS, Score
@@ -226,7 +226,10 @@ def _source(one: "Standing") -> str:
 
 
 def runs(entries: "list[Entry]", folder: Path | None, *, as_json: bool) -> None:
-    """The runs of a folder with their states and figures, and below them how to go on with what is not done."""
+    """The runs of a folder with their states and figures, and below them how to go on with what is not done.
+
+    A narrow terminal gets fewer figures, so that a run stays a line.
+    """
     if as_json:
         return _json([_entry(entry) for entry in entries])
     if not entries:
@@ -245,6 +248,9 @@ def runs(entries: "list[Entry]", folder: Path | None, *, as_json: bool) -> None:
         "age": [_ago(entry.written) for entry in entries],
     }
     columns = {title: values for title, values in columns.items() if set(values) != {NOTHING}}
+    for title in ("time", "loss", "val loss", "accuracy", "data"):
+        if not _fits(_filled(list(columns), zip(*columns.values(), strict=True))):
+            columns.pop(title, None)
     lines = [line for entry in entries if entry.state != "done" for line in _outlook(entry)] + _warnings(known)
     _print(_filled(list(columns), zip(*columns.values(), strict=True)), *[""] * bool(lines), *lines)
     return None
@@ -339,8 +345,10 @@ def _environment(values: dict[str, Any]) -> Table:
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
         inner = value.items() if isinstance(value, dict) else [("", value)]
-        rows += [(f"{key} {name}".strip().replace("_", " "), _plain(fact)) for name, fact in inner if fact is not None]
-    table = Table(box=None, show_header=False, pad_edge=False)
+        rows += [
+            (f"{key} {name}".strip().replace("_", " "), _plain(fact)) for name, fact in inner if fact not in (None, "")
+        ]
+    table = Table("", Column(overflow="fold"), box=None, show_header=False, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     return table
