@@ -18,7 +18,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-WEIGHTS, METADATA = "model.weights.h5", "metadata.json"
+CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
 
 
 class Archive:
@@ -31,7 +31,11 @@ class Archive:
     def __init__(self, network: keras.Sequential) -> None:
         # All that a file of the network holds: weights, moving means, random states and the optimizer's.
         self._variables = [*network.variables, *network.optimizer.variables]
+        places = {id(variable): place for place, variable in enumerate(self._variables)}
+        named = [(f"{layer.name}/{weight.name}", weight) for layer in network.layers for weight in layer.weights]
+        self._named = {name: places[id(weight)] for name, weight in named}
         self._members = _saved(network)
+        self.network = self._members[CONFIG].decode()
         self._weights = io.BytesIO(self._members[WEIGHTS])
         values = self.values()
         try:
@@ -47,6 +51,10 @@ class Archive:
     def values(self) -> list[Array]:
         """Copies of all values as they are now, for `write`."""
         return [np.array(variable.numpy()) for variable in self._variables]
+
+    def weights(self, values: list[Array]) -> dict[str, Array]:
+        """Those of `values` that are the network's, by layer and name."""
+        return {name: values[place] for name, place in self._named.items()}
 
     def write(self, values: list[Array], path: Path) -> None:
         """Write the network with these `values` to `path`: plain Keras, nothing of ours."""

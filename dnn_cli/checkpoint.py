@@ -1,11 +1,15 @@
 """Saving an epoch while the next one trains."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dnn_cli.engines import Archive
 from dnn_cli.run import Row, Run, State
+
+if TYPE_CHECKING:
+    from dnn_cli.board import Board
 
 
 class Checkpoints:
@@ -18,12 +22,14 @@ class Checkpoints:
         run: locked by this process.
         archive: of what is trained.
         state: of the run, None before its first epoch.
+        board: where TensorBoard is told of each epoch, if it is.
     """
 
-    def __init__(self, run: Run, archive: Archive, state: State | None) -> None:
+    def __init__(self, run: Run, archive: Archive, state: State | None, board: "Board | None" = None) -> None:
         self._run = run
         self._archive = archive
         self._state = state
+        self._board = board
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future[None] | None = None
 
@@ -54,4 +60,9 @@ class Checkpoints:
         return f"epoch {state.last.epoch} is safe in {self._run}"
 
     def _write(self, values: Any, history: list[Row]) -> None:
-        self._state = self._run.commit(lambda path: self._archive.write(values, path), history, self._state)
+        def save(path: Path) -> None:
+            self._archive.write(values, path)
+            if self._board is not None:
+                self._board.write(history[-1], self._archive.weights(values))
+
+        self._state = self._run.commit(save, history, self._state)

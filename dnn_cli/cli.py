@@ -36,6 +36,7 @@ def cli() -> None:
     Start here:
       dnn train -c mnist        train the textbook network
       dnn evaluate              score the newest run on the test images
+      dnn runs                  list the runs, and how to go on with each
       dnn train --help          what else a command can do
 
     \b
@@ -188,6 +189,50 @@ def evaluate(
     display.evaluation(result, as_json=as_json)
     if min_accuracy is not None and not result["accuracy"] >= min_accuracy:
         raise GateError(f"accuracy {result['accuracy']:.6g} is below --min-accuracy {min_accuracy:g}")
+
+
+@cli.command(short_help="List the runs: running, done, interrupted or damaged.")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="[DIR]", required=False)
+@as_json
+def runs(folder: Path | None, as_json: bool) -> None:
+    """List the runs in DIR with their states, figures and age; the one that was written last comes first.
+
+    DIR is runs/ unless it is given. A run is running while a process trains it; done with all of its epochs, or with as
+    many as early stopping allowed; damaged if its files cannot be read; otherwise interrupted. For what is interrupted
+    or damaged the command that goes on is told. Checksums of checkpoints are left to `dnn show`. Damaged runs do not
+    change the exit code.
+
+    \b
+    Examples:
+      dnn runs
+      dnn runs elsewhere --json
+    """
+    from dnn_cli import display, listing
+
+    display.runs(listing.survey(folder), folder, as_json=as_json)
+
+
+@cli.command(short_help="Print one run: settings, environment, history, figures, files.")
+@click.argument("path", type=click.Path(path_type=Path), metavar="[RUN]", required=False)
+@as_json
+def show(path: Path | None, as_json: bool) -> None:
+    """Print all that is known of a run, and the commands that go on with it.
+
+    Without RUN it is the newest run in runs/. Its checkpoints are held against their checksums. Of a damaged run
+    what can be read is printed, and the exit code is 1.
+
+    \b
+    Examples:
+      dnn show
+      dnn show runs/mnist-1
+      dnn show runs/mnist-1 --json
+    """
+    from dnn_cli import display, listing
+    from dnn_cli.run import Run
+
+    details = listing.inspect(Run.open(path) if path else Run.newest())
+    display.run(details, as_json=as_json)
+    details.entry.raise_if_damaged()
 
 
 @cli.command(short_help="Compare runs: what differs, and what they reached.")

@@ -11,54 +11,30 @@ from pathlib import Path
 from typing import Any
 
 from dnn_cli import config as configs
+from dnn_cli import listing
 from dnn_cli.config import Config
 from dnn_cli.errors import ConfigError, DnnError, RunError, UsageError, together
 from dnn_cli.intervals import wilson
-from dnn_cli.run import Row, Run, Score
+from dnn_cli.listing import Standing
+from dnn_cli.run import Run
 
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(Standing):
     """A run, as far as it is compared.
 
     Attributes:
-        run: where it is.
         config: what it trains.
-        environment: what it was begun with.
-        epochs: how many it has trained.
-        finished: whether that is all of them, or as many as early stopping allowed.
-        best: the figures of the epoch that is kept as the best; None before the first.
-        seconds: what the epochs took.
-        parameters: how many numbers the network holds; None where that is not recorded.
-        test: what its evaluation on the test images found, if there was one.
     """
 
-    run: Run
     config: Config
-    environment: dict[str, Any]
-    epochs: int
-    finished: bool
-    best: Row | None
-    seconds: float
-    parameters: int | None
-    test: Score | None
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """What its environment says of the data."""
-        return dict(self.environment["dataset"])
 
     @property
     def held_out(self) -> int:
         """How many images it holds out."""
         return int(self.data.get("validation_images", self.config.data.validation))
-
-    @property
-    def is_outdated(self) -> bool:
-        """Whether its test figures are not those of its best epoch."""
-        return bool(self.test and self.best and self.test.epoch != self.best["epoch"])
 
 
 class Criterion:
@@ -246,7 +222,7 @@ def compare(paths: Sequence[Path], sort: str | None = None) -> Comparison:
         conflict = criterion.conflict(candidates)
         if conflict and not any(conflict in remark for remark in remarks):
             remarks.append(f"the {criterion.title} figures do not compare: {conflict}")
-    remarks += [_outdated(candidate) for candidate in candidates if candidate.is_outdated]
+    remarks += [candidate.outdated for candidate in candidates if candidate.outdated]
     settings = configs.variations([candidate.config for candidate in candidates])
     return Comparison(candidates, settings, ranked_by, remarks, damaged)
 
@@ -265,21 +241,9 @@ def _open(paths: Sequence[Path]) -> list[Run]:
 
 
 def _read(run: Run) -> Candidate:
-    config, environment, state, metrics = run.config(), run.environment(), run.state(), run.metrics() or {}
-    epochs = state.last.epoch if state else 0
-    history = run.history(epochs) if epochs else []
-    is_all = epochs == config.training.epochs or bool(metrics.get("stopped_early"))
-    return Candidate(
-        run,
-        config,
-        environment,
-        epochs,
-        finished=metrics.get("epochs") == epochs and is_all,
-        best=history[state.last.best.epoch - 1] if state else None,
-        seconds=sum(row["seconds"] for row in history),
-        parameters=metrics.get("parameters") or _count_parameters(config, environment["dataset"]),
-        test=run.score("test"),
-    )
+    standing, config = listing.read(run), run.config()
+    parameters = standing.parameters or _count_parameters(config, standing.environment["dataset"])
+    return Candidate(**(vars(standing) | {"parameters": parameters}), config=config)
 
 
 def _count_parameters(config: Config, dataset: dict[str, Any]) -> int | None:
@@ -317,13 +281,3 @@ def _doubts(candidates: Sequence[Candidate], ranked_by: str | None) -> list[str]
     if best is None or next_best is None or best[0] > next_best[1]:
         return []
     return [f"{first.run} and {second.run} may differ by chance alone: their 95 % intervals overlap"]
-
-
-def _outdated(candidate: Candidate) -> str:
-    assert candidate.test
-    assert candidate.best
-    of = "another file" if candidate.test.epoch is None else f"epoch {candidate.test.epoch}"
-    return (
-        f"{candidate.run}: the test figures are those of {of}, the best is epoch {candidate.best['epoch']}; "
-        f"`dnn evaluate {candidate.run}` brings them up to date"
-    )

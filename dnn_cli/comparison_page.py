@@ -33,7 +33,7 @@ def build(found: Comparison, studies: Sequence[Study]) -> Page:
         settings=settings,
         remarks=found.remarks,
         curves=list(drawn),
-        disagreements=_disagreements(studies, duels[0]) if duels else [],
+        disagreements=_disagreements(studies, max(duels, key=lambda duel: duel.p)) if duels else [],
     )
     numbers = {
         "runs": [study.figures() for study in studies],

@@ -257,6 +257,9 @@ class Training(Section):
     early_stopping: EarlyStopping | None = Field(None, description="when to stop before the last epoch")
     augmentation: Augmentation = Field(default_factory=Augmentation, description="how training images are deformed")
     jit_compile: bool = Field(True, description="compile the epoch with XLA")
+    tensorboard: bool = Field(
+        False, description="write what `tensorboard --logdir runs` shows; needs `pip install 'dnn-cli[tensorboard]'`"
+    )
 
 
 class Config(Section):

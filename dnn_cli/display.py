@@ -4,19 +4,24 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 
 from dnn_cli import config as configs
+from dnn_cli.run import RUNS, Score
 
 if TYPE_CHECKING:
     from dnn_cli.compare import Candidate, Comparison
     from dnn_cli.gradcheck import Check
+    from dnn_cli.listing import Details, Entry, Standing
     from dnn_cli.report import Result as Report
     from dnn_cli.trace import Quantity, Trace
     from dnn_cli.train import Preview, Result
@@ -26,6 +31,7 @@ COLUMN = 30  # of which two and a title fit into 80
 MATRIX_CLASSES = 12  # more than these make a confusion matrix that no terminal has room for
 NOTHING = "–"
 SHOWN_ROWS, SHOWN_COLUMNS = 4, 10  # of an array
+SHOWN_EPOCHS = 5  # the first and the last of a long history
 STATES = {"ok": "verified", "unknown": "sound", "bad": "bad"}
 
 
@@ -152,20 +158,28 @@ def comparison(found: "Comparison", *, as_json: bool) -> None:
         **{key: list(map(_setting, values)) for key, values in found.settings.items()},
         **_figures(candidates),
     }
-    notes: dict[str, list[str]] = {}
-    for one in candidates:
-        if one.data["note"]:
-            notes.setdefault(one.data["note"], []).append(str(one.run))
-    lines = [*found.remarks, *(f"warning: {', '.join(which)}: {note}" for note, which in notes.items())]
+    lines = [*found.remarks, *_warnings(candidates)]
     _print(*_beside(columns), *[""] * bool(lines), *lines)
     return None
 
 
+def _warnings(candidates: "Iterable[Standing]") -> list[str]:
+    """What is to be known about their data, and of whose."""
+    notes: dict[str, list[str]] = {}
+    for one in candidates:
+        if one.data["note"]:
+            notes.setdefault(str(one.data["note"]), []).append(str(one.run))
+    return [f"warning: {', '.join(which)}: {note}" for note, which in notes.items()]
+
+
 def _candidate(one: "Candidate", settings: dict[str, list[Any]], place: int) -> dict[str, Any]:
+    chosen = {key: values[place] for key, values in settings.items() if values[place] is not configs.ABSENT}
+    return {"run": str(one.run), "settings": chosen, **_standing(one)}
+
+
+def _standing(one: "Standing") -> dict[str, Any]:
     keys = ("epochs", "finished", "seconds", "parameters", "best")
     return {
-        "run": str(one.run),
-        "settings": {key: values[place] for key, values in settings.items() if values[place] is not configs.ABSENT},
         "dataset": one.data["name"],
         "note": one.data["note"],
         **{key: getattr(one, key) for key in keys},
@@ -173,7 +187,7 @@ def _candidate(one: "Candidate", settings: dict[str, list[Any]], place: int) -> 
     }
 
 
-def _figures(candidates: "list[Candidate]") -> dict[str, list[str]]:
+def _figures(candidates: "Sequence[Standing]") -> dict[str, list[str]]:
     """What the runs reached, a column each; those in which there would be nothing are left out."""
 
     def best(key: str, instead_of: str = "") -> list[str]:
@@ -197,20 +211,188 @@ def _figures(candidates: "list[Candidate]") -> dict[str, list[str]]:
     return {title: values for title, values in columns.items() if set(values) != {NOTHING}}
 
 
-def _progress(one: "Candidate") -> str:
-    wanted = one.config.training.epochs
+def _progress(one: "Standing") -> str:
     if not one.finished:
-        return f"{one.epochs} of {wanted}, unfinished"
-    return str(one.epochs) if one.epochs == wanted else f"{one.epochs}, stopped early"
+        return f"{one.epochs} of {one.wanted}, unfinished"
+    return str(one.epochs) if one.epochs == one.wanted else f"{one.epochs}, stopped early"
 
 
 def _setting(value: Any) -> str:
     return NOTHING if value is configs.ABSENT else configs.show(value)
 
 
-def _source(one: "Candidate") -> str:
+def _source(one: "Standing") -> str:
     name, requested = one.data["name"], one.data["requested"]
-    return f"{name}, not {requested}" if one.data["note"] else name
+    return f"{name}, not {requested}" if one.data["note"] else str(name)
+
+
+def runs(entries: "list[Entry]", folder: Path | None, *, as_json: bool) -> None:
+    """The runs of a folder with their states and figures, and below them how to go on with what is not done.
+
+    A narrow terminal gets fewer figures, so that a run stays a line.
+    """
+    if as_json:
+        return _json([_entry(entry) for entry in entries])
+    if not entries:
+        where = f" --run-dir {folder / 'mnist-1'}" if folder else ""
+        return _print(f"there is no run in {folder or RUNS}/ yet; `dnn train -c mnist{where}` makes one")
+    known = [entry.standing for entry in entries if entry.standing]
+    figures = _figures(known)
+    shown = ("loss", "accuracy", "val loss", "val accuracy", "time")
+    columns: dict[str, list[str]] = {
+        "run": [str(entry.run) for entry in entries],
+        "state": [entry.state for entry in entries],
+        "epoch": _scattered(map(_epoch, known), entries),
+        **{title: _scattered(figures[title], entries) for title in shown if title in figures},
+        "test accuracy": _scattered(map(_tested, known), entries),
+        "data": _scattered(map(_source, known), entries),
+        "age": [_ago(entry.written) for entry in entries],
+    }
+    columns = {title: values for title, values in columns.items() if set(values) != {NOTHING}}
+    for title in ("time", "loss", "val loss", "accuracy", "data"):
+        if not _fits(_filled(list(columns), zip(*columns.values(), strict=True))):
+            columns.pop(title, None)
+    lines = [line for entry in entries if entry.state != "done" for line in _outlook(entry)] + _warnings(known)
+    _print(_filled(list(columns), zip(*columns.values(), strict=True)), *[""] * bool(lines), *lines)
+    return None
+
+
+def _entry(entry: "Entry") -> dict[str, Any]:
+    written = datetime.fromtimestamp(entry.written, UTC).isoformat(timespec="seconds")
+    known = {} if entry.standing is None else {"wanted": entry.standing.wanted, **_standing(entry.standing)}
+    state = {"state": entry.state, "problem": entry.problem, "written": written, "next": entry.commands}
+    return {"run": str(entry.run), **state, **known}
+
+
+def _scattered(values: Iterable[str], entries: "Iterable[Entry]") -> list[str]:
+    """A value for each entry: those of `values`, in order, for those of which there is something known."""
+    remaining = iter(values)
+    return [next(remaining) if entry.standing else NOTHING for entry in entries]
+
+
+def _epoch(one: "Standing") -> str:
+    return _progress(one) if one.finished else f"{one.epochs} of {one.wanted}"
+
+
+def _tested(one: "Standing") -> str:
+    if one.test is None:
+        return NOTHING
+    of = "another file" if one.test.epoch is None else f"epoch {one.test.epoch}"
+    return f"{one.test.accuracy:.4f}" + f" of {of}" * one.is_outdated
+
+
+def _outlook(entry: "Entry") -> list[str]:
+    """What is wrong with a run, and the commands that go on with it."""
+    what = entry.problem or f"{entry.run} was interrupted"
+    ways = [f"; go on with: {command}" for command in entry.commands]
+    return [what + "".join(ways)] if entry.problem or ways else []
+
+
+def _ago(written: float) -> str:
+    """How long ago that was, in the largest unit of which there is one."""
+    seconds = max(0, int(time.time() - written))
+    for name, length in (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        if count := seconds // length:
+            return f"{count} {name}{'s' * (name == 'day' and count > 1)} ago"
+    return "now"
+
+
+def run(details: "Details", *, as_json: bool) -> None:
+    """One run: where it stands, its settings, environment, history, evaluations and files, and how to go on."""
+    entry = details.entry
+    if as_json:
+        config = details.config and details.config.to_dict()
+        parts = ("environment", "history", "metrics", "evaluations", "files")
+        return _json({**_entry(entry), "config": config, **{part: getattr(details, part) for part in parts}})
+    _facts(_overview(entry))
+    tables = {
+        "what is not at its default": _chosen(details),
+        "environment": _environment(details.environment),
+        "history": _history(details),
+        "evaluations": _evaluations(details.evaluations),
+        "files": _files(details.files),
+    }
+    for title, table in tables.items():
+        if table.row_count:
+            _print("", f"{title}:", table)
+    _print(*[""] * bool(entry.commands), *(f"next: {command}" for command in entry.commands))
+    return None
+
+
+def _overview(entry: "Entry") -> dict[str, str]:
+    moment = datetime.fromtimestamp(entry.written).astimezone()
+    facts = {"run": str(entry.run), "state": entry.state}
+    if one := entry.standing:
+        facts |= {"data": _source(one), "epochs": ""} | {title: value for title, (value,) in _figures([one]).items()}
+        facts |= {"epochs": _epoch(one)}
+    facts |= {"last written": f"{moment:%Y-%m-%d %H:%M:%S %Z}, {_ago(entry.written)}"}
+    remarks = [entry.problem, *([one.outdated, str(one.data["note"])] if one else [])]
+    return facts | ({"warning": "; ".join(filter(None, remarks))} if any(remarks) else {})
+
+
+def _chosen(details: "Details") -> Table:
+    """The settings of a run that are not what they would be if nobody had set them."""
+    differing = configs.variations([configs.parse("", ""), details.config]) if details.config else {}
+    rows = [(key, _setting(value), _setting(default)) for key, (default, value) in differing.items()]
+    return _filled(("setting", "value", "default"), rows)
+
+
+def _environment(values: dict[str, Any]) -> Table:
+    """What a run was begun with, a fact a row; nested ones are named by their paths."""
+    if values.get("transfer"):
+        from dnn_cli.transfer import Origin
+
+        values = values | {"transfer": Origin.from_dict(values["transfer"]).describe()}
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        inner = value.items() if isinstance(value, dict) else [("", value)]
+        rows += [
+            (f"{key} {name}".strip().replace("_", " "), _plain(fact)) for name, fact in inner if fact not in (None, "")
+        ]
+    table = Table("", Column(overflow="fold"), box=None, show_header=False, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _plain(fact: Any) -> str:
+    return " ".join(map(str, fact)) if isinstance(fact, list) else str(fact)
+
+
+def _history(details: "Details") -> Table:
+    """A row an epoch; of many, the first, those around the best, and the last."""
+    rows, one = details.history, details.entry.standing
+    best = one.best["epoch"] if one and one.best else 0
+    ends = {*range(1, SHOWN_EPOCHS + 1), *range(len(rows) - SHOWN_EPOCHS + 1, len(rows) + 1)}
+    kept = [row for row in rows if row["epoch"] in ends | {best} or len(rows) <= 3 * SHOWN_EPOCHS]
+    table = _table(*(key.replace("_", " ") for key in rows[0])) if rows else _table()
+    before = 0
+    for row in kept:
+        if row["epoch"] != before + 1:
+            table.add_row("…")
+        before = row["epoch"]
+        mark = f"{before} best" if before == best else str(before)
+        figures = [f"{value:.4f}" if _is_figure(key) else f"{value:.4g}" for key, value in list(row.items())[1:]]
+        table.add_row(mark, *figures)
+    return table
+
+
+def _evaluations(found: dict[str, dict[str, Any]]) -> Table:
+    table = _table("split", "data", "images", "epoch", "loss", "accuracy", "95 % interval")
+    for name, values in found.items():
+        score = Score.from_dict(values)
+        low, high = score.accuracy_interval
+        epoch = NOTHING if score.epoch is None else str(score.epoch)
+        figures = (f"{score.loss:.4f}", f"{score.accuracy:.4f}", f"{low:.4f} to {high:.4f}")
+        table.add_row(name, score.dataset, f"{score.images:,}", epoch, *figures)
+    return table
+
+
+def _files(sizes: dict[str, int]) -> Table:
+    table = _table("file", "bytes")
+    for name, size in sizes.items():
+        table.add_row(name, f"{size:,}")
+    return table
 
 
 def _beside(columns: dict[str, list[str]]) -> list[Any]:

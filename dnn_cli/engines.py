@@ -6,6 +6,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from dnn_cli import xla
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import keras
 
 Callbacks = Sequence["keras.callbacks.Callback"]
+Array = np.ndarray[Any, np.dtype[Any]]
 Logs = dict[str, float]
 OnChunk = Callable[[int, int, Logs], None]
 
@@ -24,13 +26,22 @@ JUDGED_AT_ONCE = 1000  # images of a hold-out
 
 
 class Archive(Protocol):
-    """How a network is saved."""
+    """How a network is saved.
+
+    Attributes:
+        network: Keras's description of the network, in JSON.
+    """
+
+    network: str
 
     def values(self) -> Any:
         """Copies of all that is to be saved, as it is now."""
 
     def write(self, values: Any, path: Path) -> None:
         """Write a `.keras` file with these values."""
+
+    def weights(self, values: Any) -> dict[str, Array]:
+        """The network's arrays among these values, by layer and name: ``dense_1/kernel``."""
 
 
 class Engine(Protocol):

@@ -16,7 +16,7 @@ Refusal = tuple[tuple[str | int, ...], str]  # the setting's path in the config,
 # The settings that NumPy heeds, or that mean nothing to it; all others have to stay at their defaults.
 MODEL = {"input_dropout", "layers"}
 BLOCK = {"units", "activation", "use_bias", "initializer", "batch_normalization", "dropout", "l1", "l2"}
-TRAINING = {"epochs", "batch_size", "label_smoothing", "early_stopping", "jit_compile"}
+TRAINING = {"epochs", "batch_size", "label_smoothing", "early_stopping", "jit_compile", "tensorboard"}
 OPTIMIZER = {"name", "learning_rate", "weight_decay"}
 OPTIMIZERS = {
     "sgd": {"momentum", "nesterov"},

@@ -47,9 +47,12 @@ class NumpyFile:
         self, config: Config, image_shape: tuple[int, ...], classes: int, network: Network, optimizer: Optimizer
     ) -> None:
         planned = model.blueprint(config, image_shape, classes)
-        self._config = json.dumps(_model_config(config, image_shape, planned))
+        self.network = json.dumps(_model_config(config, image_shape, planned))
         self._optimizer = optimizer
-        self._arrays = _weights(planned, network) | _means(network, optimizer)
+        weights = _weights(planned, network)
+        names = (f"{layer.name}/{name}" for layer in planned for name in layer.shapes)
+        self._named = dict(zip(names, weights, strict=True))
+        self._arrays = weights | _means(network, optimizer)
 
     def values(self) -> dict[str, Array]:
         """Copies of all values as they are now, for `write`: by their places in the file."""
@@ -58,6 +61,10 @@ class NumpyFile:
             LEARNING_RATE: np.array(self._optimizer.learning_rate, np.float32),
         }
         return numbers | {place: array.copy() for place, array in self._arrays.items()}
+
+    def weights(self, values: dict[str, Array]) -> dict[str, Array]:
+        """Those of `values` that are the network's, by layer and name."""
+        return {name: values[place] for name, place in self._named.items()}
 
     def write(self, values: dict[str, Array], path: Path) -> None:
         """Write the network with these `values` to `path`."""
@@ -68,7 +75,7 @@ class NumpyFile:
         saved = datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
         about = json.dumps({"keras_version": metadata.version("keras"), "date_saved": saved})
         with zipfile.ZipFile(path, "w") as archive:
-            for name, content in ((METADATA, about), (CONFIG, self._config), (WEIGHTS, weights.getbuffer())):
+            for name, content in ((METADATA, about), (CONFIG, self.network), (WEIGHTS, weights.getbuffer())):
                 archive.writestr(name, content)
 
     def read(self, path: Path) -> None:

@@ -11,9 +11,11 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -30,6 +32,7 @@ from dnn_cli.errors import RunError, UsageError
 
 RUNS = Path("runs")
 PATIENCE = 0.5  # seconds for which a lock is tried: whoever asks whether it is held may hold it for an instant
+EPOCHS_LINE = re.compile(r"^training:\n  epochs: ([0-9]{1,6})$", re.MULTILINE)
 INTEGERS = {"epoch"}
 FIGURES = {"loss", "accuracy", "seconds"}  # what every row of a history has
 Row = dict[str, Any]
@@ -56,7 +59,10 @@ class Checkpoint:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of `dataclasses.asdict`."""
-        return cls(int(values["epoch"]), str(values["sha256"]), Best(**values["best"]))
+        epoch, best = int(values["epoch"]), Best(**values["best"])
+        if not 1 <= best.epoch <= epoch:
+            raise ValueError(f"of {epoch} epochs, epoch {best.epoch} is said to be the best")
+        return cls(epoch, str(values["sha256"]), best)
 
 
 @dataclass(frozen=True)
@@ -133,17 +139,22 @@ class Run:
         """The run at `path`; raises `UsageError` where there is none."""
         if not path.is_dir():
             raise UsageError(f"there is no run {path}")
-        if not (path / "config.yaml").is_file():
+        if not is_run(path):
             raise UsageError(f"{path} is not a run: it has no config.yaml")
         return cls(path)
 
     @classmethod
     def newest(cls) -> Self:
         """The run in ``runs/`` that was begun, or gone on with, last."""
-        found = [folder for folder in RUNS.glob("*") if (folder / "config.yaml").is_file()]
+        found = cls.all(RUNS)
         if not found:
             raise UsageError(f"there is no run in {RUNS}/ yet; `dnn train -c mnist` makes one")
-        return cls(max(found, key=lambda folder: (folder / "config.yaml").stat().st_mtime_ns))
+        return max(found, key=lambda run: run.config_file.stat().st_mtime_ns)
+
+    @classmethod
+    def all(cls, folder: Path) -> list[Self]:
+        """The runs in `folder`; what else is there is passed over."""
+        return [cls(path) for path in folder.glob("*") if is_run(path)]
 
     def __str__(self) -> str:
         """The path, as messages name the run."""
@@ -174,9 +185,29 @@ class Run:
         except OSError:  # it was never trained, or is not ours to look into
             return False
 
+    def written(self) -> float:
+        """When something in it was last written, in seconds since 1970."""
+        # What is written is renamed into its folder, which then bears the time too.
+        return max(path.stat().st_mtime for path in (self.path, *self.path.glob("[!.]*")))
+
+    def files(self) -> dict[str, int]:
+        """Every file in it by its path in the run, and its size in bytes."""
+        paths = sorted(path for path in self.path.rglob("[!.]*") if path.is_file())
+        return {path.relative_to(self.path).as_posix(): path.stat().st_size for path in paths}
+
     def config(self) -> Config:
         """The resolved config."""
         return configs.load(str(self.config_file))
+
+    def wanted_epochs(self) -> int:
+        """How many epochs the config asks for; raises `DnnError` if it cannot be read."""
+        # To read and check a whole config takes 2 ms, a list of 200 runs half a second: here one line is enough, which
+        # stands where `write_config` puts it.
+        try:
+            written = EPOCHS_LINE.search(self.config_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            written = None
+        return int(written[1]) if written else self.config().training.epochs
 
     def write_config(self, config: Config) -> None:
         """Record the resolved config, every default spelled out."""
@@ -209,6 +240,11 @@ class Run:
         """Record what an evaluation found; returns the file."""
         (self.path / "evaluation").mkdir(exist_ok=True)
         return self._write_json(f"evaluation/{name}.json", result)
+
+    def evaluations(self) -> dict[str, dict[str, Any]]:
+        """All that was found by each evaluation, by its name; raises `RunError` if one is damaged."""
+        names = sorted(path.stem for path in self.path.glob("evaluation/[!.]*.json"))
+        return {name: self._read_json(f"evaluation/{name}.json") for name in names if self.score(name)}
 
     def score(self, name: str) -> Score | None:
         """What the evaluation of that name found, or None if there was none; raises `RunError` if it is damaged."""
@@ -258,19 +294,40 @@ class Run:
         Raises:
             RunError: checkpoints are recorded, but none of them is whole.
         """
-        state = self.state()
-        if state is None:
+        found = self._newest()
+        if found is None:
             return None, None
-        last = self._checkpoints / "last.keras"
-        path = self._holding(state.last.sha256)
-        if path is None and state.previous is not None:
-            path, state = self._holding(state.previous.sha256), State(state.previous)
-        if path is None:
-            raise RunError(f"{self} cannot be resumed: no checkpoint in {self._checkpoints} is whole")
+        (state, path), last = found, self._checkpoints / "last.keras"
         if path != last:
             warn(f"{last} is unfinished or damaged; going on from {path.name}, epoch {state.last.epoch}")
         self._put_in_order(state, path)
         return state, last
+
+    def safe_epoch(self) -> int:
+        """The epoch that a resume would go on from, 0 before the first; raises `RunError` as `resumable` does."""
+        found = self._newest()
+        return found[0].last.epoch if found else 0
+
+    def _newest(self) -> tuple[State, Path] | None:
+        state = self.state()
+        if state is None:
+            return None
+        for candidate in (state, state.previous and State(state.previous)):
+            path = self._holding(candidate.last.sha256) if candidate else None
+            if candidate and path:
+                return candidate, path
+        raise RunError(f"{self} cannot be resumed: no checkpoint in {self._checkpoints} is whole")
+
+    def check_checkpoints(self, *, thoroughly: bool) -> None:
+        """Raise `RunError` if a recorded checkpoint, last or best, is in no file.
+
+        Args:
+            thoroughly: compare all checksums; otherwise only those of files that are gone or cut off.
+        """
+        if self.state() is not None:
+            for name in ("last", "best"):
+                if thoroughly or not zipfile.is_zipfile(self._checkpoints / f"{name}.keras"):
+                    self.checkpoint(name)
 
     def checkpoint(self, name: str) -> tuple[Path, int]:
         """The file that holds the ``best`` or ``last`` checkpoint, and its epoch; raises `RunError` if damaged."""
@@ -287,6 +344,10 @@ class Run:
         if path is None:
             raise RunError(f"{self._checkpoints / name}.keras is damaged: its checksum is not the one in state.json")
         return path, wanted.epoch
+
+    def event_folders(self) -> tuple[Path, Path]:
+        """Where TensorBoard looks for what happened: for the training images, and for what was held out."""
+        return self.path / "tensorboard/train", self.path / "tensorboard/validation"
 
     def commit(self, save: Callable[[Path], None], history: list[Row], state: State | None) -> State:
         """Make the epoch of the last row in `history` the one that a resume goes on from.
@@ -391,6 +452,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         os.fsync(file.fileno())
     temporary.replace(path)
     _flush(path.parent)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a run is at `path`, and may be read."""
+    return os.path.isfile(path / "config.yaml")  # noqa: PTH113 (a `Path` would raise where one may not look)
 
 
 def check_free(path: Path) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dnn_cli import backend, data, transfer
 from dnn_cli import config as configs
@@ -23,6 +24,9 @@ from dnn_cli.model import Layer, blueprint, count_parameters
 from dnn_cli.progress import Progress
 from dnn_cli.run import Row, Run, State
 from dnn_cli.transfer import Origin, Source
+
+if TYPE_CHECKING:
+    from dnn_cli.board import Board
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ def preview(config: Config, *, folder: Path | None = None, run: Run | None = Non
     Raises:
         DnnError: what `start` or `resume` would refuse.
     """
+    _check_extras(config)
     if folder is not None:
         runs.check_free(folder)
     if run is not None:
@@ -106,6 +111,7 @@ def preview(config: Config, *, folder: Path | None = None, run: Run | None = Non
 
 def check(config: Config, dataset: Dataset) -> None:
     """Raise the `DnnError` with which a training of `config` on `dataset` would refuse to begin."""
+    _check_extras(config)
     _design(config, read(config, dataset), _source(config))
 
 
@@ -133,6 +139,7 @@ def start(
     Raises:
         DnnError: what any of the rooms refuses; `TrainingError` if the loss stops being a number.
     """
+    _check_extras(config)
     if folder is not None:
         runs.check_free(folder)
     source = _source(config)
@@ -164,6 +171,7 @@ def resume(run: Run, config: Config, progress: Progress, *, verbose: bool = Fals
         UsageError: `config` is another one, or asks for fewer epochs than are trained.
         RunError: the run is locked, or no checkpoint in it is whole, or its data are not what they were.
     """
+    _check_extras(config)
     with run.locked():
         _check_same(run, config)
         environment = run.environment()
@@ -188,6 +196,12 @@ def resume(run: Run, config: Config, progress: Progress, *, verbose: bool = Fals
         began = environment.get("transfer")  # not there in runs of the first version
         origin = Origin.from_dict(began) if began else None
         return _train(run, config, material, progress, callbacks, origin=origin, state=state, checkpoint=checkpoint)
+
+
+def _check_extras(config: Config) -> None:
+    """Raise `UsageError` if something that `config` asks for is not installed."""
+    if config.training.tensorboard and find_spec("tensorboard") is None:
+        raise UsageError("training.tensorboard: TensorBoard is not installed: pip install 'dnn-cli[tensorboard]'")
 
 
 def _source(config: Config) -> Source | None:
@@ -262,7 +276,7 @@ def _train(
     progress.begin(done, config.training.epochs, engine.steps, engine.count)
     with (
         closing(progress),
-        Checkpoints(run, engine.archive, state) as checkpoints,
+        Checkpoints(run, engine.archive, state, _board(run, config, engine, done)) as checkpoints,
         Interrupts(progress.say, lambda: _last_words(run, checkpoints)) as interrupts,
     ):
         engine.tell("train_begin")
@@ -308,6 +322,14 @@ def _engine(
             raise ValueError("Keras's callbacks go with engine: keras")
         return NumpyEngine(*what, checkpoint=checkpoint)
     return KerasEngine(*what, origin=origin, checkpoint=checkpoint, callbacks=callbacks, warn=warn)
+
+
+def _board(run: Run, config: Config, engine: Engine, done: int) -> "Board | None":
+    if not config.training.tensorboard:
+        return None
+    from dnn_cli.board import Board
+
+    return Board(*run.event_folders(), engine.archive.network, done)
 
 
 def _guarded(

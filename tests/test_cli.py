@@ -27,7 +27,7 @@ from .files import digits, idx, user, write_idx, write_npz
 
 Dnn = Callable[..., Answer]
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("train", "evaluate", "compare", "data", "gradcheck", "trace", "schema")
+COMMANDS = ("train", "evaluate", "runs", "show", "compare", "data", "gradcheck", "trace", "schema")
 
 
 @pytest.fixture(autouse=True)

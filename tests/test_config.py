@@ -354,7 +354,7 @@ def test_faults_of_a_mapping_that_is_named_like_an_optimizer_do_not_confuse() ->
     ]
     assert problems("training: {name: epochs, epochs: 0}") == [
         "a.yaml:1:12 training.name: unknown key (allowed: epochs, batch_size, label_smoothing, early_stopping,"
-        " augmentation, jit_compile)",
+        " augmentation, jit_compile, tensorboard)",
         "a.yaml:1:34 training.epochs: must be at least 1, got 0",
     ]
 
@@ -604,6 +604,7 @@ def test_an_empty_file_is_all_defaults(text: str) -> None:
                 "noise": 0.0,
             },
             "jit_compile": True,
+            "tensorboard": False,
         },
     }
 
@@ -880,6 +881,7 @@ drawn = mappings(
         epochs=st.integers(1, 100_000),
         batch_size=st.integers(1, 65_536),
         jit_compile=st.booleans(),
+        tensorboard=st.booleans(),
         label_smoothing=shares,
         early_stopping=st.none()
         | mappings(monitor=st.sampled_from(["loss", "accuracy"]), patience=st.integers(1, 99), min_delta=rates),

@@ -233,8 +233,16 @@ def test_nothing_whole_is_an_error(tmp_path: Path) -> None:
         run.resumable(no_warning)
 
 
+BEST_IS_TO_COME = json.dumps(
+    {
+        "last": {"epoch": 1, "sha256": "0", "best": {"epoch": 2, "monitor": "loss", "value": 0.5, "sha256": "0"}},
+        "previous": None,
+    }
+)
+
+
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"last": 3}', '{"last": {"epoch": 1}, "previous": null}', "[" * 99999]
+    "text", ["", "{", "[]", '{"last": 3}', '{"last": {"epoch": 1}, "previous": null}', "[" * 99999, BEST_IS_TO_COME]
 )
 def test_a_damaged_state_is_an_error(tmp_path: Path, text: str) -> None:
     run = new_run(tmp_path / "run")

@@ -53,17 +53,19 @@ MAY_IMPORT = {
         {"archive", "augment", "config", "data", "epoch", "model", "numpy_file", "numpy_epoch", "numpy_model"}
         | {"transfer", "xla"}
     ),
-    "checkpoint": {"engines", "run"},
+    "board": set(),
+    "checkpoint": {"board", "engines", "run"},  # board for types
     "transfer": {"config", "data", "model", "run", "errors"},
     "train": (
-        {"backend", "checkpoint", "config", "data", "engines", "interrupts", "model", "progress", "run"}
+        {"backend", "board", "checkpoint", "config", "data", "engines", "interrupts", "model", "progress", "run"}
         | {"transfer", "errors"}
     ),
     "gallery": {"augment", "backend", "config", "data", "plots", "errors"},
     "series": {"backend", "config", "data", "interrupts", "progress", "train", "errors"},
     "trained": {"backend", "model", "numpy_file", "numpy_model", "run", "errors"},
     "evaluate": {"data", "intervals", "trained", "errors"},
-    "compare": {"config", "intervals", "model", "run", "errors"},
+    "listing": {"config", "run", "errors"},
+    "compare": {"config", "intervals", "listing", "model", "run", "errors"},
     "activity": {"numpy_model", "reference"},
     "remedies": {"config", "document", "optimizers", "errors"},
     "findings": {"activity", "config", "intervals", "remedies", "run"},
@@ -72,42 +74,59 @@ MAY_IMPORT = {
     "contest": {"intervals"},
     "page": {"__init__", "plots", "study"},
     "run_page": (
-        {
-            "activity",
-            "compare",
-            "document",
-            "findings",
-            "intervals",
-            "numpy_file",
-            "page",
-            "plots",
-            "reference",
-            "study",
-        }
+        {"activity", "compare", "document", "findings", "intervals", "numpy_file", "page", "plots", "reference"}
+        | {"study"}
     ),
     "comparison_page": {"compare", "config", "contest", "page", "plots", "study"},
     "report": {"compare", "comparison_page", "page", "plots", "run", "run_page", "study", "errors"},
-    "display": {"compare", "config", "gradcheck", "report", "trace", "train"},  # rooms of results for types
+    "display": {
+        "compare",
+        "config",
+        "gradcheck",
+        "listing",
+        "report",
+        "run",
+        "transfer",
+        "trace",
+        "train",
+    },  # rooms of results for types
     "cli": (
-        {"__init__", "compare", "config", "data", "display", "evaluate", "gallery", "gradcheck", "progress", "run"}
+        {
+            "__init__",
+            "compare",
+            "config",
+            "data",
+            "display",
+            "evaluate",
+            "gallery",
+            "gradcheck",
+            "listing",
+            "progress",
+            "run",
+        }
         | {"report", "series", "trace"}
         | {"train", "errors"}
     ),
     "__main__": {"cli", "errors"},
 }
 RESTING_ON_KERAS = {"augment", "epoch", "archive"}  # imported where TensorFlow is running already
+RESTING_ON_EXTRAS = {"board"}  # imported where a config asks for it
 WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "compare", "display", "intervals", "series", "threads", "cli", "xla"}
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
-    | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "activity", "remedies", "findings"}
+    | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "board", "listing", "activity", "remedies", "findings"}
     | {"plots", "study", "contest", "page", "run_page", "comparison_page", "report"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
-    r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
+    r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/|tensorboard/"
     r"|(?:last|best|previous)\.keras|report\.html"
 )
-NAMED_OTHERWISE = {"yaml": "pyyaml", "pydantic_core": "pydantic"}  # module → the distribution that brings it
+NAMED_OTHERWISE = {
+    "google": "tensorboard",
+    "yaml": "pyyaml",
+    "pydantic_core": "pydantic",
+}  # module → the distribution that brings it
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -173,8 +192,11 @@ def test_these_rooms_never_import_tensorflow(room: str) -> None:
 @pytest.mark.parametrize("room", sorted(ROOMS.keys() - RESTING_ON_KERAS))
 def test_the_others_import_it_only_where_it_is_used(room: str) -> None:
     """At the top of a module, what is heavy may only be imported for types."""
-    assert not foreign(top(ROOMS[room])) & {"tensorflow", "keras", "matplotlib", "jinja2"}
-    assert not rooms(top(ROOMS[room])) & RESTING_ON_KERAS
+    heavy = {"tensorflow", "keras", "matplotlib", "jinja2"} | (
+        {"tensorboard"} if room not in RESTING_ON_EXTRAS else set()
+    )
+    assert not foreign(top(ROOMS[room])) & heavy
+    assert not rooms(top(ROOMS[room])) & (RESTING_ON_KERAS | RESTING_ON_EXTRAS)
 
 
 def test_the_command_line_starts_light() -> None:
@@ -213,8 +235,8 @@ def test_exit_codes_are_decided_in_one_place(room: str) -> None:
 def test_the_dependencies_are_what_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert set(extras["report"]) <= set(extras["dev"])
-    wanted = [*project["dependencies"], *extras["report"]]
+    assert {*extras["report"], *extras["tensorboard"]} <= set(extras["dev"])
+    wanted = [*project["dependencies"], *extras["report"], *extras["tensorboard"]]
     declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in wanted}
     imported = {NAMED_OTHERWISE.get(name, name) for tree in ROOMS.values() for name in foreign(tree)}
     assert imported == declared
