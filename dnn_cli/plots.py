@@ -40,6 +40,7 @@ STYLE = {
     "svg.hashsalt": "dnn",
     "font.size": 8.5,
     "text.color": INK,
+    "text.parse_math": False,  # a run's name may hold dollars
     "axes.facecolor": "none",
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
@@ -172,7 +173,7 @@ def _draw(axes: "Axes", line: Line, points: int) -> None:
         linewidth=1.2 if line.dashed else 1.6,
         marker="o" if count <= DOTTED else "",
         markersize=2.5,
-        label=line.label or None,
+        label=f"./{line.label}" if line.label.startswith("_") else line.label or None,  # "_" would hide it
     )
     if line.best is not None:
         axes.plot(line.best, values[line.best - 1], "o", markersize=8, markerfacecolor="none", color=line.color)
@@ -280,6 +281,7 @@ def activation(layer: LayerActivity) -> "Figure":
         axes.axvline(layer.mean, color=VERMILION, linewidth=1.2)
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
         axes.set(title=f"{layer.name}: {layer.units:,} {layer.activation}, share of all outputs", xlabel="output")
         axes.grid(visible=False, axis="x")
         return figure

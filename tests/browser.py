@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PATIENCE = 60  # seconds
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -94,6 +96,7 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
+            assert select.select([self._input], [], [], PATIENCE)[0], "the browser says nothing"
             more = os.read(self._input.fileno(), 1 << 20)
             assert more, "the browser is gone"
             self._buffer += more

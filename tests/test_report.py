@@ -130,9 +130,12 @@ def test_names_and_settings_are_shown_as_text(master: Path, dnn: Dnn) -> None:
     assert "<script" not in page
     assert "<b>bold" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;&amp;&#34;&#39;" in page
-    shutil.copytree(master / "other", "other")
-    assert dnn("report", name, "other").code == 0
-    assert "<img src=x" not in Path("comparison.html").read_text(encoding="utf-8")
+    other = "_$\\frac$ $x"
+    shutil.copytree(master / "other", other)
+    assert dnn("report", name, other).code == 0
+    page = Path("comparison.html").read_text(encoding="utf-8")
+    assert "<img src=x" not in page
+    assert f"./{other}</text>" in page
 
 
 def test_the_fallback_is_shown_loudly(dnn: Dnn) -> None:
