@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "config": {"document", "limits", "optimizers", "section", "errors"},
     "arrays": {"errors"},
     "download": {"__init__", "errors"},
+    "images": {"errors"},
     "data": {"arrays", "download", "seeds", "errors"},
     "interrupts": {"errors"},
     "model": {"config", "optimizers", "seeds", "errors"},
@@ -77,13 +78,17 @@ WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "compare", "display", "intervals", "series", "threads", "cli", "xla"}
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
-    | {"numpy_epoch", "numpy_file", "trace", "checkpoint"}
+    | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "images"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
     r"|(?:last|best|previous)\.keras"
 )
-NAMED_OTHERWISE = {"yaml": "pyyaml", "pydantic_core": "pydantic"}  # module → the distribution that brings it
+NAMED_OTHERWISE = {
+    "yaml": "pyyaml",
+    "pydantic_core": "pydantic",
+    "PIL": "pillow",
+}  # module → the distribution that brings it
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -149,7 +154,7 @@ def test_these_rooms_never_import_tensorflow(room: str) -> None:
 @pytest.mark.parametrize("room", sorted(ROOMS.keys() - RESTING_ON_KERAS))
 def test_the_others_import_it_only_where_it_is_used(room: str) -> None:
     """At the top of a module, what is heavy may only be imported for types."""
-    assert not foreign(top(ROOMS[room])) & {"tensorflow", "keras", "matplotlib"}
+    assert not foreign(top(ROOMS[room])) & {"tensorflow", "keras", "matplotlib", "PIL"}
     assert not rooms(top(ROOMS[room])) & RESTING_ON_KERAS
 
 
@@ -189,8 +194,9 @@ def test_exit_codes_are_decided_in_one_place(room: str) -> None:
 def test_the_dependencies_are_what_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert set(extras["report"]) <= set(extras["dev"])
-    wanted = [*project["dependencies"], *extras["report"]]
+    ours = {*extras["report"], *extras["images"]}
+    assert ours <= set(extras["dev"])
+    wanted = [*project["dependencies"], *ours]
     declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in wanted}
     imported = {NAMED_OTHERWISE.get(name, name) for tree in ROOMS.values() for name in foreign(tree)}
     assert imported == declared
