@@ -1,12 +1,4 @@
-"""Image files as people have them → what MNIST is: a light digit on dark, 20×20 in 28×28, centred by its mass.
-
-Y. LeCun, C. Cortes and C. Burges describe their set so: the digits were scaled to fit a box of 20×20 pixels, keeping
-their aspect ratio, which by anti-aliasing gave them grey levels, and then put into 28×28 pixels with their centre of
-mass in the middle. The same is done here to any picture of one digit.
-
-The background is the colour that most of the picture's border has. Ink is what differs from it, in whatever direction
-most of it does: darker, lighter, or of another hue.
-"""
+"""Image files as people have them → the digit in each, as MNIST would have it: finding, checking and decoding."""
 
 import io
 import re
@@ -20,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from dnn_cli.digits import SIDE, prepare
 from dnn_cli.errors import DataError, UsageError, reason
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
@@ -27,9 +20,6 @@ ENDINGS = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
 MAX_BYTES = 100 * 2**20
 MAX_PIXELS = 2**26  # 67 million, which is 8192×8192
 WORKING_SIDE = 400  # a picture of twice this or more is first made smaller by a whole factor
-SIDE, BOX = 28, 20  # of MNIST's images, and of the digits in them
-LEAST_CONTRAST = 24  # between ink and background, of 255 in grey
-LEAST_INK = 0.1  # what is fainter than this, of 1 for the ink, does not make the digit larger
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -131,112 +121,6 @@ def _on_contrast(pixels: Array) -> Array:
     is_dark = colours.sum() < opacity.sum() * 3 / 2
     on: Array = colours + (255 - opacity) * is_dark
     return on.astype(np.uint8)
-
-
-def prepare(pixels: Array, side: int = SIDE) -> Array:
-    """The digit in a picture, as MNIST would have it; what already is like that is given as it is.
-
-    Args:
-        pixels: (height, width, channels) uint8, with one channel or three.
-        side: of the square image that is wanted; the recipe is scaled to it.
-
-    Returns:
-        (side, side) uint8, 0 the background and 255 the strongest ink.
-
-    Raises:
-        DataError: there is no digit, since it is all one colour.
-    """
-    if _is_ready(pixels, side):
-        return pixels[..., 0]
-    ink = _ink(pixels)
-    digit = _scaled(ink, _box(ink), _box_side(side))
-    return _centred(digit, side)
-
-
-def _is_ready(pixels: Array, side: int) -> bool:
-    """Whether it is a light digit on black of MNIST's size, in its box, and centred."""
-    if pixels.shape != (side, side, 1) or np.median(_border(pixels)) > 0:
-        return False
-    grey = pixels[..., 0]
-    if not grey.any():
-        return False
-    top, bottom, left, right = _span(grey > 0)
-    size = max(bottom - top, right - left)
-    return _box_side(side) - 1 <= size <= _box_side(side) and _middle(grey) == (side // 2, side // 2)
-
-
-def _ink(pixels: Array) -> Array:
-    """How much ink there is in each pixel: (height, width) float32 in [0, 1]."""
-    values = pixels.astype(np.float32)
-    difference = values - np.median(_border(values), axis=0)
-    distance = np.sqrt(np.einsum("hwc,hwc->hw", difference, difference) / pixels.shape[2])
-    if distance.max() < LEAST_CONTRAST:
-        raise DataError("it holds no digit: it is all one colour")
-    inked = distance > _threshold(distance)
-    direction = difference[inked].mean(axis=0)
-    amount = difference @ (direction / (direction @ direction))
-    full: Array = amount / np.quantile(amount[inked], 0.9)
-    return full.clip(0, 1)
-
-
-def _border(pixels: Array) -> Array:
-    """The outermost pixels: (n, channels)."""
-    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-
-
-def _threshold(values: Array) -> float:
-    """Where to part values >= 0 in two, so that they differ least from the means of their parts (Otsu 1979)."""
-    step = float(values.max()) / 255
-    counts = np.bincount((values.ravel() / step).astype(np.intp), minlength=256).astype(np.float64)
-    below, sums = counts.cumsum(), (counts * np.arange(256)).cumsum()
-    above = below[-1] - below
-    with np.errstate(invalid="ignore", divide="ignore"):
-        between = (sums * below[-1] - below * sums[-1]) ** 2 / (below * above)
-    return float(np.nanargmax(between) + 1) * step
-
-
-def _box(ink: Array) -> tuple[int, int, int, int]:
-    """The rows and columns between which the digit is: top, bottom, left, right, as a slice has them."""
-    return _span(ink > LEAST_INK)
-
-
-def _span(mask: Array) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-
-
-def _scaled(ink: Array, box: tuple[int, int, int, int], size: int) -> Array:
-    """What is in the box with its longer side at `size` pixels, with the grey levels of anti-aliasing."""
-    from PIL import Image
-
-    top, bottom, left, right = box
-    scale = size / max(bottom - top, right - left)
-    shape = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
-    picture = Image.fromarray(ink[top:bottom, left:right])
-    return np.asarray(picture.resize(shape, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
-
-
-def _centred(digit: Array, side: int) -> Array:
-    """The digit in (side, side) uint8 with its middle in the middle, or as near as it fits."""
-    grey = np.rint(np.clip(digit / digit.max(), 0, 1) * 255).astype(np.uint8)
-    starts = [
-        min(max(side // 2 - middle, 0), side - length) for middle, length in zip(_middle(grey), grey.shape, strict=True)
-    ]
-    image = np.zeros((side, side), np.uint8)
-    image[tuple(slice(start, start + length) for start, length in zip(starts, grey.shape, strict=True))] = grey
-    return image
-
-
-def _middle(grey: Array) -> tuple[int, int]:
-    """The row and the column that hold the centre of mass."""
-    mass = grey.sum(dtype=np.float64)
-    return tuple(  # type: ignore[return-value]
-        int((grey.sum(axis=1 - axis) @ (np.arange(grey.shape[axis]) + 0.5)) / mass) for axis in (0, 1)
-    )
-
-
-def _box_side(side: int) -> int:
-    return max(1, round(side * BOX / SIDE))
 
 
 @contextmanager

@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "config": {"document", "limits", "optimizers", "section", "errors"},
     "arrays": {"errors"},
     "download": {"__init__", "errors"},
-    "images": {"errors"},
+    "digits": {"errors"},
+    "images": {"digits", "errors"},
     "data": {"arrays", "download", "seeds", "errors"},
     "interrupts": {"errors"},
     "model": {"config", "optimizers", "seeds", "errors"},
@@ -78,7 +79,7 @@ WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "compare", "display", "intervals", "series", "threads", "cli", "xla"}
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
-    | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "images"}
+    | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "digits", "images"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
