@@ -16,7 +16,6 @@ from dnn_cli.errors import DataError
 
 SIDE, BOX = 28, 20  # of MNIST's images, and of the digits in them
 NEAR = 100  # pixels; a picture of twice this or more is looked at smaller, and then closer at the digit
-CLOSE = 40  # pixels of the digit that are enough
 CELLS = 24  # along a picture, when it is asked what hangs together
 LEAST_CONTRAST = 24  # between ink and background, of 255 in grey
 FLAT = 2  # of 255: a border that usually differs no more than this from its median is of one colour
@@ -62,7 +61,7 @@ def _digit(pixels: Array) -> Array:
     box = _box(ink > 0)
     digit = ink[box]
     size = max(digit.shape)
-    if factor == 1 or size >= CLOSE:
+    if factor == 1 or size >= NEAR // 2:
         return digit
     around = (slice(max(0, part.start * factor - size // 2 * factor), (part.stop + size // 2) * factor) for part in box)
     return _digit(pixels[tuple(around)])
@@ -90,7 +89,8 @@ def _ink(pixels: Array) -> Array:
     amount /= np.quantile(amount[strong], 0.9)
     noise = 1.4826 * float(np.median(np.abs(_border(amount))))
     amount[(amount < max(LEAST_INK, NOISE * noise)) | ~_hangs_together(strong)] = 0
-    return np.minimum(amount, 1)
+    ink: Array = np.minimum(amount, 1)
+    return ink
 
 
 def _background(values: Array) -> Array:
@@ -112,7 +112,8 @@ def _background(values: Array) -> Array:
 
 def _norm(difference: Array) -> Array:
     """The root of the mean square over the channels."""
-    return np.sqrt(np.einsum("...c,...c->...", difference, difference) / difference.shape[-1])
+    norm: Array = np.sqrt(np.einsum("...c,...c->...", difference, difference) / difference.shape[-1])
+    return norm
 
 
 def _border(pixels: Array) -> Array:
@@ -182,7 +183,8 @@ def _scaled(digit: Array, size: int) -> Array:
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
     way = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
     ink = np.asarray(Image.fromarray(digit).resize(shape, way))
-    return np.rint(np.clip(ink / ink.max(), 0, 1) * 255).astype(np.uint8)
+    grey: Array = np.clip(ink / ink.max(), 0, 1) * 255
+    return np.rint(grey).astype(np.uint8)
 
 
 def _centred(digit: Array, side: int) -> Array:

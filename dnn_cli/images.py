@@ -2,9 +2,11 @@
 
 import io
 import re
+import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from glob import glob, has_magic
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,11 +26,29 @@ WORKING_SIDE = 400  # a picture of twice this or more is first made smaller by a
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+@dataclass(frozen=True)
+class Source:
+    """One image as the user named it, or a name that stands for nothing, and why.
+
+    Attributes:
+        name: a path; ``-`` is standard input.
+        problem: what is wrong with the name, if anything.
+    """
+
+    name: str
+    problem: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name, as messages have it."""
+        return "standard input" if self.name == "-" else self.name
+
+
 def read(source: Path | BinaryIO, side: int = SIDE) -> Array:
     """The digit of one image file, as MNIST would have it.
 
     Args:
-        source: a file, or a stream that is read to its end.
+        source: a file, or standard input, which is read to its end.
         side: of the square image that is wanted; the recipe is scaled to it.
 
     Returns:
@@ -40,21 +60,38 @@ def read(source: Path | BinaryIO, side: int = SIDE) -> Array:
     """
     check()
     with _warnings():
-        return _read(source, side)
+        try:
+            return prepare(_decode(_content(source)), side)
+        except DataError as error:
+            name = source if isinstance(source, Path) else "standard input"
+            raise DataError(f"{name}: {error}") from None
+
+
+def read_all(sources: Sequence[Source], side: int = SIDE, done: Callable[[], None] = lambda: None) -> list[Array | str]:
+    """What `read` gives for each of the sources, or what is wrong with it; `done` is called after each."""
+    check()
+    found = []
+    with _warnings():
+        for source in sources:
+            found.append(_attempt(source, side))
+            done()
+    return found
+
+
+def _attempt(source: Source, side: int) -> Array | str:
+    try:
+        if source.problem:
+            raise DataError(source.problem)
+        stream = sys.stdin.buffer if source.name == "-" else Path(source.name)
+        return prepare(_decode(_content(stream)), side)
+    except DataError as error:
+        return str(error)
 
 
 def check() -> None:
     """Raise `UsageError` if images cannot be decoded here."""
     if find_spec("PIL") is None:
         raise UsageError("image files are read with Pillow, which is not here: pip install 'dnn-cli[images]'")
-
-
-def _read(source: Path | BinaryIO, side: int) -> Array:
-    name = str(source) if isinstance(source, Path) else "standard input"
-    try:
-        return prepare(_decode(_content(source)), side)
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from None
 
 
 def _content(source: Path | BinaryIO) -> bytes:
@@ -134,37 +171,37 @@ def _warnings() -> Iterator[None]:
         yield
 
 
-def find(names: Sequence[str]) -> Iterator[Path | str | DataError]:
-    """The files that the names stand for, in their order.
+def find(names: Sequence[str]) -> list[Source]:
+    """What the names stand for, in their order.
 
     Args:
-        names: files; folders, of which all image files are taken, those of their folders too, sorted as people
+        names: files; folders, of which all image files are taken, those in folders of theirs too, sorted as people
             number them; patterns such as ``scans/*.png``; ``-`` for standard input.
 
-    Yields:
-        A path for each file, ``-``, or a `DataError` for a name that stands for nothing.
+    Raises:
+        UsageError: standard input is named twice.
     """
-    for name in names:
-        path = Path(name)
-        if name == "-":
-            yield name
-        elif path.is_dir():
-            inside = _inside(path)
-            yield from inside
-            if not inside:
-                yield DataError(f"{name}: the folder holds no image files")
-        elif path.exists() or not has_magic(name):
-            yield path
-        else:
-            matches = sorted(glob(name, recursive=True), key=_natural)  # noqa: PTH207 (Path.glob takes no absolute patterns)
-            yield from map(Path, matches)
-            if not matches:
-                yield DataError(f"{name}: no file is named like that")
+    if names.count("-") > 1:
+        raise UsageError("- is standard input, which can be read only once")
+    return [source for name in names for source in _named(name)]
 
 
-def _inside(folder: Path) -> list[Path]:
+def _named(name: str) -> list[Source]:
+    try:
+        if Path(name).is_dir():
+            return _inside(Path(name)) or [Source(name, "there are no image files in this folder")]
+        if name == "-" or Path(name).exists() or not has_magic(name):
+            return [Source(name)]
+        # Path.glob takes no absolute patterns.
+        matches = sorted(glob(name, recursive=True), key=_natural)  # noqa: PTH207
+        return [Source(match) for match in matches] or [Source(name, "no file has a name like that")]
+    except OSError as error:
+        return [Source(name, f"it cannot be read: {reason(error)}")]
+
+
+def _inside(folder: Path) -> list[Source]:
     found = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
-    return sorted((path for path in found if path.is_file()), key=lambda path: _natural(str(path)))
+    return [Source(name) for name in sorted((str(path) for path in found if path.is_file()), key=_natural)]
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

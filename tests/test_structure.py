@@ -65,11 +65,12 @@ MAY_IMPORT = {
     "series": {"backend", "config", "data", "interrupts", "progress", "train", "errors"},
     "trained": {"backend", "model", "numpy_file", "numpy_model", "run", "errors"},
     "evaluate": {"data", "intervals", "trained", "errors"},
+    "predict": {"arrays", "images", "progress", "run", "trained", "errors"},
     "compare": {"config", "intervals", "model", "run", "errors"},
-    "display": {"compare", "config", "gradcheck", "trace", "train"},  # rooms of results for types
+    "display": {"compare", "config", "gradcheck", "predict", "trace", "train"},  # rooms of results for types
     "cli": (
-        {"__init__", "compare", "config", "data", "display", "evaluate", "gallery", "gradcheck", "progress", "run"}
-        | {"series", "trace"}
+        {"__init__", "compare", "config", "data", "display", "evaluate", "gallery", "gradcheck", "predict", "progress"}
+        | {"run", "series", "trace"}
         | {"train", "errors"}
     ),
     "__main__": {"cli", "errors"},
@@ -79,7 +80,7 @@ WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "compare", "display", "intervals", "series", "threads", "cli", "xla"}
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
-    | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "digits", "images"}
+    | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "digits", "images", "predict"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
