@@ -19,7 +19,8 @@ NEAR = 100  # pixels; a picture of twice this or more is looked at smaller, and 
 CELLS = 24  # along a picture, when it is asked what hangs together
 LEAST_CONTRAST = 24  # between ink and background, of 255 in grey
 FLAT = 2  # of 255: a border that usually differs no more than this from its median is of one colour
-LEAST_INK = 0.1  # of 1 for the ink: what is fainter is background
+LEAST_INK = 0.12  # of 1 for the usual ink: what is fainter is background
+MOST_INK = 1.3  # what is stronger tells no more
 LEAST_PART = 0.1  # of the largest part's ink: what is less, and apart from it, is a speck
 NOISE = 5  # times the border's usual deviation: what is less is background
 
@@ -55,7 +56,7 @@ def _is_ready(pixels: Array, side: int) -> bool:
 
 
 def _digit(pixels: Array) -> Array:
-    """How much ink, of 1, there is in each pixel of the digit's box: (height, width) float32."""
+    """How much ink, 1 being the usual, there is in each pixel of the digit's box: (height, width) float32."""
     factor = max(1, max(pixels.shape) // NEAR)
     ink = _ink(_smaller(pixels, factor))
     box = _box(ink > 0)
@@ -77,7 +78,7 @@ def _smaller(pixels: Array, factor: int) -> Array:
 
 
 def _ink(pixels: Array) -> Array:
-    """How much ink, of 1, there is in each pixel: (height, width) float32, 0 where the background is."""
+    """How much ink, 1 being the usual, there is in each pixel: (height, width) float32, 0 where the background is."""
     values = pixels.astype(np.float32)
     difference = values - _background(values)
     distance = _norm(difference)
@@ -85,11 +86,10 @@ def _ink(pixels: Array) -> Array:
         raise DataError("it holds no digit: it is all one colour")
     strong = distance > _threshold(distance)
     direction = difference[strong].mean(axis=0)
-    amount = difference @ (direction / (direction @ direction))
-    amount /= np.quantile(amount[strong], 0.9)
+    amount = difference @ (direction / (direction @ direction))  # 1 for what is strong, in the mean
     noise = 1.4826 * float(np.median(np.abs(_border(amount))))
     amount[(amount < max(LEAST_INK, NOISE * noise)) | ~_hangs_together(strong)] = 0
-    ink: Array = np.minimum(amount, 1)
+    ink: Array = np.minimum(amount, MOST_INK)
     return ink
 
 

@@ -1,14 +1,19 @@
 """Image files as people have them → the digit in each, as MNIST would have it: finding, checking and decoding."""
 
 import io
+import multiprocessing
+import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob, has_magic
 from importlib.util import find_spec
+from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +26,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
 ENDINGS = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
 MAX_BYTES = 100 * 2**20
 MAX_PIXELS = 2**26  # 67 million, which is 8192×8192
+MANY = 1000  # images for which other processes are worth their start
 WORKING_SIDE = 400  # a picture of twice this or more is first made smaller by a whole factor
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -68,14 +74,41 @@ def read(source: Path | BinaryIO, side: int = SIDE) -> Array:
 
 
 def read_all(sources: Sequence[Source], side: int = SIDE, done: Callable[[], None] = lambda: None) -> list[Array | str]:
-    """What `read` gives for each of the sources, or what is wrong with it; `done` is called after each."""
+    """What `read` gives for each of the sources, or what is wrong with it; `done` is called after each.
+
+    Many are shared out to processes, one for each processor: threads would wait for each other.
+    """
     check()
     found = []
-    with _warnings():
-        for source in sources:
-            found.append(_attempt(source, side))
+    with _each(sources, side) as attempts:
+        for attempt in attempts:
+            found.append(attempt)
             done()
     return found
+
+
+@contextmanager
+def _each(sources: Sequence[Source], side: int) -> Iterator[Iterator[Array | str]]:
+    """`_attempt` at each of the sources, in their order."""
+    processors = os.cpu_count() or 1
+    # Standard input is this process's alone.
+    if len(sources) < MANY or processors == 1 or any(source.name == "-" for source in sources):
+        with _warnings():
+            yield (_attempt(source, side) for source in sources)
+        return
+    context = multiprocessing.get_context("spawn")  # a copy of this process would lack its threads
+    with ProcessPoolExecutor(processors, context, initializer=_begin) as pool:
+        try:
+            yield pool.map(_attempt, sources, repeat(side), chunksize=MANY // 20)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _begin() -> None:
+    """Have a process leave Ctrl-C to the one that waits for it, which ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _filter_warnings()
 
 
 def _attempt(source: Source, side: int) -> Array | str:
@@ -162,13 +195,17 @@ def _on_contrast(pixels: Array) -> Array:
 
 @contextmanager
 def _warnings() -> Iterator[None]:
-    """Make an error of Pillow's warning of too many pixels, and nothing of what else it finds strange in a file."""
+    """Heed of Pillow's warnings only that of too many pixels, which is then an error."""
+    with warnings.catch_warnings():
+        _filter_warnings()
+        yield
+
+
+def _filter_warnings() -> None:
     from PIL import Image
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 def find(names: Sequence[str]) -> list[Source]:
