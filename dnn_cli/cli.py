@@ -235,6 +235,70 @@ def show(path: Path | None, as_json: bool) -> None:
     details.entry.raise_if_damaged()
 
 
+@cli.command(short_help="Say which digit image files show.")
+@click.argument("target", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--checkpoint", metavar="WHICH", default="best", help="best, last or a .keras file.  [default: best]")
+@click.option(
+    "--engine",
+    type=click.Choice(["numpy", "keras"]),
+    metavar="ENGINE",
+    help="numpy or keras.  [default: numpy, where it knows the network]",
+)
+@click.option("--show", is_flag=True, help="Draw each picture as the network saw it.")
+@as_json
+@click.option("--csv", "as_csv", is_flag=True, help="Print the result as CSV.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Save the result in FILE.json or FILE.csv instead of printing it.",
+)
+@quiet
+@verbose
+def predict(
+    target: Path,
+    names: tuple[str, ...],
+    checkpoint: str,
+    engine: Literal["numpy", "keras"] | None,
+    show: bool,
+    as_json: bool,
+    as_csv: bool,
+    out: Path | None,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Say which digit each image file shows, and how sure the network is.
+
+    RUN is a run's folder or a .keras file. IMAGE is a PNG, JPEG, GIF, BMP, TIFF or WebP file, a folder of them, a
+    pattern such as 'scans/*.png', or - for standard input. A picture shows one digit, of any size and colour, on a
+    plain background; it is brought to what MNIST is: light on dark, in a box of 20 by 20 pixels, centred in 28 by 28.
+
+    \b
+    Examples:
+      dnn predict runs/mnist-1 seven.jpg --show
+      dnn predict runs/mnist-1 scans --out digits.csv
+      dnn predict model.keras - --json < seven.png
+    """
+    if sum((show, as_json, as_csv, out is not None)) > 1:
+        raise click.UsageError("--show, --json, --csv and --out each say where the result goes; choose one")
+    from dnn_cli import predict as predicting
+
+    if out is not None:
+        predicting.check_output(out)
+    found = predicting.predict(
+        target, names, checkpoint=checkpoint, engine=engine, say=_warn, quiet=quiet, verbose=verbose
+    )
+    if out is not None:
+        predicting.save(found, out)
+        click.echo(out)
+    else:
+        from dnn_cli import display
+
+        display.prediction(found, as_json=as_json, as_csv=as_csv, show=show)
+    found.raise_if_broken()
+
+
 @cli.command(short_help="Compare runs: what differs, and what they reached.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Column, Table
+from rich.text import Text
 
 from dnn_cli import config as configs
 from dnn_cli.run import RUNS, Score
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dnn_cli.compare import Candidate, Comparison
     from dnn_cli.gradcheck import Check
     from dnn_cli.listing import Details, Entry, Standing
+    from dnn_cli.predict import Array, Guess, Prediction
     from dnn_cli.report import Result as Report
     from dnn_cli.trace import Quantity, Trace
     from dnn_cli.train import Preview, Result
@@ -30,6 +32,8 @@ ENDLESS = 100_000  # columns where stdout is no terminal: a line stays a line, f
 COLUMN = 30  # of which two and a title fit into 80
 MATRIX_CLASSES = 12  # more than these make a confusion matrix that no terminal has room for
 NOTHING = "–"
+HALF_BLOCK = "▀"
+SHADES = " .:-=+*#%@"  # from the background to the strongest ink
 SHOWN_ROWS, SHOWN_COLUMNS = 4, 10  # of an array
 SHOWN_EPOCHS = 5  # the first and the last of a long history
 STATES = {"ok": "verified", "unknown": "sound", "bad": "bad"}
@@ -435,6 +439,50 @@ def report(result: "Report", *, as_json: bool) -> None:
     return None
 
 
+def prediction(found: "Prediction", *, as_json: bool, as_csv: bool, show: bool) -> None:
+    """What the network takes each image for; with `show`, each below the picture that it saw."""
+    if as_json or as_csv:
+        sys.stdout.write(found.to_json() if as_json else found.to_csv())
+        return
+    guesses = found.guesses
+    if not show:
+        if guesses:
+            _print(_guesses(guesses))
+        return
+    for number, guess in enumerate(guesses):
+        _print(*[""] * bool(number), *_picture(guess.image), colours="auto")
+        _print(_guesses([guess]))
+
+
+def _guesses(guesses: "Sequence[Guess]") -> Table:
+    table = _table("file", "digit", "probability", "runner-up", "probability")
+    for guess in guesses:
+        first, second = (f"{guess.probabilities[which]:.4f}" for which in (guess.digit, guess.runner_up))
+        table.add_row(Text(guess.file), str(guess.digit), first, str(guess.runner_up), second)
+    return table
+
+
+def _picture(image: "Array") -> list[Text]:
+    """A grey picture (height, width) of uint8: two pixels in a half block, or where colours cannot be, each twice."""
+    if not (sys.stdout.isatty() and not os.environ.get("NO_COLOR") and _can_print(HALF_BLOCK)):
+        steps = image.astype(int) * len(SHADES) // 256
+        return [Text("".join(SHADES[step] * 2 for step in row)) for row in steps]
+    rows = [[f"rgb({level},{level},{level})" for level in row] for row in image.tolist()]
+    rows += [["default"] * image.shape[1]] * (len(rows) % 2)
+    return [
+        Text.assemble(*((HALF_BLOCK, f"{above} on {below}") for above, below in zip(*pair, strict=True)))
+        for pair in zip(rows[::2], rows[1::2], strict=True)
+    ]
+
+
+def _can_print(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def gradients(check: "Check", tolerance: float, *, as_json: bool) -> None:
     """How far the gradients of Keras, NumPy and finite differences are apart, layer by layer."""
     if as_json:
@@ -584,14 +632,14 @@ def _facts(rows: dict[str, str]) -> None:
     _print(table)
 
 
-def _print(*things: Any) -> None:
+def _print(*things: Any, colours: Literal["standard", "auto"] = "standard") -> None:
     """Print tables and lines, those whole, so that they can be copied; with no colours where none are wanted."""
     terminal = sys.stdout.isatty()
     text = io.StringIO()
     console = Console(
         file=text,
         force_terminal=terminal,
-        color_system="standard" if terminal and not os.environ.get("NO_COLOR") else None,
+        color_system=colours if terminal and not os.environ.get("NO_COLOR") else None,
         width=Console(file=sys.stdout).width if terminal else ENDLESS,
         markup=False,
         highlight=False,

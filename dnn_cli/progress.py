@@ -3,9 +3,12 @@
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Bar
 
 
@@ -96,12 +99,10 @@ class Live(Lines):
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Draw the bar."""
         super().begin(done, epochs, steps, images)
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        console = Console(file=sys.stderr, color_system=None if os.environ.get("NO_COLOR") else "auto")
         columns = (TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[figures]}"))
-        self._bar = Progress(*columns, console=console, transient=True, expand=True)
+        self._bar = Progress(*columns, console=_console(), transient=True, expand=True)
         self._steps, self._done = steps, done
         self._first: tuple[float, float] | None = None
         self._bar.start()
@@ -144,7 +145,31 @@ def choose(*, quiet: bool) -> Progress:
     """The way of telling that suits where stderr goes."""
     if quiet:
         return Quiet()
-    return Live() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else Lines()
+    return Live() if _is_terminal() else Lines()
+
+
+@contextmanager
+def counting(title: str, total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A bar over `total` things, moved by each call of what is given; none where it could not be seen."""
+    if quiet or not _is_terminal():
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_console(), transient=True, expand=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(file=sys.stderr, color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 
 def describe_epoch(row: dict[str, Any], epochs: int, images: int, width: int | None = None) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dnn_cli import backend
+from dnn_cli import backend, model
 from dnn_cli.errors import DataError, RunError, UsageError
 from dnn_cli.run import Run
 
@@ -56,6 +56,20 @@ def choose(target: Path | None, checkpoint: str = "best") -> Subject:
         return Subject(Path(checkpoint), run)
     file, epoch = run.checkpoint(checkpoint)
     return Subject(file, run, epoch, run.config().engine)
+
+
+def image_shape(file: Path) -> tuple[int, ...]:
+    """The shape of the images that the network in a ``.keras`` file takes, read without TensorFlow.
+
+    Raises:
+        RunError: the file is damaged, or does not say.
+    """
+    model.check_file(file)
+    try:
+        first = model.description(file)["config"]["layers"][0]
+        return tuple(map(int, first["config"]["batch_shape"][1:]))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        raise RunError(f"{file} does not say what images its network takes") from None
 
 
 def probabilities(
@@ -115,14 +129,12 @@ def _by_numpy(file: Path, images: Array) -> Array:
 
 
 def _by_keras(file: Path, images: Array, *, verbose: bool) -> Array:
-    from dnn_cli import model as models
-
-    models.check_file(file)
+    model.check_file(file)
     backend.start(verbose=verbose)
-    network = models.load(file, compiled=False)
+    network = model.load(file, compiled=False)
     shape = network.input_shape[1:]
     _check_fit(file, images, shape)
-    return models.predict(network, images.reshape(-1, *shape))
+    return model.predict(network, images.reshape(-1, *shape))
 
 
 def _check_fit(file: Path, images: Array, shape: tuple[int, ...]) -> None:

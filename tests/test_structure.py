@@ -30,6 +30,8 @@ MAY_IMPORT = {
     "config": {"document", "limits", "optimizers", "section", "errors"},
     "arrays": {"errors"},
     "download": {"__init__", "errors"},
+    "digits": {"errors"},
+    "images": {"digits", "errors"},
     "data": {"arrays", "download", "seeds", "errors"},
     "interrupts": {"errors"},
     "model": {"config", "optimizers", "seeds", "errors"},
@@ -79,32 +81,13 @@ MAY_IMPORT = {
     ),
     "comparison_page": {"compare", "config", "contest", "page", "plots", "study"},
     "report": {"compare", "comparison_page", "page", "plots", "run", "run_page", "study", "errors"},
-    "display": {
-        "compare",
-        "config",
-        "gradcheck",
-        "listing",
-        "report",
-        "run",
-        "transfer",
-        "trace",
-        "train",
-    },  # rooms of results for types
+    "predict": {"arrays", "images", "progress", "run", "trained", "errors"},
+    "display": (
+        {"compare", "config", "gradcheck", "listing", "predict", "report", "run", "transfer", "trace", "train"}
+    ),  # rooms of results for types
     "cli": (
-        {
-            "__init__",
-            "compare",
-            "config",
-            "data",
-            "display",
-            "evaluate",
-            "gallery",
-            "gradcheck",
-            "listing",
-            "progress",
-            "run",
-        }
-        | {"report", "series", "trace"}
+        {"__init__", "compare", "config", "data", "display", "evaluate", "gallery", "gradcheck", "listing", "predict"}
+        | {"progress", "report", "run", "series", "trace"}
         | {"train", "errors"}
     ),
     "__main__": {"cli", "errors"},
@@ -116,7 +99,7 @@ WITHOUT_TENSORFLOW = (
     | {"interrupts", "progress", "compare", "display", "intervals", "series", "threads", "cli", "xla"}
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
     | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "board", "listing", "activity", "remedies", "findings"}
-    | {"plots", "study", "contest", "page", "run_page", "comparison_page", "report"}
+    | {"plots", "study", "contest", "page", "run_page", "comparison_page", "report", "digits", "images", "predict"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/|tensorboard/"
@@ -126,6 +109,7 @@ NAMED_OTHERWISE = {
     "google": "tensorboard",
     "yaml": "pyyaml",
     "pydantic_core": "pydantic",
+    "PIL": "pillow",
 }  # module → the distribution that brings it
 
 
@@ -192,7 +176,7 @@ def test_these_rooms_never_import_tensorflow(room: str) -> None:
 @pytest.mark.parametrize("room", sorted(ROOMS.keys() - RESTING_ON_KERAS))
 def test_the_others_import_it_only_where_it_is_used(room: str) -> None:
     """At the top of a module, what is heavy may only be imported for types."""
-    heavy = {"tensorflow", "keras", "matplotlib", "jinja2"} | (
+    heavy = {"tensorflow", "keras", "matplotlib", "jinja2", "PIL"} | (
         {"tensorboard"} if room not in RESTING_ON_EXTRAS else set()
     )
     assert not foreign(top(ROOMS[room])) & heavy
@@ -235,8 +219,9 @@ def test_exit_codes_are_decided_in_one_place(room: str) -> None:
 def test_the_dependencies_are_what_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert {*extras["report"], *extras["tensorboard"]} <= set(extras["dev"])
-    wanted = [*project["dependencies"], *extras["report"], *extras["tensorboard"]]
+    ours = {*extras["report"], *extras["images"], *extras["tensorboard"]}
+    assert ours <= set(extras["dev"])
+    wanted = [*project["dependencies"], *ours]
     declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in wanted}
     imported = {NAMED_OTHERWISE.get(name, name) for tree in ROOMS.values() for name in foreign(tree)}
     assert imported == declared
