@@ -39,7 +39,7 @@ def prepare(pixels: Array, side: int = SIDE) -> Array:
         (side, side) uint8, 0 the background and 255 the strongest ink.
 
     Raises:
-        DataError: there is no digit, since it is all one colour.
+        DataError: there is no digit, since it is all one colour, or noise.
     """
     if _is_ready(pixels, side):
         return pixels[..., 0]
@@ -90,6 +90,8 @@ def _ink(pixels: Array) -> Array:
     noise = 1.4826 * float(np.median(np.abs(_border(amount))))
     amount[(amount < max(LEAST_INK, NOISE * noise)) | ~_hangs_together(strong)] = 0
     ink: Array = np.minimum(amount, MOST_INK)
+    if not ink.any():
+        raise DataError("it holds no digit: nothing in it stands out from noise")
     return ink
 
 

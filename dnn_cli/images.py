@@ -29,6 +29,8 @@ MAX_PIXELS = 2**26  # 67 million, which is 8192×8192
 MANY = 1000  # images for which other processes are worth their start
 WORKING_SIDE = 400  # a picture of twice this or more is first made smaller by a whole factor
 
+TINY = float(np.finfo(np.float64).tiny)
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -172,12 +174,21 @@ def _pixels(image: Any) -> Array:
     if image.has_transparency_data:
         return _on_contrast(_smaller(image.convert("RGBA").convert("RGBa"), factor).astype(np.float32))
     if image.mode.startswith(("I", "F")):  # more than eight bits: only the contrast counts
-        levels = np.nan_to_num(np.asarray(image, np.float64))
-        levels -= levels.min()
-        image = Image.fromarray((levels * (255 / (levels.max() or 1.0))).astype(np.uint8))
+        image = Image.fromarray(_eight_bits(np.asarray(image, np.float64)))
     elif image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     return _smaller(image, factor)
+
+
+def _eight_bits(levels: Array) -> Array:
+    """Levels of any range, some of them perhaps no numbers, as uint8 in 0..255."""
+    finite = levels[np.isfinite(levels)]
+    if not finite.size:
+        raise DataError("it is damaged: none of its levels is a finite number")
+    low, high = float(finite.min()), float(finite.max())
+    with np.errstate(all="ignore"):
+        scaled = (np.where(np.isfinite(levels), levels, np.median(finite)) - low) / max(high - low, TINY)
+    return (np.nan_to_num(scaled) * 255).astype(np.uint8)
 
 
 def _smaller(image: Any, factor: int) -> Array:
