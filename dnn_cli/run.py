@@ -109,6 +109,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config_file = path / "config.yaml"
+        self.explanations_folder = path / "explanations"
         self._checkpoints = path / "checkpoints"
 
     @classmethod
@@ -368,11 +369,11 @@ def versions() -> dict[str, str]:
     }
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write the whole file or nothing: temporary file → flush → fsync → rename → fsync of the folder."""
     temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

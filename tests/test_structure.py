@@ -67,9 +67,26 @@ MAY_IMPORT = {
     "evaluate": {"data", "intervals", "trained", "errors"},
     "predict": {"arrays", "images", "progress", "run", "trained", "errors"},
     "compare": {"config", "intervals", "model", "run", "errors"},
-    "display": {"compare", "config", "gradcheck", "predict", "trace", "train"},  # rooms of results for types
+    "attribution": {"layers", "reference"},
+    "explain": {"attribution", "evaluate", "explanation_page", "images", "numpy_file", "numpy_model", "run", "trained"}
+    | {"errors"},
+    "explanation_page": {"attribution", "explain"},  # explain for types
+    "display": {"explain"}
+    | {"compare", "config", "gradcheck", "predict", "trace", "train"},  # rooms of results for types
     "cli": (
-        {"__init__", "compare", "config", "data", "display", "evaluate", "gallery", "gradcheck", "predict", "progress"}
+        {"explain"}
+        | {
+            "__init__",
+            "compare",
+            "config",
+            "data",
+            "display",
+            "evaluate",
+            "gallery",
+            "gradcheck",
+            "predict",
+            "progress",
+        }
         | {"run", "series", "trace"}
         | {"train", "errors"}
     ),
@@ -80,7 +97,7 @@ WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "compare", "display", "intervals", "series", "threads", "cli", "xla"}
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
-    | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "digits", "images", "predict"}
+    | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "attribution", "explanation_page", "digits", "images", "predict"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
