@@ -7,7 +7,6 @@ explained are logits and their differences, which come before the softmax: a pro
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -175,7 +174,7 @@ def rank_correlation(one: Array, other: Array) -> float | None:
         if len(counts) < 2:
             return None
         ranks.append((np.cumsum(counts) - (counts - 1) / 2)[places])
-    return float(np.corrcoef(ranks)[0, 1])
+    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def _steps(layers: Sequence[Layer]) -> list[Layer]:

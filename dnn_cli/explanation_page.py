@@ -15,6 +15,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 DPI = 110
 MOST_BARS = 12  # classes whose probabilities there is room for
+BRIGHT = 0.995  # the share of pixels that are not clipped in a map's colours
 OUTLINE = 0.4  # the brightness that a digit's outline follows
 
 
@@ -37,14 +38,17 @@ MAPS = {
 }
 WORDS = (
     "In each map, orange pixels speak for it and blue ones against it; the maps of one column have one scale, and the "
-    "line is the outline of the image. Integrated gradients go from a black image, which is MNIST's background, to this "
-    "one, and add up to the change of the logit. Occlusion covers small patches in black, as a check: the agreement is "
+    "line is the outline of the image. Integrated gradients go from a black image, which is MNIST's background, to "
+    "this one, and add up to the change of the logit. Occlusion covers small patches in black, as a check: the agreement is "
     "the rank correlation, at most 1, of what a patch loses with the sum of a map under it."
 )
 STYLE = """
 :root { color-scheme: light dark; --page: #fff; --ink: #1f2329; --faint: #5e6673; --line: #e3e6eb; }
-@media screen and (prefers-color-scheme: dark) { :root { --page: #14171b; --ink: #e4e7eb; --faint: #9aa3af; --line: #2b3038; } }
-body { margin: 0 auto; padding: 2rem 1.25rem; max-width: 70rem; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --page: #14171b; --ink: #e4e7eb; --faint: #9aa3af; --line: #2b3038; }
+}
+body { margin: 0 auto; padding: 2rem 1.25rem; max-width: 70rem; background: var(--page);
+  color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 h1 { margin: 0; font-size: 1.6rem; } p { max-width: 48rem; } .faint { color: var(--faint); overflow-wrap: anywhere; }
 img { width: 100%; height: auto; } figure { margin: 1rem 0; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
@@ -56,7 +60,8 @@ PAGE = """<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="{policy}"><link rel="icon" href="data:,">
 <title>{title}</title><style>{style}</style></head><body>
 <h1>{title}</h1><p class="faint">{subtitle}</p>
-<figure><picture><source media="(prefers-color-scheme: dark) and (not print)" srcset="{dark}"><img src="{light}" alt="{alt}">
+<figure><picture><source media="(prefers-color-scheme: dark) and (not print)" srcset="{dark}">
+<img src="{light}" alt="{alt}">
 </picture></figure>
 <p>{words}</p>
 <div><table><tr><th>logit</th><th>of a black image</th><th>of this image</th><th>integrated gradients add up to</th>
@@ -65,20 +70,19 @@ PAGE = """<!doctype html>
 """
 UNITS = """<p>What a hidden unit says for {chosen} rather than {other} is its activation times the difference of its
 weights to the two; with the difference of the biases, all units' add up to the difference of the logits.</p>
-<div><table><tr><th>hidden unit</th><th>activation</th><th>difference of weights</th><th>says</th></tr>{rows}</table></div>
+<div><table><tr><th>hidden unit</th><th>activation</th><th>difference of weights</th><th>says</th></tr>
+{rows}</table></div>
 """
 
 
 def png(found: "Explanation", theme: Theme = LIGHT) -> bytes:
     """The picture as a PNG."""
     import matplotlib as mpl
-    from matplotlib.colors import LinearSegmentedColormap
 
-    colours = {key: theme.ink for key in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")}
+    colours = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), theme.ink)
     colours |= {"axes.edgecolor": theme.faint, "axes.facecolor": theme.paper}
-    shades = LinearSegmentedColormap.from_list("shades", [theme.against, theme.paper, theme.for_])
     with mpl.rc_context({**mpl.rcParamsDefault, **colours, "font.size": 9, "backend": "agg"}):
-        figure = _figure(found, theme, shades)
+        figure = _figure(found, theme)
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=DPI, facecolor=theme.paper, metadata={"Software": None})
     return content.getvalue()
@@ -87,12 +91,12 @@ def png(found: "Explanation", theme: Theme = LIGHT) -> bytes:
 def page(found: "Explanation") -> str:
     """An HTML page that fetches nothing and runs nothing."""
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    maps = [
-        (name, f"{each.baseline:.2f}", f"{each.value:.2f}", f"{each.integrated_gradients.sum():.2f}")
-        + (f"{each.residual:.2%}", *map(_agreement, each.agreement.values()))
-        for name, each in zip(found.names, found.attributions, strict=True)
-    ]
-    units = [
+    maps: list[tuple[str, ...]] = []
+    for name, each in zip(found.names, found.attributions, strict=True):
+        ends = (each.baseline, each.value, each.integrated_gradients.sum())
+        agreement = map(_agreement, each.agreement.values())
+        maps.append((name, *(f"{value:.2f}" for value in ends), f"{each.residual:.2%}", *agreement))
+    units: list[tuple[str, ...]] = [
         (str(unit.index), f"{unit.activation:.3f}", f"{unit.weight:+.3f}", f"{unit.contribution:+.3f}")
         for unit in found.units
     ]
@@ -110,7 +114,7 @@ def page(found: "Explanation") -> str:
     )
 
 
-def _figure(found: "Explanation", theme: Theme, shades: Any) -> Any:
+def _figure(found: "Explanation", theme: Theme) -> Any:
     from matplotlib.figure import Figure
 
     has_units = bool(found.units)
@@ -122,9 +126,9 @@ def _figure(found: "Explanation", theme: Theme, shades: Any) -> Any:
     for part in (*parts, left, right):
         part.set_facecolor("none")
     _draw_image(left, found, theme)
-    _draw_maps(right, found, theme, shades)
+    _draw_maps(right, found, theme)
     if has_units:
-        _draw_units(parts[1], found, theme, shades)
+        _draw_units(parts[1], found, theme)
     return figure
 
 
@@ -148,53 +152,65 @@ def _draw_image(part: Any, found: "Explanation", theme: Theme) -> None:
     below.set(yticks=places, yticklabels=[str(each) for each in first], xticks=[], xlim=(0, 1.3))
     below.invert_yaxis()
     below.spines[:].set_visible(False)
+    below.tick_params(length=0)
     below.set_title("the probability of each class", loc="left", fontsize=9)
 
 
-def _draw_maps(part: Any, found: "Explanation", theme: Theme, shades: Any) -> None:
+def _draw_maps(part: Any, found: "Explanation", theme: Theme) -> None:
     grid = part.subplots(len(found.names), len(MAPS), squeeze=False)
     for column, (kind, words) in enumerate(MAPS.items()):
         maps = [getattr(each, kind) for each in found.attributions]
-        scale = max(float(np.abs(map_).max()) for map_ in maps) or 1.0
+        scale = _scale(maps)
         for row, (name, each) in enumerate(zip(found.names, found.attributions, strict=True)):
             axes = grid[row, column]
-            drawn = _draw_map(axes, maps[row], scale, found.image, theme, shades)
+            drawn = _draw_map(axes, maps[row], scale, found, theme)
             if row == 0:
                 axes.set_title(words, fontsize=9)
             if column == 0:
                 axes.set_ylabel(f"for {name}", fontsize=11, fontweight="bold")
             if kind in each.agreement:
                 axes.set_xlabel(f"agrees with occlusion: {_agreement(each.agreement[kind])}", fontsize=8)
-        bar = part.colorbar(drawn, ax=list(grid[:, column]), location="bottom", shrink=0.8, aspect=25, pad=0.02)
+        bar = part.colorbar(
+            drawn, ax=list(grid[:, column]), location="bottom", shrink=0.8, aspect=25, pad=0.02, extend="both"
+        )
         bar.set_ticks([-scale, 0, scale], labels=[f"−{scale:.2g}", "0", f"+{scale:.2g}"])
         bar.outline.set_visible(False)
         bar.set_label("against  ·  for", fontsize=8)
 
 
-def _draw_units(part: Any, found: "Explanation", theme: Theme, shades: Any) -> None:
+def _draw_units(part: Any, found: "Explanation", theme: Theme) -> None:
     part.suptitle(
-        f"The hidden units that said most about {found.chosen} or {found.other}, and the ink that each one likes (orange) "
-        "or dislikes (blue)",
+        f"The hidden units that said most about {found.chosen} or {found.other}, and the ink that each one likes "
+        "(orange) or dislikes (blue)",
         fontsize=9,
         x=0.01,
         ha="left",
     )
     for axes, unit in zip(part.subplots(1, len(found.units), squeeze=False)[0], found.units, strict=True):
         scale = float(np.abs(unit.picture).max()) or 1.0
-        _draw_map(axes, unit.picture, scale, found.image, theme, shades)
+        _draw_map(axes, unit.picture, scale, found, theme)
         side = found.chosen if unit.contribution > 0 else found.other
         axes.set_title(f"unit {unit.index}", fontsize=8)
         axes.set_xlabel(f"{abs(unit.contribution):.2f} for {side}", fontsize=9)
 
 
-def _draw_map(axes: Any, map_: Array, scale: float, image: Array, theme: Theme, shades: Any) -> Any:
+def _draw_map(axes: Any, map_: Array, scale: float, found: "Explanation", theme: Theme) -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    shades = LinearSegmentedColormap.from_list("shades", [theme.against, theme.paper, theme.for_])
     drawn = axes.imshow(map_, cmap=shades, vmin=-scale, vmax=scale)
-    grey = _grey(image)
+    grey = _grey(found.image)
     if grey.min() < OUTLINE < grey.max():
         axes.contour(grey, [OUTLINE], colors=theme.ink, linewidths=0.7, alpha=0.6)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_linewidth(0.5)
     return drawn
+
+
+def _scale(maps: list[Array]) -> float:
+    """What has the full colour: not the largest number, lest a few pixels make all others pale."""
+    sizes = np.abs(maps)
+    return float(np.quantile(sizes, BRIGHT)) or float(sizes.max()) or 1.0
 
 
 def _grey(image: Array) -> Array:

@@ -32,7 +32,8 @@ def test_it_writes_a_picture_and_a_page(run: str, dnn: Dnn) -> None:
     assert (answer.code, answer.stderr) == (0, "")
     assert answer.stdout.endswith("\nrun/explanations/test-8.png\nrun/explanations/test-8.html\n")
     assert "image 8 of the test split of mnist-sample, labelled" in answer.stdout
-    assert Image.open("run/explanations/test-8.png").size[0] > 1000
+    with Image.open("run/explanations/test-8.png") as picture:
+        assert picture.size[0] > 1000
     page = Path("run/explanations/test-8.html").read_text(encoding="utf-8")
     assert len(page) < 2_000_000
     assert "<script" not in page

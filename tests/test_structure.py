@@ -97,7 +97,8 @@ WITHOUT_TENSORFLOW = (
     {"errors", "seeds", "document", "section", "optimizers", "config", "arrays", "download", "data", "run"}
     | {"interrupts", "progress", "compare", "display", "intervals", "series", "threads", "cli", "xla"}
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
-    | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "attribution", "explanation_page", "digits", "images", "predict"}
+    | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "attribution", "explanation_page"}
+    | {"digits", "images", "predict"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/"
