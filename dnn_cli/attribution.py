@@ -168,13 +168,14 @@ def reached(network: Network) -> Array:
 
 def rank_correlation(one: Array, other: Array) -> float | None:
     """Spearman's, of two arrays (n,), equal numbers sharing their mean rank; None where either is constant."""
-    ranks = []
+    ranks: list[Array] = []
     for numbers in (one, other):
         _, places, counts = np.unique(numbers, return_inverse=True, return_counts=True)
         if len(counts) < 2:
             return None
         ranks.append((np.cumsum(counts) - (counts - 1) / 2)[places])
-    return float(np.corrcoef(*ranks)[0, 1])
+    first, second = (each - each.mean() for each in ranks)
+    return float(first @ second / np.sqrt((first @ first) * (second @ second)))
 
 
 def _steps(layers: Sequence[Layer]) -> list[Layer]:

@@ -39,8 +39,8 @@ MAPS = {
 WORDS = (
     "In each map, orange pixels speak for it and blue ones against it; the maps of one column have one scale, and the "
     "line is the outline of the image. Integrated gradients go from a black image, which is MNIST's background, to "
-    "this one, and add up to the change of the logit. Occlusion covers small patches in black, as a check: the agreement is "
-    "the rank correlation, at most 1, of what a patch loses with the sum of a map under it."
+    "this one, and add up to the change of the logit. Occlusion covers small patches in black, as a check: the agreement "
+    "is the rank correlation, at most 1, of what a patch loses with the sum of a map under it."
 )
 STYLE = """
 :root { color-scheme: light dark; --page: #fff; --ink: #1f2329; --faint: #5e6673; --line: #e3e6eb; }
