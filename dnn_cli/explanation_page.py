@@ -39,8 +39,8 @@ MAPS = {
 WORDS = (
     "In each map, orange pixels speak for it and blue ones against it; the maps of one column have one scale, and the "
     "line is the outline of the image. Integrated gradients go from a black image, which is MNIST's background, to "
-    "this one, and add up to the change of the logit. Occlusion covers small patches in black, as a check: the agreement "
-    "is the rank correlation, at most 1, of what a patch loses with the sum of a map under it."
+    "this one, and add up to the change of the logit. Occlusion covers small patches in black, as a check: the "
+    "agreement is the rank correlation, at most 1, of what a patch loses with the sum of a map under it."
 )
 STYLE = """
 :root { color-scheme: light dark; --page: #fff; --ink: #1f2329; --faint: #5e6673; --line: #e3e6eb; }
@@ -75,14 +75,14 @@ weights to the two; with the difference of the biases, all units' add up to the 
 """
 
 
-def png(found: "Explanation", theme: Theme = LIGHT) -> bytes:
-    """The picture as a PNG."""
+def png(found: "Explanation", theme: Theme = LIGHT, *, headed: bool = True) -> bytes:
+    """The picture as a PNG, with its heading where it stands alone."""
     import matplotlib as mpl
 
     colours = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), theme.ink)
     colours |= {"axes.edgecolor": theme.faint, "axes.facecolor": theme.paper}
     with mpl.rc_context({**mpl.rcParamsDefault, **colours, "font.size": 9, "backend": "agg"}):
-        figure = _figure(found, theme)
+        figure = _figure(found, theme, headed=headed)
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=DPI, facecolor=theme.paper, metadata={"Software": None})
     return content.getvalue()
@@ -105,8 +105,8 @@ def page(found: "Explanation") -> str:
         title=escape(_title(found)),
         subtitle=escape(_subtitle(found)),
         style=STYLE,
-        light=_uri(png(found)),
-        dark=_uri(png(found, DARK)),
+        light=_uri(png(found, headed=False)),
+        dark=_uri(png(found, DARK, headed=False)),
         alt=escape(f"{_title(found)} The image, its probabilities, nine maps of its pixels, and the weights of units."),
         words=escape(WORDS),
         maps=_rows(maps),
@@ -114,13 +114,14 @@ def page(found: "Explanation") -> str:
     )
 
 
-def _figure(found: "Explanation", theme: Theme) -> Any:
+def _figure(found: "Explanation", theme: Theme, *, headed: bool) -> Any:
     from matplotlib.figure import Figure
 
     has_units = bool(found.units)
     figure = Figure(figsize=(11, 10.3 if has_units else 8), layout="constrained")
-    figure.suptitle(f"{_title(found)}\n", fontsize=15, fontweight="bold", x=0.01, ha="left")
-    figure.text(0.012, 0.972 if has_units else 0.965, _subtitle(found), color=theme.faint, va="top")
+    if headed:
+        figure.suptitle(f"{_title(found)}\n", fontsize=15, fontweight="bold", x=0.01, ha="left")
+        figure.text(0.012, 0.972 if has_units else 0.965, _subtitle(found), color=theme.faint, va="top")
     parts = figure.subfigures(2 if has_units else 1, 1, height_ratios=[8, 2.3][: 1 + has_units], squeeze=False)[:, 0]
     left, right = parts[0].subfigures(1, 2, width_ratios=[1, 2.5])
     for part in (*parts, left, right):

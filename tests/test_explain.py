@@ -133,3 +133,27 @@ def test_without_matplotlib_the_extra_is_named(dnn: Dnn, monkeypatch: pytest.Mon
     answer = dnn("explain", "--index", 0)
     message = "error: dnn explain draws with matplotlib, which is not here: pip install 'dnn-cli[report]'\n"
     assert answer == Answer(2, "", message)
+
+
+def test_no_hidden_layer_and_a_black_image(dnn: Dnn, sample: Split) -> None:
+    data = {"x_train": sample.images[:200], "y_train": sample.labels[:200]}
+    np.savez("own.npz", **data, x_test=np.zeros((2, 28, 28), np.uint8), y_test=np.array([1, 2]))
+    plain = ("--set", "data.dataset=own.npz", "--set", "model.layers=[]", "--set", "training.epochs=1")
+    assert dnn("train", "-c", "smoke", "--engine", "numpy", "--run-dir", "run", "-q", *plain).code == 0
+    answer = dnn("explain", "run", "--index", 1, "--json")
+    assert (answer.code, answer.stderr) == (0, "")
+    found = json.loads(answer.stdout)
+    assert found["units"] == []
+    assert not np.any(found["attributions"][0]["occlusion"])
+    assert found["attributions"][0]["residual"] == 0
+
+
+def test_a_network_that_numpy_does_not_know(dnn: Dnn, sample: Split) -> None:
+    import keras
+    from keras import layers
+
+    stack = [keras.Input((28, 28)), layers.Flatten(), layers.LayerNormalization(), layers.Dense(10, "softmax")]
+    keras.Sequential(stack).save("other.keras")
+    answer = dnn("explain", "other.keras", "--index", 0, "--data", "mnist-sample")
+    message = "error: other.keras is no network that NumPy knows: it has a LayerNormalization layer\n"
+    assert answer == Answer(1, "", message)

@@ -74,20 +74,8 @@ MAY_IMPORT = {
     "display": {"explain"}
     | {"compare", "config", "gradcheck", "predict", "trace", "train"},  # rooms of results for types
     "cli": (
-        {"explain"}
-        | {
-            "__init__",
-            "compare",
-            "config",
-            "data",
-            "display",
-            "evaluate",
-            "gallery",
-            "gradcheck",
-            "predict",
-            "progress",
-        }
-        | {"run", "series", "trace"}
+        {"__init__", "compare", "config", "data", "display", "evaluate", "explain", "gallery", "gradcheck", "predict"}
+        | {"progress", "run", "series", "trace"}
         | {"train", "errors"}
     ),
     "__main__": {"cli", "errors"},
