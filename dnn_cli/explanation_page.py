@@ -60,7 +60,7 @@ PAGE = """<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="{policy}"><link rel="icon" href="data:,">
 <title>{title}</title><style>{style}</style></head><body>
 <h1>{title}</h1><p class="faint">{subtitle}</p>
-<figure><picture><source media="(prefers-color-scheme: dark) and (not print)" srcset="{dark}">
+<figure><picture><source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">
 <img src="{light}" alt="{alt}">
 </picture></figure>
 <p>{words}</p>

@@ -17,6 +17,7 @@ from dnn_cli.data import Split
 from dnn_cli.run import Run
 
 from .conftest import Answer
+from .files import write_npz
 
 Dnn = Callable[..., Answer]
 
@@ -136,8 +137,8 @@ def test_without_matplotlib_the_extra_is_named(dnn: Dnn, monkeypatch: pytest.Mon
 
 
 def test_no_hidden_layer_and_a_black_image(dnn: Dnn, sample: Split) -> None:
-    data = {"x_train": sample.images[:200], "y_train": sample.labels[:200]}
-    np.savez("own.npz", **data, x_test=np.zeros((2, 28, 28), np.uint8), y_test=np.array([1, 2]))
+    training = {"x_train": sample.images[:200], "y_train": sample.labels[:200]}
+    write_npz(Path("own.npz"), **training, x_test=np.zeros((2, 28, 28), np.uint8), y_test=np.array([1, 2]))
     plain = ("--set", "data.dataset=own.npz", "--set", "model.layers=[]", "--set", "training.epochs=1")
     assert dnn("train", "-c", "smoke", "--engine", "numpy", "--run-dir", "run", "-q", *plain).code == 0
     answer = dnn("explain", "run", "--index", 1, "--json")
