@@ -299,6 +299,62 @@ def predict(
     found.raise_if_broken()
 
 
+@cli.command(short_help="Show why an image is taken for what it is.")
+@click.argument("target", type=click.Path(path_type=Path), metavar="[RUN]", required=False)
+@click.argument("image", metavar="[IMAGE]", required=False)
+@click.option("--index", type=int, metavar="N", help="Explain this image of a split, from 0, instead of a file.")
+@click.option(
+    "--split",
+    type=click.Choice(["test", "validation", "train"]),
+    metavar="SPLIT",
+    default="test",
+    help="Of which --index counts: test, validation or train.  [default: test]",
+)
+@click.option("--data", metavar="PATH", help="Other images for --index: a dataset's name, an .npz file or a folder.")
+@click.option("--checkpoint", metavar="WHICH", default="best", help="best, last or a .keras file.  [default: best]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write FILE.png or FILE.html alone.  [default: both, in the run's explanations/]",
+)
+@as_json
+def explain(
+    target: Path | None,
+    image: str | None,
+    index: int | None,
+    split: str,
+    data: str | None,
+    checkpoint: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Show which pixels and which hidden units made a network take an image for what it does.
+
+    RUN is a run's folder or a .keras file; with --index it may be left out for the newest run. IMAGE is an image file,
+    or - for standard input, prepared as `dnn predict` does. Integrated gradients, saliency and occlusion are drawn for
+    the predicted class, the runner-up and their difference; --json prints all numbers.
+
+    \b
+    Examples:
+      dnn explain runs/mnist-1 seven.jpg
+      dnn explain --index 8
+      dnn explain runs/mnist-1 --index 8 --split test --json
+    """
+    if (image is None) == (index is None):
+        raise click.UsageError("say what to explain: RUN and an IMAGE, or --index N")
+    if index is None and data is not None:
+        raise click.UsageError("--data is for --index")
+    from dnn_cli import explain as explaining
+
+    chosen: str | tuple[int, str, str | None] = image if image is not None else (index or 0, split, data)
+    found = explaining.explain(target, chosen, checkpoint=checkpoint, out=out, say=_warn)
+
+    from dnn_cli import display
+
+    display.explanation(found, as_json=as_json)
+
+
 @cli.command(short_help="Compare runs: what differs, and what they reached.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(

@@ -21,6 +21,7 @@ from dnn_cli.run import RUNS, Score
 
 if TYPE_CHECKING:
     from dnn_cli.compare import Candidate, Comparison
+    from dnn_cli.explain import Explanation
     from dnn_cli.gradcheck import Check
     from dnn_cli.listing import Details, Entry, Standing
     from dnn_cli.predict import Array, Guess, Prediction
@@ -98,6 +99,35 @@ def evaluation(result: dict[str, Any], *, as_json: bool) -> None:
         per_class.add_row(str(figures["label"]), *shown, f"{figures['support']:,}")
     _print(per_class, "", _confusion_table(result["confusion"]), "")
     _facts(rows)
+    return None
+
+
+def explanation(found: "Explanation", *, as_json: bool) -> None:
+    """Why an image is taken for what it is: how well the maps hold, the units that decided, where the pictures are."""
+    if as_json:
+        return _json(found.to_dict())
+    rows = {
+        "network": str(found.subject.file),
+        "image": found.title,
+        "prediction": f"{found.chosen}, probability {found.probabilities[found.chosen]:.4f}",
+        "runner-up": f"{found.other}, probability {found.probabilities[found.other]:.4f}",
+    }
+    if found.note:
+        rows["warning"] = found.note
+    _facts(rows)
+    maps = _table("logit", "black image", "this image", "sum of the map", "missed", "agreement: gradients", "saliency")
+    for name, each in zip(found.names, found.attributions, strict=True):
+        agreement = (NOTHING if value is None else f"{value:.2f}" for value in each.agreement.values())
+        total = float(each.integrated_gradients.sum())
+        figures = (f"{value:.2f}" for value in (each.baseline, each.value, total))
+        maps.add_row(name, *figures, f"{each.residual:.2%}", *agreement)
+    _print("", maps)
+    if found.units:
+        units = _table("hidden unit", "activation", "weight", f"speaks for {found.chosen}")
+        for unit in found.units:
+            units.add_row(str(unit.index), f"{unit.activation:.3f}", f"{unit.weight:+.3f}", f"{unit.contribution:+.3f}")
+        _print("", units)
+    _print("", *map(str, found.files))
     return None
 
 

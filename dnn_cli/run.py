@@ -118,6 +118,7 @@ class Run:
         self.config_file = path / "config.yaml"
         self.report_file = path / "report.html"
         self.plots_folder = path / "plots"
+        self.explanations_folder = path / "explanations"
         self._checkpoints = path / "checkpoints"
         self._lock = path / ".lock"
 

@@ -38,7 +38,11 @@ def painted(ink: Array, paper: Colour = WHITE, pen: Colour = BLACK) -> Array:
 
 def encoded(pixels: Array | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     """The picture as a file of that kind."""
-    picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2:] == (1,) else pixels) if isinstance(pixels, np.ndarray) else pixels
+    picture = (
+        Image.fromarray(pixels.squeeze(2) if pixels.shape[2:] == (1,) else pixels)
+        if isinstance(pixels, np.ndarray)
+        else pixels
+    )
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()

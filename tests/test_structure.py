@@ -82,12 +82,19 @@ MAY_IMPORT = {
     "comparison_page": {"compare", "config", "contest", "page", "plots", "study"},
     "report": {"compare", "comparison_page", "page", "plots", "run", "run_page", "study", "errors"},
     "predict": {"arrays", "images", "progress", "run", "trained", "errors"},
+    "attribution": {"layers", "reference"},
+    "explain": (
+        {"attribution", "evaluate", "explanation_page", "images", "numpy_file", "numpy_model", "run", "trained"}
+        | {"errors"}
+    ),
+    "explanation_page": {"attribution", "explain"},  # explain for types
     "display": (
-        {"compare", "config", "gradcheck", "listing", "predict", "report", "run", "transfer", "trace", "train"}
+        {"compare", "config", "explain", "gradcheck", "listing", "predict", "report", "run", "transfer", "trace"}
+        | {"train"}
     ),  # rooms of results for types
     "cli": (
-        {"__init__", "compare", "config", "data", "display", "evaluate", "gallery", "gradcheck", "listing", "predict"}
-        | {"progress", "report", "run", "series", "trace"}
+        {"__init__", "compare", "config", "data", "display", "evaluate", "explain", "gallery", "gradcheck", "listing"}
+        | {"predict", "progress", "report", "run", "series", "trace"}
         | {"train", "errors"}
     ),
     "__main__": {"cli", "errors"},
@@ -100,6 +107,7 @@ WITHOUT_TENSORFLOW = (
     | {"activations", "reference", "layers", "descent", "initial", "limits", "numpy_model"}
     | {"numpy_epoch", "numpy_file", "trace", "checkpoint", "board", "listing", "activity", "remedies", "findings"}
     | {"plots", "study", "contest", "page", "run_page", "comparison_page", "report", "digits", "images", "predict"}
+    | {"attribution", "explanation_page"}
 )  # fmt: skip
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/|tensorboard/"
