@@ -38,13 +38,10 @@ def painted(ink: Array, paper: Colour = WHITE, pen: Colour = BLACK) -> Array:
 
 def encoded(pixels: Array | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     """The picture as a file of that kind."""
-    picture = (
-        Image.fromarray(pixels.squeeze(2) if pixels.shape[2:] == (1,) else pixels)
-        if isinstance(pixels, np.ndarray)
-        else pixels
-    )
+    if isinstance(pixels, np.ndarray):
+        pixels = Image.fromarray(pixels.squeeze(2) if pixels.shape[2:] == (1,) else pixels)
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    pixels.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
