@@ -10,8 +10,10 @@ import pytest
 
 from dnn_cli import config as configs
 from dnn_cli.cli import cli
+from dnn_cli.data import Split
 
 from .conftest import ROOT, Answer
+from .pictures import coverage, encoded, painted, written
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -27,10 +29,15 @@ def commands() -> list[list[str]]:
     return [shlex.split(line.removeprefix("$ "), comments=True) for line in lines]
 
 
-def test_every_command_runs_as_it_stands(dnn: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_runs_as_it_stands(
+    dnn: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, sample: Split
+) -> None:
     monkeypatch.delenv("DNN_DATA_DIR", raising=False)
     ours = [words[1:] for words in commands() if words[0] == "dnn"]
     assert len(ours) >= 8
+    digit = encoded(painted(coverage(sample.images[0])), "JPEG")
+    for name in ("scans/seven.jpg", "more/1.png"):
+        written(Path(name), digit)
     for words in ours:
         answer = dnn(*words)
         assert answer.code == 0, (words, answer)
