@@ -178,6 +178,7 @@ class Comparison:
         settings: each setting that differs, with its value for each candidate.
         ranked_by: a key of `CRITERIA`, or None.
         remarks: what is to be known about the figures, a sentence each.
+        doubts: those of them that say the first place may be a matter of luck.
         damaged: what is wrong with the runs that could not be read.
     """
 
@@ -185,6 +186,7 @@ class Comparison:
     settings: dict[str, list[Any]]
     ranked_by: str | None
     remarks: list[str]
+    doubts: list[str]
     damaged: list[RunError]
 
     def raise_if_damaged(self) -> None:
@@ -217,14 +219,15 @@ def compare(paths: Sequence[Path], sort: str | None = None) -> Comparison:
     ranked_by, reason = _choose(candidates, sort)
     if ranked_by:
         candidates.sort(key=CRITERIA[ranked_by].key)
-    remarks = [*reason, *_doubts(candidates, ranked_by)]
+    doubts = _doubts(candidates, ranked_by)
+    remarks = [*reason, *doubts]
     for criterion in (CRITERIA[name] for name in ACCURACIES):
         conflict = criterion.conflict(candidates)
         if conflict and not any(conflict in remark for remark in remarks):
             remarks.append(f"the {criterion.title} figures do not compare: {conflict}")
     remarks += [candidate.outdated for candidate in candidates if candidate.outdated]
     settings = configs.variations([candidate.config for candidate in candidates])
-    return Comparison(candidates, settings, ranked_by, remarks, damaged)
+    return Comparison(candidates, settings, ranked_by, remarks, doubts, damaged)
 
 
 def _open(paths: Sequence[Path]) -> list[Run]:

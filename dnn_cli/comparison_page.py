@@ -21,6 +21,8 @@ def build(found: Comparison, studies: Sequence[Study]) -> Page:
     duels = [duel for group in groups for duel in _duels(group)]
     verdicts = [_verdict(duel) for duel in duels] + _apart(studies, groups)
     drawn = _curves(studies)
+    # A test on the same images settles what overlapping intervals leave open.
+    remarks = [remark for remark in found.remarks if not (duels and remark in found.doubts)]
     settings = {name: [_setting(value) for value in values] for name, values in found.settings.items()}
     html = page.render(
         "comparison.html",
@@ -31,7 +33,7 @@ def build(found: Comparison, studies: Sequence[Study]) -> Page:
         duels=duels,
         is_corrected=any(duel.p != duel.corrected for duel in duels),
         settings=settings,
-        remarks=found.remarks,
+        remarks=remarks,
         curves=list(drawn),
         disagreements=_disagreements(studies, max(duels, key=lambda duel: duel.p)) if duels else [],
     )
@@ -40,7 +42,7 @@ def build(found: Comparison, studies: Sequence[Study]) -> Page:
         "settings": found.settings,
         "duels": [asdict(duel) | {"more_than_chance": duel.is_decided} for duel in duels],
         "verdicts": verdicts,
-        "remarks": found.remarks,
+        "remarks": remarks,
     }
     return Page(html, drawn, numbers, verdicts)
 

@@ -288,13 +288,13 @@ def activation(layer: LayerActivity) -> "Figure":
 
 
 def weights(pictures: Array) -> "Figure":
-    """Weights of one unit after another as images, (n, height, width): blue is positive, vermilion negative.
+    """Weights of one unit after another as images, (n, height, width): vermilion is positive, blue negative.
 
     Each unit has a scale of its own, from zero, which is nothing, to its largest weight.
     """
     sizes = np.abs(pictures)
     strength = sizes / np.maximum(sizes.max(axis=(1, 2), keepdims=True), 1e-12)
-    return _mosaic(_tinted(strength, pictures >= 0))
+    return _mosaic(_tinted(strength, pictures < 0))
 
 
 def gallery(images: Array, captions: Sequence[str]) -> "Figure":

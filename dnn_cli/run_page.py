@@ -123,7 +123,7 @@ def _first_weights(loaded: Loaded) -> tuple[Array | None, str]:
         else (f"all {dense.units:,} units")
     )
     return pictures, (
-        f"Of {which}, in their order. Blue weights are positive, orange ones negative, each unit on its own scale."
+        f"Of {which}, in their order. Orange weights are positive, blue ones negative, each unit on its own scale."
     )
 
 

@@ -235,6 +235,18 @@ def test_several_runs(runs: tuple[str, str], dnn: Dnn) -> None:
     assert dnn("report", *runs).stdout.startswith("comparison.html\n- ")
 
 
+def test_the_test_settles_what_overlapping_intervals_leave_open(dnn: Dnn) -> None:
+    for epochs in (2, 3):
+        trained(Path(f"run-{epochs}"), "--set", "data.validation=0.1", "--epochs", epochs)
+    doubt = "may differ by chance alone: their 95 % intervals overlap"
+    assert doubt in dnn("compare", "run-2", "run-3").stdout
+    found = report(dnn, "run-2", "run-3")
+    assert found["duels"]
+    assert found["remarks"][0].startswith("ranked by val accuracy ")
+    assert doubt not in str(found["remarks"])
+    assert doubt not in text_of("comparison.html")
+
+
 def test_three_runs_are_corrected(runs: tuple[str, str], dnn: Dnn) -> None:
     trained(Path("third"), "--epochs", 1, "--seed", 2, "--set", "optimizer.learning_rate=0.00001")
     found = report(dnn, *runs, "third")
