@@ -39,7 +39,7 @@ def prepare(pixels: Array, side: int = SIDE) -> Array:
         (side, side) uint8, 0 the background and 255 the strongest ink.
 
     Raises:
-        DataError: there is no digit, since it is all one colour.
+        DataError: there is no digit: it is all one colour, or noise.
     """
     if _is_ready(pixels, side):
         return pixels[..., 0]
@@ -59,8 +59,9 @@ def _digit(pixels: Array) -> Array:
     """How much ink, 1 being the usual, there is in each pixel of the digit's box: (height, width) float32."""
     factor = max(1, max(pixels.shape) // NEAR)
     ink = _ink(_smaller(pixels, factor))
-    box = _box(ink > 0)
-    digit = ink[box]
+    if not ink.any():
+        raise DataError("it holds no digit that stands out from its background")
+    digit = ink[box := _box(ink > 0)]
     size = max(digit.shape)
     if factor == 1 or size >= NEAR // 2:
         return digit

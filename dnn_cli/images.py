@@ -172,7 +172,7 @@ def _pixels(image: Any) -> Array:
     if image.has_transparency_data:
         return _on_contrast(_smaller(image.convert("RGBA").convert("RGBa"), factor).astype(np.float32))
     if image.mode.startswith(("I", "F")):  # more than eight bits: only the contrast counts
-        levels = np.nan_to_num(np.asarray(image, np.float64))
+        levels = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
         levels -= levels.min()
         image = Image.fromarray((levels * (255 / (levels.max() or 1.0))).astype(np.uint8))
     elif image.mode not in ("L", "RGB"):

@@ -1,0 +1,50 @@
+"""Pictures of digits as people have them: of any size and colour, anywhere in the picture, in any format."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dnn_cli.images import Array
+
+Colour = tuple[int, ...]
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+
+
+def coverage(digit: Array, size: int = 200, share: float = 0.7, at: tuple[float, float] = (0.5, 0.5)) -> Array:
+    """(size, size) float in [0, 1]: how much of each pixel is ink, where `digit` (28, 28) takes a `share` of the side.
+
+    Args:
+        digit: light on dark, uint8.
+        size: of the picture.
+        share: what the whole image of the digit takes of it.
+        at: where that stands between the top and the bottom, and between left and right.
+    """
+    side = round(size * share)
+    drawn = Image.fromarray(digit).resize((side, side), Image.Resampling.LANCZOS)
+    top, left = (round((size - side) * place) for place in at)
+    ink = np.zeros((size, size), np.float32)
+    ink[top : top + side, left : left + side] = np.asarray(drawn, np.float32) / 255
+    return ink
+
+
+def painted(ink: Array, paper: Colour = WHITE, pen: Colour = BLACK) -> Array:
+    """(height, width, channels) uint8 of a pen on paper."""
+    background = np.array(paper, np.float32)
+    return np.rint(background + (np.array(pen, np.float32) - background) * ink[..., None]).astype(np.uint8)
+
+
+def encoded(pixels: Array | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """The picture as a file of that kind."""
+    picture = Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
