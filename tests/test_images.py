@@ -216,7 +216,7 @@ def test_damage_of_any_kind_is_a_line_or_nothing(kind: str, picture: Array) -> N
         content = bytearray(whole)
         for _ in range(chance.choice([1, 3, 10])):
             content[chance.randrange(min(len(content), chance.choice([64, 10**6])))] = chance.randrange(256)
-        written(Path(f"{number}.bin"), content)
+        written(Path(f"{number}.bin"), bytes(content))
     found = images.read_all(images.find(["*.bin"]))
     refusals = [each for each in found if isinstance(each, str)]
     assert 0 < len(refusals) < len(found) == 150
