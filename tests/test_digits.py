@@ -35,7 +35,9 @@ def assert_alike(one: Array, other: Array) -> None:
 def test_the_digit_fills_its_box_and_stands_on_its_centre_of_mass(sample: Split) -> None:
     for digit in sample.images[:50]:
         image = prepare(painted(coverage(digit, at=(0.1, 0.9))))
-        assert (image.shape, image.dtype, image.max()) == ((28, 28), np.uint8, 255)
+        assert image.shape == (28, 28)
+        assert image.dtype == np.uint8
+        assert image.max() == 255
         rows, columns = np.nonzero(image)
         assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
         for axis in (0, 1):
@@ -51,7 +53,12 @@ def test_what_is_like_mnist_already_stays_as_it_is(sample: Split) -> None:
 
 def test_what_is_almost_like_mnist_is_hardly_changed(sample: Split) -> None:
     """The whole way, for images that would have been left alone."""
-    for change in (lambda x: 255 - x, lambda x: np.roll(x, 1, axis=0), lambda x: x.repeat(3, axis=2)):
+    changes: list[Callable[[Array], Array]] = [
+        lambda image: 255 - image,
+        lambda image: np.roll(image, 1, axis=0),
+        lambda image: image.repeat(3, axis=2),
+    ]
+    for change in changes:
         differences = [np.abs(prepare(change(x[..., None])).astype(int) - x).mean() for x in sample.images[:100]]
         assert np.median(differences) < 1  # of 255; a few lose a faint edge, and with it move by a pixel
 
