@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +18,7 @@ from dnn_cli.data import Split
 from dnn_cli.images import Array
 
 from .conftest import Answer, command
-from .pictures import BLACK, WHITE, Colour, coverage, encoded, painted, written
+from .pictures import coverage, encoded, painted, written
 
 Dnn = Callable[..., Answer]
 
@@ -222,49 +221,3 @@ def test_without_pillow_the_extra_is_named(run: Path, dnn: Dnn, monkeypatch: pyt
     answer = dnn("predict", run, "a.png")
     assert answer.code == 2
     assert re.search(r"Pillow, which is not here: pip install 'dnn-cli\[images\]'$", answer.stderr.strip())
-
-
-def looks() -> dict[str, Callable[[Array, np.random.Generator], bytes]]:
-    """Ways in which a picture of 200×200 may look, each drawn at random."""
-
-    def picture(digit: Array, random: np.random.Generator, paper: Colour, pen: Colour, **options: Any) -> bytes:
-        place: Any = tuple(random.uniform(0, 1, 2))
-        return encoded(painted(coverage(digit, 200, random.uniform(0.5, 0.9), place), paper, pen), **options)
-
-    def colour(random: np.random.Generator, low: int, high: int) -> Colour:
-        return tuple(random.integers(low, high, 3).tolist())
-
-    return {
-        "light on dark": lambda d, r: picture(d, r, BLACK, WHITE),
-        "dark on light": lambda d, r: picture(d, r, WHITE, BLACK),
-        "a coloured JPEG": lambda d, r: picture(d, r, colour(r, 150, 256), colour(r, 0, 90), kind="JPEG", quality=75),
-        "a dark coloured JPEG": lambda d, r: picture(
-            d, r, colour(r, 0, 90), colour(r, 160, 256), kind="JPEG", quality=60
-        ),
-    }
-
-
-@pytest.mark.parametrize("look", looks())
-def test_it_hardly_matters_how_a_digit_is_drawn(
-    look: str, home: Path, mnist_folder: Path, dnn: Dnn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """MNIST's own test images as pictures: at most half a point of accuracy is lost."""
-    monkeypatch.setenv("DNN_DATA_DIR", str(mnist_folder))
-    folder = home / "mnist-run"
-    if not folder.exists():
-        assert dnn("train", "-c", "mnist", "--engine", "numpy", "--epochs", 3, "--run-dir", folder, "-q").code == 0
-    split = data.find("mnist", split="test").load("test")
-    chosen, labels = split.images[:2000], split.labels[:2000]
-    random = np.random.default_rng(0)
-    seen = np.stack([images.read(io.BytesIO(looks()[look](digit, random))) for digit in chosen])
-    file = folder / "checkpoints" / "best.keras"
-    originals, pictures = (
-        (trained.probabilities(file, each).argmax(axis=1) == labels).mean() for each in (chosen, seen)
-    )
-    assert originals > 0.95
-    assert pictures >= originals - 0.005
-
-
-def test_mnists_own_images_stay_as_they_are(tests: Split) -> None:
-    for digit in tests.images[:200]:
-        np.testing.assert_array_equal(images.read(io.BytesIO(encoded(digit))), digit)
