@@ -106,7 +106,7 @@ def test_of_a_network_that_keras_wrote_it_is_what_keras_computes(few: Split, tmp
         keras.layers.Dense(10, "softmax"),
     ]
     made = keras.Sequential([keras.Input((28, 28)), *stack])
-    made.get_layer("dense").bias.assign(np.linspace(-9, 3, 64))  # so that some units are dead
+    stack[1].bias.assign(np.linspace(-9, 3, 64))  # so that some units are dead
     made.save(tmp_path / "stock.keras")
     loaded = numpy_file.load(tmp_path / "stock.keras")
     first, second = activity.measure(loaded.network, few.images, 130)

@@ -27,7 +27,10 @@ from .files import digits, idx, user, write_idx, write_npz
 
 Dnn = Callable[..., Answer]
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("train", "evaluate", "runs", "show", "compare", "data", "gradcheck", "trace", "schema")
+COMMANDS = (
+    *("train", "evaluate", "runs", "show", "predict", "explain", "compare", "report", "data", "gradcheck", "trace"),
+    "schema",
+)
 
 
 @pytest.fixture(autouse=True)
