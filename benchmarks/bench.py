@@ -140,7 +140,7 @@ class Bench:
 
     def train(self) -> None:
         """Train and evaluate by the command line, twice with the same caches: as a first and as a second start."""
-        from dnn_cli.run import Run
+        from dnn_cli.runs.directory import RunDirectory
 
         command = [sys.executable, str(HERE / "measure.py"), "command"]
         settings = ["--epochs", str(self.plan.epochs), "--set", f"data.dataset={self.plan.dataset}"]
@@ -148,7 +148,7 @@ class Bench:
             for name in ("first start", "second start"):
                 folder = Path(scratch, name.replace(" ", "-"))
                 self.time(name, [*command, "train", "-c", "mnist", *settings, "--run-dir", str(folder)], scratch)
-                first, *others = (row["seconds"] for row in Run.open(folder).history(self.plan.epochs))
+                first, *others = (row["seconds"] for row in RunDirectory.open(folder).history(self.plan.epochs))
                 self.note(name, first=first, epoch=median(others), compile=first - median(others))
             output = self.time("evaluate", [*command, "evaluate", str(folder), "--json"], scratch)
         self.note("evaluate", accuracy=json.loads(output)["accuracy"])
@@ -204,9 +204,9 @@ def data_folder(plan: Plan, scratch: Path) -> Path:
     """A folder with the dataset as ``mnist.npz``: where it is, or where it is written to for the occasion."""
     import numpy as np
 
-    from dnn_cli import data
+    from dnn_cli.data import datasets
 
-    dataset = data.find(plan.dataset, split="both")
+    dataset = datasets.find(plan.dataset, split="both")
     if dataset.path.name == "mnist.npz":
         return dataset.path.parent
     train, test = dataset.load("train"), dataset.load("test")

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dnn_cli import data
 from dnn_cli.__main__ import run
-from dnn_cli.data import Split
+from dnn_cli.data import datasets
+from dnn_cli.data.datasets import Split
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def mnist_folder() -> Path:
 @pytest.fixture(scope="session")
 def sample() -> Split:
     """The 4,000 training digits of the sample."""
-    return data.find("mnist-sample").load("train")
+    return datasets.find("mnist-sample").load("train")
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dnn_cli import data
-from dnn_cli.arrays import Array
+from dnn_cli.data import datasets
 from dnn_cli.errors import DataError
+from dnn_cli.typing import Array
 
 IDX = {
     "x_train": "train-images-idx3-ubyte",
@@ -62,5 +62,5 @@ def user(tmp_path: Path, **changes: Any) -> Path:
 
 def refusal(path: Path | str, **arguments: Any) -> str:
     with pytest.raises(DataError) as caught:
-        data.find(str(path), **arguments)
+        datasets.find(str(path), **arguments)
     return str(caught.value)

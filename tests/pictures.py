@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dnn_cli.images import Array
+from dnn_cli.typing import Array
 
 Colour = tuple[int, ...]
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)

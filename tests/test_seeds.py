@@ -8,7 +8,7 @@ import pytest
 from dnn_cli import seeds
 from dnn_cli.seeds import Purpose
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_same_seed_purpose_and_index_give_the_same_numbers() -> None:

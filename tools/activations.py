@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, get_args
 
-from dnn_cli.config import Activation
+from dnn_cli.config.schema import Activation
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- activations: begin -->", "<!-- activations: end -->"

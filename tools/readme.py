@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dnn_cli.config import json_schema
+from dnn_cli.config.schema import json_schema
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN = "<!-- config reference: begin -->"

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from contenders import Tick
-from dnn_cli import config as configs
-from dnn_cli import evaluate, progress
-from dnn_cli import train as training
-from dnn_cli.config import Override
+from dnn_cli import progress
+from dnn_cli.config import loading
+from dnn_cli.config.loading import Override
+from dnn_cli.evaluation import evaluate
+from dnn_cli.training import loop
 
 
 class Ticks(progress.Quiet):
@@ -31,10 +32,10 @@ class Ticks(progress.Quiet):
 def train(epochs: int, tick: Tick) -> float:
     """Train as `contenders` describes."""
     settings = ("engine=numpy", f"training.epochs={epochs}", f"data.dataset={os.environ['DNN_BENCH_DATASET']}")
-    config = configs.load("mnist", map(Override.parse, [*settings, "data.fallback=null"]))
+    config = loading.load("mnist", map(Override.parse, [*settings, "data.fallback=null"]))
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
-        training.start(config, "benchmark", Ticks(tick), folder=run)
+        loop.start(config, "benchmark", Ticks(tick), folder=run)
         accuracy = evaluate.evaluate(run, say=lambda _: None)["accuracy"]
     if "tensorflow" in sys.modules:
         sys.exit("error: engine: numpy imported TensorFlow")

@@ -9,9 +9,11 @@ from statistics import median
 from typing import Any
 
 from contenders import Tick
-from dnn_cli import backend, data
-from dnn_cli import config as configs
-from dnn_cli.config import Config, Override
+from dnn_cli.config import loading
+from dnn_cli.config.loading import Override
+from dnn_cli.config.schema import Config
+from dnn_cli.data import datasets, selection
+from dnn_cli.engines.keras import tensorflow_import
 
 VARIANTS = {
     "textbook": [],
@@ -33,7 +35,7 @@ def train(epochs: int, tick: Tick) -> float:
     for number in range(epochs):
         epoch.run(number)
         tick()
-    from dnn_cli.epoch import Evaluation
+    from dnn_cli.engines.keras.epoch import Evaluation
 
     test = dataset.load("test")
     return float(Evaluation(network, test.images, test.labels).run()["accuracy"])
@@ -62,11 +64,11 @@ def overhead(epochs: int) -> dict[str, float]:
     The whole is timed from the beginning of one epoch to that of the next, so that the evaluation of the hold-out, the
     checkpoint, the history and the progress lines are all in it; the first epoch, which compiles, is left out of both.
     """
-    backend.start()
+    tensorflow_import.import_tensorflow()
     import keras
 
     from dnn_cli import progress
-    from dnn_cli import train as training
+    from dnn_cli.training import loop
 
     split = _dataset().load("train")
     held_out = len(split.labels) // 12  # 5,000 of MNIST's 60,000
@@ -75,10 +77,10 @@ def overhead(epochs: int) -> dict[str, float]:
     clock = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begins.append(time.perf_counter()))
     with tempfile.TemporaryDirectory() as folder:
         told = progress.choose(quiet=False)
-        training.start(config, "benchmark", told, folder=Path(folder, "run"), callbacks=[clock])
+        loop.start(config, "benchmark", told, folder=Path(folder, "run"), callbacks=[clock])
     whole = [later - sooner for sooner, later in pairwise(begins[1:])]
 
-    rest, _ = data.hold_out(split, held_out, config.seed)
+    rest, _ = selection.hold_out(split, held_out, config.seed)
     epoch = _compiled(config, *_network(config, rest))
     epoch.run(0)
     bare = []
@@ -91,21 +93,21 @@ def overhead(epochs: int) -> dict[str, float]:
 
 def _config(settings: list[str]) -> Config:
     dataset = os.environ["DNN_BENCH_DATASET"]
-    return configs.load("mnist", map(Override.parse, [f"data.dataset={dataset}", "data.fallback=null", *settings]))
+    return loading.load("mnist", map(Override.parse, [f"data.dataset={dataset}", "data.fallback=null", *settings]))
 
 
-def _dataset() -> data.Dataset:
-    return data.find(os.environ["DNN_BENCH_DATASET"])
+def _dataset() -> datasets.Dataset:
+    return datasets.find(os.environ["DNN_BENCH_DATASET"])
 
 
-def _network(config: Config, split: data.Split) -> tuple[Any, Any, Any]:
-    backend.start()
-    from dnn_cli import model
+def _network(config: Config, split: datasets.Split) -> tuple[Any, Any, Any]:
+    tensorflow_import.import_tensorflow()
+    from dnn_cli.engines.keras import build
 
-    return model.build(config, split.images.shape[1:], split.classes), split.images, split.labels
+    return build.build(config, split.images.shape[1:], split.classes), split.images, split.labels
 
 
 def _compiled(config: Config, network: Any, images: Any, labels: Any) -> Any:
-    from dnn_cli.epoch import CompiledEpoch
+    from dnn_cli.engines.keras.epoch import CompiledEpoch
 
     return CompiledEpoch(network, images, labels, batch_size=config.training.batch_size, seed=config.seed)

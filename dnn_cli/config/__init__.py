@@ -1,0 +1,1 @@
+"""Configs: YAML text to a frozen, validated `Config`, with every problem named and placed."""

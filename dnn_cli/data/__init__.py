@@ -1,0 +1,1 @@
+"""Datasets and image files: find, download, verify, read, select."""

@@ -1,0 +1,1 @@
+"""The Keras engine: Keras on TensorFlow, an epoch compiled by XLA."""

@@ -1,0 +1,122 @@
+"""The layers of a config's network, described without TensorFlow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from dnn_cli import seeds
+from dnn_cli.config.schema import Block, Config
+from dnn_cli.errors import UsageError
+from dnn_cli.seeds import Purpose
+
+MAX_PARAMETERS = 200_000_000  # with Adam's two moments that is 2.4 GB of float32
+PREDICTION_BATCH = 1000
+PREDICTION_PIXELS = 2**25  # a batch of large images is smaller: at most 128 MiB of float32
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One Keras layer of the network.
+
+    Attributes:
+        kind: the name of the class in `keras.layers`.
+        arguments: what the class is called with.
+        units: the length of the layer's output.
+        shapes: what the layer holds, by Keras's names, and the shape of each.
+        seed: what its initial weights or its dropout are drawn from.
+        initializer: Keras's name of the kernel initializer, for a Dense layer.
+        penalties: the L1 and L2 penalty on the kernel.
+        max_norm: the longest column of the kernel, or None.
+    """
+
+    kind: str
+    arguments: dict[str, Any]
+    units: int
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    seed: int = 0
+    initializer: str = ""
+    penalties: tuple[float, float] = (0.0, 0.0)
+    max_norm: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The layer's name in the network."""
+        return str(self.arguments["name"])
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the layer holds."""
+        return sum(map(prod, self.shapes.values()))
+
+
+def network_spec(config: Config, image_shape: tuple[int, ...], classes: int) -> list[Layer]:
+    """The network's layers in order, for images of `image_shape` (height, width[, channels]) and labels < `classes`.
+
+    Raises:
+        UsageError: the network would hold more than `MAX_PARAMETERS` numbers.
+    """
+    layers = [Layer("Flatten", {"name": "flatten"}, prod(image_shape))]
+    if config.model.input_dropout:
+        layers.append(_dropout(config.model.input_dropout, "input_dropout", layers[-1].units, config.seed, 0))
+    for index, block in enumerate(config.model.layers, start=1):
+        trainable = index - 1 not in config.model.frozen
+        layers += _block(block, index, layers[-1].units, config.seed, trainable=trainable)
+    output = Block(units=classes, activation="linear")
+    layers.append(_dense(output, "output", layers[-1].units, "softmax", seeds.integer(config.seed, Purpose.WEIGHTS, 0)))
+    if (total := count_parameters(layers)) > MAX_PARAMETERS:
+        raise UsageError(
+            f"model.layers makes a network of {total:,} parameters; at most {MAX_PARAMETERS:,} are allowed"
+        )
+    return layers
+
+
+def count_parameters(layers: list[Layer]) -> int:
+    """How many numbers the network holds, trainable or not."""
+    return sum(layer.parameters for layer in layers)
+
+
+def _block(block: Block, index: int, inputs: int, seed: int, *, trainable: bool) -> list[Layer]:
+    weights_seed = seeds.integer(seed, Purpose.WEIGHTS, index)
+    name = f"dense_{index}"
+    if block.batch_normalization is None:
+        layers = [_dense(block, name, inputs, block.activation, weights_seed, trainable=trainable)]
+    else:
+        normalization = {
+            **dict(block.batch_normalization),
+            "name": f"batch_normalization_{index}",
+            "trainable": trainable,
+        }
+        shapes = dict.fromkeys(("gamma", "beta", "moving_mean", "moving_variance"), (block.units,))
+        layers = [
+            _dense(block, name, inputs, "linear", weights_seed, trainable=trainable),
+            Layer("BatchNormalization", normalization, block.units, shapes),
+            Layer("Activation", {"activation": block.activation, "name": f"activation_{index}"}, block.units),
+        ]
+    if block.dropout:
+        layers.append(_dropout(block.dropout, f"dropout_{index}", block.units, seed, index))
+    return layers
+
+
+def _dropout(rate: float, name: str, units: int, seed: int, index: int) -> Layer:
+    return Layer("Dropout", {"rate": rate, "seed": seeds.integer(seed, Purpose.DROPOUT, index), "name": name}, units)
+
+
+def _dense(block: Block, name: str, inputs: int, activation: str, seed: int, *, trainable: bool = True) -> Layer:
+    arguments = {
+        "units": block.units,
+        "activation": activation,
+        "use_bias": block.use_bias,
+        "name": name,
+        "trainable": trainable,
+    }
+    shapes: dict[str, tuple[int, ...]] = {"kernel": (inputs, block.units)}
+    if block.use_bias:
+        shapes["bias"] = (block.units,)
+    penalties = (block.l1, block.l2)
+    return Layer("Dense", arguments, block.units, shapes, seed, block.initializer, penalties, block.max_norm)
+
+
+def prediction_batch(image_shape: tuple[int, ...]) -> int:
+    """How many images are predicted at once."""
+    return max(1, min(PREDICTION_BATCH, PREDICTION_PIXELS // prod(image_shape)))

@@ -1,0 +1,1 @@
+"""The NumPy engine: the same networks and training without TensorFlow."""

@@ -1,0 +1,1 @@
+"""Evaluation: trained networks applied to splits and image files."""

@@ -1,0 +1,1 @@
+"""Explanations: which pixels and hidden units led to a prediction."""

@@ -1,0 +1,19 @@
+"""Decide from a run's history whether training should stop early."""
+
+from dnn_cli.config.schema import EarlyStopping
+from dnn_cli.runs.records import Row
+
+
+def has_converged(history: list[Row], stopping: EarlyStopping | None) -> bool:
+    """Whether the monitored figure has not improved for `patience` epochs, as Keras's EarlyStopping counts it."""
+    if stopping is None:
+        return False
+    sign = -1 if stopping.monitor.endswith("accuracy") else 1
+    best, waited = float("inf"), 0
+    for row in history:
+        value = sign * row[stopping.monitor]
+        if value < best - stopping.min_delta:
+            best, waited = value, 0
+        else:
+            waited += 1
+    return waited >= stopping.patience

@@ -1,0 +1,148 @@
+"""Plan a training: its data, its network's layers and the weights it starts from."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from dnn_cli.config import difference
+from dnn_cli.config.schema import Config
+from dnn_cli.data import datasets, selection
+from dnn_cli.data.datasets import Dataset, Split
+from dnn_cli.engines.network_spec import Layer, count_parameters, network_spec
+from dnn_cli.errors import DataError, UsageError
+from dnn_cli.runs import directory
+from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.training import transfer
+from dnn_cli.training.transfer import Source, TransferPlan
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a config would train: its layers, a sentence about the data, and the weights it would start from."""
+
+    config: Config
+    layers: list[Layer]
+    data: str
+    origin: TransferPlan | None = None
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the network would hold."""
+        return count_parameters(self.layers)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What there is to train on, and to judge by if anything is held out."""
+
+    dataset: Dataset
+    training: Split
+    held_out: Split | None
+    classes: int
+    selected: tuple[int, ...] | None
+    fingerprint: str
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and, if there are any, channels."""
+        return tuple(self.training.images.shape[1:])
+
+    def describe(self) -> dict[str, Any]:
+        """What `environment.json` says of it."""
+        return {
+            "name": self.dataset.name,
+            "requested": self.dataset.requested,
+            "note": self.dataset.note,
+            "path": str(self.dataset.path),
+            "fingerprint": self.fingerprint,
+            "training_images": len(self.training.labels),
+            "validation_images": len(self.held_out.labels) if self.held_out else 0,
+            "classes": self.classes,
+            "selected_classes": self.selected,
+            "image_shape": list(self.image_shape),
+        }
+
+
+def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | None = None) -> Preview:
+    """What `config` would train, into a new run at `folder` or going on with `run`.
+
+    Downloads nothing, writes nothing and imports no TensorFlow.
+
+    Raises:
+        DnnError: what `start` or `resume` would refuse.
+    """
+    check_extras(config)
+    if folder is not None:
+        directory.check_free(folder)
+    if run is not None:
+        check_same_config(run, config)
+    source = transfer_source(config) if run is None else None
+    name = config.data.dataset
+    if name in datasets.KNOWN:
+        place = "which is here" if is_present(name) else "which is not here: training would download it"
+        layers, origin = design_for_known(config, source)
+        return Preview(config, layers, f"data: {name}, {place}", origin)
+    material = read_training_data(config, datasets.find(name))
+    layers, origin = design(config, material, source)
+    seen = f"data: {material.dataset.path}, {len(material.training.labels):,} training images"
+    return Preview(config, layers, seen, origin)
+
+
+def check(config: Config, dataset: Dataset) -> None:
+    """Raise the `DnnError` with which a training of `config` on `dataset` would refuse to begin."""
+    check_extras(config)
+    design(config, read_training_data(config, dataset), transfer_source(config))
+
+
+def check_extras(config: Config) -> None:
+    """Raise `UsageError` if something that `config` asks for is not installed."""
+    if config.training.tensorboard and find_spec("tensorboard") is None:
+        raise UsageError("training.tensorboard: TensorBoard is not installed: pip install 'dnn-cli[tensorboard]'")
+
+
+def transfer_source(config: Config) -> Source | None:
+    """Return the trained weights that `config` starts from, or None."""
+    return transfer.read(config.model.init_from) if config.model.init_from is not None else None
+
+
+def design(config: Config, material: TrainingData, source: Source | None) -> tuple[list[Layer], TransferPlan | None]:
+    """The network's layers and what each starts from; raises `UsageError` where that cannot be."""
+    layers = network_spec(config, material.image_shape, material.classes)
+    return layers, transfer.plan(source, config, layers, material.dataset.name) if source else None
+
+
+def design_for_known(config: Config, source: Source | None) -> tuple[list[Layer], TransferPlan | None]:
+    """`design` for one of `data.KNOWN`, of which enough is known before it is read."""
+    selection.check_classes(config.data.classes, range(datasets.KNOWN_CLASSES))
+    layers = network_spec(config, datasets.KNOWN_SHAPE, datasets.KNOWN_CLASSES)
+    return layers, transfer.plan(source, config, layers, config.data.dataset) if source else None
+
+
+def check_same_config(run: RunDirectory, config: Config) -> None:
+    """Raise `UsageError` if `config` differs from the run's in more than the number of epochs."""
+    changes = difference.difference(run.config().with_epochs(config.training.epochs), config)
+    if changes:
+        lines = "\n  ".join(changes)
+        raise UsageError(
+            f"{run} cannot go on with another config; only training.epochs may change\n  {lines}\n"
+            "a new run can train what differs"
+        )
+
+
+def is_present(name: str) -> bool:
+    """Return whether the dataset `name` is on this machine; nothing is downloaded or verified."""
+    try:
+        datasets.find(name, split=None)
+    except DataError:
+        return False
+    return True
+
+
+def read_training_data(config: Config, dataset: Dataset) -> TrainingData:
+    """The training images that `config` asks for; raises `DataError` where there are not enough."""
+    everything = dataset.load("train")
+    chosen = config.data
+    selected = selection.select(everything, chosen.classes, chosen.images_per_class, config.seed)
+    training, held_out = selection.hold_out(selected, chosen.validation, config.seed)
+    return TrainingData(dataset, training, held_out, everything.classes, chosen.classes, everything.fingerprint())

@@ -1,0 +1,1 @@
+"""Verification of the mathematics: gradient checks and a traced training step."""

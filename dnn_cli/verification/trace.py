@@ -1,0 +1,272 @@
+"""One training step of the NumPy network, with everything that is computed on the way and its formula, for a reader.
+
+The step is the first that a training would take, in float64, so that what is printed does not depend on the machine.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnn_cli import seeds
+from dnn_cli.config import numpy_support
+from dnn_cli.config.schema import Config
+from dnn_cli.data import datasets
+from dnn_cli.data.datasets import Split
+from dnn_cli.engines.numpy import build
+from dnn_cli.engines.numpy.network import Activation, Dense, Layer, Network, Parameter
+from dnn_cli.engines.numpy.optimizers import SGD, Adam, Optimizer, RMSprop
+from dnn_cli.engines.numpy.regularization import BatchNormalization, Dropout
+from dnn_cli.errors import UsageError
+from dnn_cli.seeds import Purpose
+from dnn_cli.training import plan
+from dnn_cli.typing import Array
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something that a step computes.
+
+    Attributes:
+        name: such as ``z[1]``.
+        formula: what it is computed by.
+        values: its numbers, in any shape.
+        pixels: which axis of `values` counts pixels, if one does.
+    """
+
+    name: str
+    formula: str
+    values: Array
+    pixels: int | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A step in the order in which it is computed.
+
+    Attributes:
+        dataset: where the images are from.
+        note: what is to be said of it.
+        images: their numbers in the training split.
+        labels: theirs.
+        widths: d[0] to d[L].
+        forward, backward: what is computed.
+        rule: what the optimizer does with each w of gradient g.
+        update: what it makes of the parameters, and the loss of the same batch after it.
+    """
+
+    dataset: str
+    note: str
+    images: list[int]
+    labels: list[int]
+    widths: list[int]
+    forward: list[Quantity]
+    backward: list[Quantity]
+    rule: str
+    update: list[Quantity]
+
+
+def trace(config: Config, index: int | None = None) -> Trace:
+    """Take one step with the network of `config`, from its initial weights.
+
+    Args:
+        config: what would be trained, within the limits of NumPy.
+        index: the first image of the batch, counted in the training split; None for the batch that a training takes
+            first.
+
+    Raises:
+        UsageError: NumPy cannot train that, or there is no such image.
+        DataError: there are no images.
+    """
+    numpy_support.check(numpy_support.of_training(config))
+    material = plan.read_training_data(config, datasets.find(config.data.dataset, config.data.fallback))
+    split, classes = material.training, material.classes
+    chosen = _batch(config, split, index)
+    x, labels = build.rows_of(split.images[chosen], np.float64), split.labels[chosen]
+    network = build.build(config, split.images.shape[1:], classes, rows=len(x), dtype=np.float64)
+    optimizer = build.optimizer(config.optimizer)
+    optimizer.build(network.parameters)
+    targets = build.targets(labels, classes, config.training.label_smoothing, np.float64)
+    named = _named(network.layers)
+    _seed_dropout(network, config.seed)
+    forward = list(_forward(network, named, x, targets, config.training.label_smoothing))
+    backward = list(_backward(network, named, targets))
+    optimizer.step(network.parameters, network.gradients)
+    _seed_dropout(network, config.seed)
+    network.forward(x, training=True)
+    return Trace(
+        material.dataset.name,
+        material.dataset.note,
+        chosen.tolist(),
+        labels.tolist(),
+        [x.shape[1], *(layer.units for layer in network.layers if isinstance(layer, Dense))],
+        forward,
+        backward,
+        _rule(optimizer),
+        [*_updated(named), Quantity("E", "of the same images after the step", np.array(network.cost(targets)))],
+    )
+
+
+def _batch(config: Config, split: Split, index: int | None) -> Array:
+    count, size = len(split.labels), config.training.batch_size
+    if index is None:
+        return seeds.order(count, config.seed, 0)[:size]
+    if index >= count:
+        raise UsageError(f"--index {index}: there are {count:,} training images, from 0 to {count - 1}")
+    return np.arange(index, min(index + size, count))
+
+
+def _seed_dropout(network: Network, seed: int) -> None:
+    """Let each Dropout draw what it would draw first."""
+    for number, layer in enumerate(layer for layer in network.layers if isinstance(layer, Dropout)):
+        layer.random = seeds.generator(seed, Purpose.DROPOUT, number, 0)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A layer, the number of its block, and the names of what goes into it and comes out of it."""
+
+    layer: Layer
+    number: int
+    input: str
+    output: str
+
+    @property
+    def parameters(self) -> list[tuple[str, Parameter]]:
+        """Its parameters by their names in the formulas."""
+        names = ("gamma", "beta") if isinstance(self.layer, BatchNormalization) else ("W", "b")
+        named = zip(names, self.layer.parameters, strict=False)  # a Dense layer may have no b
+        return [(f"{name}[{self.number}]", parameter) for name, parameter in named]
+
+
+def _named(layers: Sequence[Layer]) -> list[_Named]:
+    """The layers with the names of what they compute."""
+    named: list[_Named] = []
+    number, name = 0, "a[0]"
+    for layer in layers:
+        number += isinstance(layer, Dense)
+        match layer:
+            case Dropout():
+                letter = "r"
+            case BatchNormalization():
+                letter = "y"
+            case Dense() if layer.activation.name == "linear":
+                letter = "z"
+            case _:
+                letter = "a"
+        before, name = name, f"{letter}[{number}]"
+        named.append(_Named(layer, number, before, name))
+    return named
+
+
+def _forward(network: Network, named: list[_Named], x: Array, targets: Array, smoothing: float) -> Iterator[Quantity]:
+    yield Quantity("a[0]", "the pixels, from 0 to 1", x, pixels=1)
+    for each in named:
+        for name, parameter in each.parameters:
+            yield Quantity(name, "as it starts", parameter.value.copy(), 0 if name == "W[1]" else None)
+        x = each.layer.forward(x, training=True)
+        yield from _forward_of(each, x)
+    yield Quantity("p", f"softmax({named[-1].output})", network.loss.forward(x).copy())
+    meaning = f"{1 - smoothing:g} for the label, else 0" + f"; and {smoothing:g} / {targets.shape[1]} each" * bool(
+        smoothing
+    )
+    yield Quantity("t", meaning, targets)
+    yield Quantity("E", f"-sum(t * log(p)) / n{_penalties(named)}", np.array(network.cost(targets)))
+
+
+def _forward_of(each: _Named, x: Array) -> Iterator[Quantity]:
+    layer, k, pixels = each.layer, each.number, None if each.number else 1
+    match layer:
+        case Dense():
+            yield Quantity(f"z[{k}]", f"{each.input} @ W[{k}]{f' + b[{k}]' * layer.use_bias}", layer.z.copy())
+            if layer.activation.name != "linear":
+                yield Quantity(each.output, f"{layer.activation.name}(z[{k}])", x.copy())
+        case Activation():
+            yield Quantity(each.output, f"{layer.name}({each.input})", x.copy())
+        case BatchNormalization():
+            yield Quantity(f"h[{k}]", f"(z[{k}] - mean) / sqrt(variance + {layer.epsilon:g})", layer.h.copy())
+            yield Quantity(each.output, f"gamma[{k}] * h[{k}] + beta[{k}]", x.copy())
+        case Dropout():
+            yield Quantity(f"factor[{k}]", f"0 or 1 / (1 - {layer.rate:g})", layer.factor.copy(), pixels)
+            yield Quantity(each.output, f"{each.input} * factor[{k}]", x.copy(), pixels)
+
+
+def _backward(network: Network, named: list[_Named], targets: Array) -> Iterator[Quantity]:
+    error = network.loss.error(targets)
+    trained = [each for each in named if each.number]  # a Dropout of the pixels has nobody to pass the error on to
+    for each in reversed(trained):
+        top, to_input = each is named[-1], each is not trained[0]
+        error = each.layer.backward(error, to_input)
+        yield from _backward_of(each, "(p - t) / n" if top else f"dE/d{each.output}")
+        if to_input:
+            yield Quantity(f"dE/d{each.input}", _back_formula(each), error.copy())
+
+
+def _backward_of(each: _Named, error: str) -> Iterator[Quantity]:
+    """The gradients of one layer's parameters; `error` is what it was given."""
+    layer, k = each.layer, each.number
+    if isinstance(layer, Dense):
+        name = layer.activation.name
+        slope = "" if name == "linear" else f" * {name}'(z[{k}])"
+        yield Quantity(f"delta[{k}]", f"{error}{slope}", layer.delta.copy())
+        formulas = [f"{each.input}.T @ delta[{k}]{_slopes(layer, k)}", f"the sum of delta[{k}] over the rows"]
+    else:
+        formulas = [f"the sum of {error} * h[{k}] over the rows", f"the sum of {error} over the rows"]
+    for (name, parameter), formula in zip(each.parameters, formulas, strict=False):
+        yield Quantity(f"dE/d{name}", formula, parameter.gradient.copy(), 0 if name == "W[1]" else None)
+
+
+def _back_formula(each: _Named) -> str:
+    """How a layer passes the error on."""
+    k, error = each.number, f"dE/d{each.output}"
+    match each.layer:
+        case Dense():
+            return f"delta[{k}] @ W[{k}].T"
+        case BatchNormalization() as layer:
+            mean = f"(dE/dbeta[{k}] + dE/dgamma[{k}] * h[{k}]) / n"
+            return f"gamma[{k}] / sqrt(variance + {layer.epsilon:g}) * ({error} - {mean})"
+        case Activation() as layer:
+            return f"{error} * {layer.name}'({each.input})"
+        case _:
+            return f"{error} * factor[{k}]"
+
+
+def _penalties(named: list[_Named]) -> str:
+    dense = [(each.number, each.layer) for each in named if isinstance(each.layer, Dense)]
+    l1 = [f" + {layer.l1:g} sum(|W[{k}]|)" for k, layer in dense if layer.l1]
+    l2 = [f" + {layer.l2:g} sum(W[{k}]^2)" for k, layer in dense if layer.l2]
+    return "".join(l1 + l2)
+
+
+def _slopes(layer: Dense, k: int) -> str:
+    """What the penalties add to dE/dW."""
+    return f" + {layer.l1:g} sign(W[{k}])" * bool(layer.l1) + f" + {2 * layer.l2:g} W[{k}]" * bool(layer.l2)
+
+
+def _updated(named: list[_Named]) -> Iterator[Quantity]:
+    for each in named:
+        for name, parameter in each.parameters:
+            yield Quantity(name, "after the step", parameter.value.copy(), 0 if name == "W[1]" else None)
+
+
+def _rule(optimizer: Optimizer) -> str:
+    """What the optimizer does with each w of gradient g; what it keeps from step to step starts at 0."""
+    eta, decay = f"{optimizer.learning_rate:g}", optimizer.weight_decay
+    first = f"w = w - {eta} * {decay:g} * w; then " if decay else ""
+    match optimizer:
+        case SGD(momentum=0.0):
+            rule = f"w = w - {eta} * g"
+        case SGD(momentum=momentum, nesterov=nesterov):
+            step = f"{momentum:g} * m - {eta} * g"
+            rule = f"m = {step}; w = w + {step if nesterov else 'm'}"
+        case RMSprop(rho=rho, momentum=momentum, epsilon=epsilon):
+            step = f"{eta} * g / sqrt(v + {epsilon:g})"
+            rest = f"m = {momentum:g} * m + {step}; w = w - m" if momentum else f"w = w - {step}"
+            rule = f"v = {rho:g} * v + {1 - rho:g} * g^2; {rest}"
+        case Adam(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon):
+            means = f"m = m + {1 - beta_1:g} * (g - m); v = v + {1 - beta_2:g} * (g^2 - v)"
+            alpha = f"{eta} * sqrt(1 - {beta_2:g}^1) / (1 - {beta_1:g}^1)"
+            rule = f"{means}; w = w - {alpha} * m / (sqrt(v) + {epsilon:g})"
+        case _:
+            raise ValueError(f"{type(optimizer).__name__} has no rule")
+    return first + rule

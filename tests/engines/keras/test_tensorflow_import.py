@@ -1,0 +1,105 @@
+"""TensorFlow's import: silent when it goes well, outspoken when it does not."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Answer
+
+Process = Callable[..., Answer]
+ROOT = Path(__file__).parents[3]
+
+FAKE = """
+import gc, os, sys
+os.write(2, b"native noise\\n")
+print("python noise", file=sys.stderr)
+try:
+    import matplotlib
+    had_matplotlib = True
+except ImportError:
+    had_matplotlib = False
+collecting = gc.isenabled()
+backend = os.environ["KERAS_BACKEND"]
+class get_logger:
+    setLevel = staticmethod(lambda level: None)
+"""
+
+
+@pytest.fixture
+def with_fake(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run code in a Python whose tensorflow is a small module that makes noise."""
+    (tmp_path / "tensorflow.py").write_text(FAKE)
+    (tmp_path / "matplotlib.py").write_text("drawn = True\n")
+
+    def run(code: str, more: str = "") -> "subprocess.CompletedProcess[str]":
+        (tmp_path / "tensorflow.py").write_text(FAKE + more)
+        lines = f"import sys\nsys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\nfrom dnn_cli import backend\n{code}"
+        command = [sys.executable, "-c", lines]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    return run
+
+
+Fake = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_what_the_import_says_is_not_shown(with_fake: Fake) -> None:
+    done = with_fake("backend.start()\nimport tensorflow as tf\nprint(tf.backend, tf.collecting)")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "tensorflow False\n", "")
+
+
+def test_verbose_lets_it_through(with_fake: Fake) -> None:
+    done = with_fake("backend.start(verbose=True)")
+    assert (done.returncode, sorted(done.stderr.split("\n"))) == (0, ["", "native noise", "python noise"])
+
+
+def test_an_import_that_fails_shows_what_it_said(with_fake: Fake) -> None:
+    done = with_fake("backend.start()", "raise ImportError('the library is broken')")
+    assert done.returncode == 1
+    assert {"native noise", "python noise", "ImportError: the library is broken"} <= set(done.stderr.split("\n"))
+
+
+def test_stderr_is_itself_again_afterwards(with_fake: Fake) -> None:
+    check = """
+import gc, os
+before = os.fstat(2), sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+try:
+    backend.start()
+except ImportError:
+    pass
+after = os.fstat(2), sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+assert (before[0].st_ino, before[1]) == (after[0].st_ino, after[1])
+assert gc.isenabled()
+os.write(2, b"native words\\n")
+"""
+    assert with_fake(check).stderr == "native words\n"
+    broken = with_fake(check, "raise ImportError")
+    assert broken.returncode == 0
+    assert broken.stderr.endswith("native words\n")
+
+
+def test_matplotlib_waits_until_it_is_wanted(with_fake: Fake) -> None:
+    code = "backend.start()\nimport tensorflow, matplotlib\nprint(tensorflow.had_matplotlib, matplotlib.drawn)"
+    assert with_fake(code).stdout == "False True\n"
+    early = with_fake("import matplotlib\nbackend.start()\nimport tensorflow\nprint(tensorflow.had_matplotlib)")
+    assert early.stdout == "True\n"
+
+
+def test_a_second_start_does_nothing(with_fake: Fake) -> None:
+    assert with_fake("backend.start()\nbackend.start(verbose=True)").stderr == ""
+
+
+def test_no_command_shows_the_noise_of_a_library(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    trained = process("train", "-c", "smoke", "--epochs", "1", "-q", KERAS_BACKEND="jax")
+    assert (trained.code, trained.stderr) == (0, "")
+    assert trained.stdout.startswith("run         runs/smoke-1\n")
+    evaluated = process("evaluate")
+    assert (evaluated.code, evaluated.stderr) == (0, "")
+    loud = process("evaluate", "-v")
+    assert loud.code == 0
+    assert "cuda" in loud.stderr.lower() or "tensorflow" in loud.stderr.lower()
+    assert loud.stdout == evaluated.stdout

@@ -1,0 +1,67 @@
+"""The activations and their slopes against Keras, its autodiff and finite differences."""
+
+from typing import get_args
+
+import keras
+import pytest
+import tensorflow as tf
+
+import numpy as np
+from dnn_cli.config.schema import Activation
+from dnn_cli.engines.numpy.activations import FUNCTIONS
+
+EDGES = [-1e4, -700.0, -90.0, -7.0, -3.5, -1.1, -0.4, -1e-9, 1e-9, 0.3, 0.9, 2.7, 5.9, 6.1, 80.0]
+
+
+def test_they_are_all_that_a_config_can_ask_for() -> None:
+    assert FUNCTIONS.keys() == set(get_args(Activation))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.filterwarnings("ignore:overflow")  # e^80 squared, which is what exponential is
+def test_value_and_slope_are_those_of_keras(name: str, dtype: type[np.floating]) -> None:
+    z = np.array(EDGES, dtype)
+    if name == "exponential":
+        z = np.clip(z, -50, 50)
+    if name == "selu":
+        z = z[z != np.array(-1e-9, dtype)]  # so near to the kink TensorFlow gives the slope of the other side
+    a, s = np.empty((2, len(z)), dtype)
+    FUNCTIONS[name].value(z, a)
+    FUNCTIONS[name].slope(z, a, s)
+    with tf.GradientTape() as tape:
+        theirs = tf.constant(z)
+        tape.watch(theirs)
+        values = keras.activations.get(name)(theirs)
+    slopes = tape.gradient(values, theirs)
+    tolerance = 1e-6 if dtype == np.float32 else 2e-8  # TensorFlow's 0.2 of leaky_relu is always of float32
+    np.testing.assert_allclose(a, values.numpy(), rtol=tolerance, atol=2e-9)  # its elu has no small digits
+    np.testing.assert_allclose(s, slopes.numpy(), rtol=1e-5, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_slope_is_the_limit_of_the_difference_but_at_kinks(name: str) -> None:
+    function, step = FUNCTIONS[name], 1e-5
+    z = np.linspace(-7.03, 7.01, 400)
+    kinks = np.array(function.kinks, float).reshape(-1, 1)
+    z = z[(np.abs(z - kinks) > step).all(axis=0)]
+    high, low, a, s = np.empty((4, len(z)))
+    for shifted, result in ((z + step, high), (z - step, low), (z, a)):
+        function.value(shifted, result)
+    function.slope(z, a, s)
+    np.testing.assert_allclose(s, (high - low) / (2 * step), rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "slope"), [("relu", 0), ("leaky_relu", 0.2), ("relu6", 0), ("elu", 1), ("softsign", 1)]
+)
+def test_at_zero_the_slope_is_that_of_keras(name: str, slope: float) -> None:
+    z = np.zeros(1)
+    a, s = np.empty((2, 1))
+    FUNCTIONS[name].value(z, a)
+    FUNCTIONS[name].slope(z, a, s)
+    with tf.GradientTape() as tape:
+        theirs = tf.constant(z)
+        tape.watch(theirs)
+        values = keras.activations.get(name)(theirs)
+    assert [s[0], tape.gradient(values, theirs).numpy()[0]] == pytest.approx([slope, slope])

@@ -1,0 +1,223 @@
+"""`dnn predict`: what it says of image files, of broken ones, and how little a picture's looks matter."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from dnn_cli.data import datasets, image_files
+from dnn_cli.data.datasets import Split
+from dnn_cli.evaluation import model_source
+from dnn_cli.typing import Array
+from tests.conftest import Answer, command
+from tests.pictures import coverage, encoded, painted, written
+
+Dnn = Callable[..., Answer]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("predict")
+
+
+@pytest.fixture
+def run(dnn: Dnn, home: Path) -> Path:
+    """A run on the sample, trained once for all tests."""
+    folder = home / "smoke-run"
+    if not folder.exists():
+        assert dnn("train", "-c", "smoke", "--engine", "numpy", "--run-dir", folder, "-q").code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tests() -> Split:
+    """The sample's 1,000 test digits."""
+    return datasets.find("mnist-sample", split="test").load("test")
+
+
+def draw(digits: Array, folder: str = "scans") -> list[Path]:
+    """The digits as pictures of 100×100, dark on light."""
+    return [
+        written(Path(folder, f"{number}.png"), encoded(painted(coverage(digit, 100))))
+        for number, digit in enumerate(digits)
+    ]
+
+
+def test_a_line_for_each_image(run: Path, tests: Split, dnn: Dnn) -> None:
+    draw(tests.images[:12])
+    answer = dnn("predict", run, "scans")
+    assert (answer.code, answer.stderr) == (0, "")
+    title, *lines = answer.stdout.splitlines()
+    assert title.split() == ["file", "digit", "probability", "runner-up", "probability"]
+    assert [line.split()[0] for line in lines] == [f"scans/{number}.png" for number in range(12)]
+    guessed = np.array([int(line.split()[1]) for line in lines])
+    assert (guessed == tests.labels[:12]).mean() > 0.7
+    for line in lines:
+        _, digit, first, second, rest = line.split()
+        assert 0.5 >= float(rest) <= float(first) <= 1
+        assert digit != second
+
+
+def test_json_has_every_probability(run: Path, tests: Split, dnn: Dnn) -> None:
+    (file,) = draw(tests.images[:1])
+    found = json.loads(dnn("predict", run, file, "--json").stdout)
+    (image,) = found.pop("images")
+    assert found == {
+        "run": str(run),
+        "checkpoint": f"{run}/checkpoints/best.keras",
+        "epoch": found["epoch"],
+        "note": found["note"],
+        "selected_classes": None,
+    }
+    expected = model_source.probabilities(run / "checkpoints" / "best.keras", image_files.read(file)[None])[0]
+    np.testing.assert_allclose(image["probabilities"], expected)
+    assert (image["digit"], image["runner_up"]) == tuple(np.argsort(-expected)[:2].tolist())
+    assert image["probability"] == max(image["probabilities"])
+
+
+def test_csv_on_stdout_and_in_a_file(run: Path, tests: Split, dnn: Dnn) -> None:
+    draw(tests.images[:3])
+    printed = dnn("predict", run, "scans", "--csv").stdout
+    rows = list(csv.DictReader(io.StringIO(printed)))
+    assert [row["file"] for row in rows] == ["scans/0.png", "scans/1.png", "scans/2.png"]
+    assert list(rows[0]) == ["file", "digit", "probability", "runner_up", "runner_up_probability", "error"]
+    assert dnn("predict", run, "scans", "--out", "digits.csv").stdout == "digits.csv\n"
+    assert Path("digits.csv").read_text(encoding="utf-8") == printed
+    assert dnn("predict", run, "scans", "--out", "digits.json").code == 0
+    saved = json.loads(Path("digits.json").read_text(encoding="utf-8"))
+    assert [str(image["digit"]) for image in saved["images"]] == [row["digit"] for row in rows]
+
+
+def test_the_picture_that_the_network_saw(run: Path, tests: Split, dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
+    (file,) = draw(tests.images[:1])
+    monkeypatch.setenv("NO_COLOR", "1")
+    lines = dnn("predict", run, file, "--show").stdout.splitlines()
+    seen = image_files.read(file)
+    assert len(lines[:28]) == 28
+    for line, row in zip(lines[:28], seen, strict=True):
+        shown = np.array([character != " " for character in line.ljust(56)[:56:2]])
+        assert not shown[row < 10].any()
+        assert shown[row > 60].all()
+    assert lines[-1].startswith("scans/0.png")
+
+
+def test_standard_input(run: Path, tests: Split) -> None:
+    picture = encoded(painted(coverage(tests.images[0])), "JPEG")
+    done = subprocess.run(command("predict", run, "-", "--json"), input=picture, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (image,) = json.loads(done.stdout)["images"]
+    assert image["file"] == "-"
+    done = subprocess.run(command("predict", run, "-"), input=b"", capture_output=True, text=False, check=False)
+    assert done.returncode == 1
+    assert b"standard input: it is empty\nerror: 1 of 1 images could not be read\n" in done.stderr
+
+
+def test_a_broken_image_is_a_line_and_the_others_go_on(run: Path, tests: Split, dnn: Dnn) -> None:
+    draw(tests.images[:3])
+    written(Path("scans/1.png"), b"nothing")
+    Path("empty").mkdir()
+    answer = dnn("predict", run, "scans", "none.png", "*.gif", "empty")
+    assert answer.code == 1
+    assert [line.split()[0] for line in answer.stdout.splitlines()[1:]] == ["scans/0.png", "scans/2.png"]
+    assert answer.stderr == (
+        "scans/1.png: it is no PNG, JPEG, GIF, BMP, TIFF or WebP image\n"
+        "none.png: it cannot be read: No such file or directory\n"
+        "*.gif: no file has a name like that\n"
+        "empty: there are no image files in this folder\n"
+        "error: 4 of 6 images could not be read\n"
+    )
+    answer = dnn("predict", run, "scans", "--csv")
+    assert answer.code == 1
+    assert answer.stdout.splitlines()[2] == 'scans/1.png,,,,,"it is no PNG, JPEG, GIF, BMP, TIFF or WebP image"'
+
+
+def test_keras_says_the_same(run: Path, tests: Split, dnn: Dnn) -> None:
+    draw(tests.images[:20])
+    ours, theirs = (
+        json.loads(dnn("predict", run, "scans", "--json", "--engine", engine).stdout) for engine in ("numpy", "keras")
+    )
+    for one, other in zip(ours["images"], theirs["images"], strict=True):
+        np.testing.assert_allclose(one["probabilities"], other["probabilities"], atol=1e-5)
+
+
+def test_it_starts_without_tensorflow(run: Path, tests: Split) -> None:
+    draw(tests.images[:2])
+    code = (
+        "import sys; from dnn_cli.__main__ import run;"
+        f"assert run(['predict', {str(run)!r}, 'scans']) == 0;"
+        "sys.exit(bool({'tensorflow', 'keras', 'matplotlib'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_among_the_classes_of_the_run(tests: Split, dnn: Dnn) -> None:
+    settings = ("--engine", "numpy", "--set", "data.classes=[0, 1]", "--epochs", 1)
+    assert dnn("train", "-c", "smoke", "--run-dir", "two", "-q", *settings).code == 0
+    draw(tests.images[:30])
+    answer = dnn("predict", "two", "scans", "--json")
+    assert {image["digit"] for image in json.loads(answer.stdout)["images"]} <= {0, 1}
+    assert "note: two was trained on the classes 0 1 alone, and chooses among them\n" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("shape", "refusal"),
+    [
+        ((8, 8), ""),
+        ((64,), ""),
+        ((14, 14, 1), ""),
+        ((28, 20), "takes images of 28×20; from image files, grey square ones are made"),
+        ((8, 8, 3), "takes images of 8×8×3; from image files, grey square ones are made"),
+    ],
+)
+def test_networks_of_other_sizes(shape: tuple[int, ...], refusal: str, tests: Split, dnn: Dnn) -> None:
+    layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
+    keras.Sequential(layers).save("stock.keras")
+    (file,) = draw(tests.images[:1])
+    answer = dnn("predict", "stock.keras", file)
+    if refusal:
+        assert (answer.code, answer.stderr) == (1, f"error: stock.keras {refusal}\n")
+    else:
+        assert (answer.code, answer.stderr) == (0, "")
+
+
+def test_a_run_on_the_fallback_says_so(dnn: Dnn, tests: Split) -> None:
+    assert dnn("train", "-c", "mnist", "--engine", "numpy", "--epochs", 1, "--run-dir", "run", "-q").code == 0
+    (file,) = draw(tests.images[:1])
+    answer = dnn("predict", "run", file)
+    assert answer.code == 0
+    assert answer.stderr.startswith("warning: ")
+    assert "mnist-sample" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none", "a.png"], "there is no run or .keras file none"),
+        (["RUN", "-", "-"], "- is standard input, which can be read only once"),
+        (["RUN", "a.png", "--out", "x.txt"], "--out x.txt: the name must end in .json or .csv"),
+        (["RUN", "a.png", "--out", "no/x.csv"], "--out no/x.csv: there is no folder no"),
+        (
+            ["RUN", "a.png", "--json", "--csv"],
+            "--show, --json, --csv and --out each say where the result goes; choose one",
+        ),
+    ],
+)
+def test_bad_usage(arguments: list[str], message: str, run: Path, dnn: Dnn) -> None:
+    answer = dnn("predict", *(str(run) if argument == "RUN" else argument for argument in arguments))
+    assert (answer.code, answer.stdout) == (2, "")
+    assert f"error: {message}\n" in answer.stderr.replace("Error: ", "error: ")
+
+
+def test_without_pillow_the_extra_is_named(run: Path, dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    answer = dnn("predict", run, "a.png")
+    assert answer.code == 2
+    assert re.search(r"Pillow, which is not here: pip install 'dnn-cli\[images\]'$", answer.stderr.strip())

@@ -1,0 +1,86 @@
+"""`dnn data --preview`: a picture to judge an augmentation by, or a word why there is none."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dnn_cli.data import datasets
+from tests.conftest import Answer
+from tests.files import digits, write_npz
+
+Dnn = Callable[..., Answer]
+TURNED = ("--set", "training.augmentation.rotation=15")
+
+
+def picture(path: str) -> Any:
+    from matplotlib.image import imread
+
+    return imread(path)
+
+
+def test_a_picture_of_every_class_and_its_copies(dnn: Dnn) -> None:
+    answer = dnn("data", "mnist-sample", "--preview", "a.png", *TURNED)
+    assert answer == Answer(0, "a.png\n", "")
+    height, width, _ = picture("a.png").shape
+    assert height > 800
+    assert width > 800
+    assert dnn("data", "mnist-sample", "--preview", "b.png", *TURNED, "--json").stdout == '{\n  "preview": "b.png"\n}\n'
+    assert (picture("a.png") == picture("b.png")).all()
+    dnn("data", "mnist-sample", "--preview", "b.png", *TURNED, "--set", "seed=1")
+    assert (picture("a.png") != picture("b.png")).any()
+
+
+def test_the_config_says_what_is_drawn(dnn: Dnn) -> None:
+    text = "data: {dataset: mnist, fallback: mnist-sample}\ntraining: {augmentation: {elastic: {strength: 3}}}"
+    Path("mine.yaml").write_text(text)
+    answer = dnn("data", "--preview", "a.png", "-c", "mine.yaml")
+    assert (answer.code, answer.stdout) == (0, "a.png\n")
+    assert "using mnist-sample in its place" in answer.stderr
+
+
+@pytest.mark.parametrize("shape", [(8, 5, 4, 3), (8, 5, 4, 2)])
+def test_colours_and_other_channels(shape: tuple[int, ...], dnn: Dnn) -> None:
+    images = np.random.default_rng(0).random(shape, np.float32)
+    path = write_npz(Path("own.npz"), **digits() | {"x_train": images})
+    assert dnn("data", path, "--preview", "a.png", *TURNED, "--set", "training.augmentation.noise=0.5").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preview", "a.png"], "error: --preview has nothing to show: training.augmentation is off;"),
+        (["--preview", "a.jpg", *TURNED], "error: --preview a.jpg: the name must end in .png"),
+        (["--preview", "no/a.png", *TURNED], "error: --preview no/a.png: there is no folder no"),
+        (["--preview", "a.png", "--set", "training.augmentation.rotation=-1"], "error: the command line has 1 problem"),
+        (["-c", "small"], "Error: --config and --set are for --preview"),
+    ],
+)
+def test_refusals(arguments: list[str], message: str, dnn: Dnn) -> None:
+    answer = dnn("data", "mnist-sample", *arguments)
+    assert (answer.code, answer.stdout) == (2, "")
+    assert message.lower() in answer.stderr.lower()
+
+
+def test_without_matplotlib_the_extra_is_named(dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(datasets, "find", lambda *_, **__: pytest.fail("work was done"))
+    answer = dnn("data", "mnist-sample", "--preview", "a.png", *TURNED)
+    assert answer.code == 2
+    assert "pip install 'dnn-cli[report]'" in answer.stderr
+
+
+def test_a_file_that_cannot_be_written(dnn: Dnn) -> None:
+    Path("a.png").symlink_to("/dev/full")
+    answer = dnn("data", "mnist-sample", "--preview", "a.png", *TURNED)
+    assert (answer.code, answer.stdout) == (1, "")
+    assert answer.stderr == "error: a.png cannot be written: No space left on device\n"
+
+
+def test_the_resolved_config_tells_the_strengths(dnn: Dnn) -> None:
+    plan = json.loads(dnn("train", "-c", "smoke", *TURNED, "--dry-run", "--json").stdout)
+    assert plan["config"]["training"]["augmentation"]["rotation"] == 15.0

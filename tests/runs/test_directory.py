@@ -1,0 +1,334 @@
+"""The run directory: whole files or none, whatever is killed or damaged, and never two writers."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dnn_cli.config import loading
+from dnn_cli import files as _files
+from dnn_cli.runs import environment as runs_environment
+from dnn_cli.errors import RunError
+from dnn_cli.errors import UsageError
+from dnn_cli.runs.records import Row
+from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.state import State
+
+from tests.conftest import ROOT
+
+CONFIG = loading.parse("", "test")
+LOSSES = [0.9, 0.5, 0.7, 0.4]  # the second and fourth epoch are the best of their time
+
+
+class Crash(BaseException):
+    """What a kill looks like from inside."""
+
+
+def new_run(path: Path) -> RunDirectory:
+    return RunDirectory.create(path, "test", CONFIG, {"dataset": {}})
+
+
+def row(epoch: int) -> Row:
+    return {"epoch": epoch, "loss": LOSSES[epoch - 1], "accuracy": 0.5, "learning_rate": 0.001, "seconds": 1.0}
+
+
+def content(epoch: int) -> str:
+    return f"the model after epoch {epoch}"
+
+
+def saving(text: str) -> Callable[[Path], None]:
+    """Something that saves a model, as far as a run can tell."""
+
+    def save(path: Path) -> None:
+        path.write_text(text)
+
+    return save
+
+
+def commit(run: RunDirectory, epoch: int, state: State | None) -> State:
+    history = [row(number) for number in range(1, epoch + 1)]
+    return run.commit(saving(content(epoch)), history, state)
+
+
+def train(run: RunDirectory, epochs: int) -> State:
+    state = None
+    for epoch in range(1, epochs + 1):
+        state = commit(run, epoch, state)
+    assert state
+    return state
+
+
+def held(run: RunDirectory, name: str) -> str:
+    return run.checkpoint(name)[0].read_text()
+
+
+def no_warning(text: str) -> None:
+    raise AssertionError(text)
+
+
+def test_runs_are_numbered_and_never_overwritten(tmp_path: Path) -> None:
+    first = RunDirectory.create(None, "mine", CONFIG, {})
+    second = RunDirectory.create(None, "mine", CONFIG, {})
+    other = RunDirectory.create(None, "other", CONFIG, {})
+    assert [str(run) for run in (first, second, other)] == ["runs/mine-1", "runs/mine-2", "runs/other-1"]
+    assert str(RunDirectory.newest()) == "runs/other-1"
+    shutil.rmtree("runs/mine-1")
+    assert str(RunDirectory.create(None, "mine", CONFIG, {})) == "runs/mine-1"
+
+
+def test_a_run_directory_may_be_empty_but_not_used(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert new_run(tmp_path / "empty").config() == CONFIG
+    for name in ("empty", "file"):
+        (tmp_path / "file").write_text("precious")
+        with pytest.raises(UsageError) as error:
+            new_run(Path(name))
+        assert str(error.value) == (
+            f"{name} exists already; go on with it by --resume {name}, or choose another --run-dir"
+        )
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_where_no_run_can_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="^file/run cannot be made a run directory: Not a directory$"):
+        new_run(Path("file/run"))
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(UsageError, match="^runs/x-1 cannot be made a run directory: Not a directory$"):
+        RunDirectory.create(None, "x", CONFIG, {})
+
+
+def test_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="^there is no run nowhere$"):
+        RunDirectory.open(Path("nowhere"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match=r"^folder is not a run: it has no config\.yaml$"):
+        RunDirectory.open(Path("folder"))
+    with pytest.raises(UsageError, match=r"^there is no run in runs/ yet; `dnn train -c mnist` makes one$"):
+        RunDirectory.newest()
+
+
+def test_a_commit_records_last_previous_and_best(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    assert run.state() is None
+    assert run.resumable(no_warning) == (None, None)
+    state = train(run, 3)
+    assert run.state() == state
+    assert (state.last.epoch, state.last.best.epoch, state.last.best.value) == (3, 2, 0.5)
+    assert state.previous
+    assert state.previous.epoch == 2
+    files = {path.name: path.read_text() for path in (run.path / "checkpoints").iterdir()}
+    assert files == {"last.keras": content(3), "previous.keras": content(2), "best.keras": content(2)}
+    assert run.checkpoint("best") == (run.path / "checkpoints/best.keras", 2)
+    assert run.checkpoint("last") == (run.path / "checkpoints/last.keras", 3)
+    assert run.history(3) == [row(1), row(2), row(3)]
+    assert run.history(2) == [row(1), row(2)]
+
+
+def test_best_follows_the_validation_loss_if_there_is_one(tmp_path: Path) -> None:
+    run, state, history = new_run(tmp_path / "run"), None, []
+    for epoch, (loss, val_loss) in enumerate([(0.9, 0.3), (0.1, 0.4)], start=1):
+        history.append(row(epoch) | {"loss": loss, "val_loss": val_loss})
+        state = run.commit(saving(content(epoch)), history, state)
+    assert state
+    assert (state.last.best.epoch, state.last.best.monitor, state.last.best.value) == (1, "val_loss", 0.3)
+
+
+def crash_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, the `number`-th call that changes the disk raises `Crash` instead, and so do all after it."""
+    calls = 0
+
+    def fragile(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls >= number:
+                raise Crash
+            return function(*arguments, **options)
+
+        return call
+
+    for owner, name in (
+        (os, "fsync"),
+        (os, "link"),
+        (shutil, "copyfile"),
+        (Path, "replace"),
+        (Path, "write_text"),
+        (Path, "unlink"),
+    ):
+        monkeypatch.setattr(owner, name, fragile(getattr(owner, name)))
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("epoch", [1, 2, 3, 4])
+def test_a_kill_at_any_instant_of_a_commit_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(errno.EPERM, "no links here")))
+    undisturbed = new_run(tmp_path / "undisturbed")
+    expected = train(undisturbed, 4)
+    number, crashed = 0, True
+    while crashed:
+        number += 1
+        run = new_run(tmp_path / f"run-{number}")
+        before = train(run, epoch - 1) if epoch > 1 else None
+        with monkeypatch.context() as patch:
+            crash_at(number, patch)
+            try:
+                commit(run, epoch, before)
+                crashed = False
+            except Crash:
+                pass
+        # Whatever was under way, both checkpoints that are recorded are there, for readers and for a resume.
+        recorded = run.state()
+        assert recorded in (before, State(recorded.last, before.last if before else None) if recorded else None)
+        if recorded:
+            assert recorded.last.epoch in (epoch - 1, epoch)
+            assert held(run, "last") == content(recorded.last.epoch)
+            assert held(run, "best") == content(recorded.last.best.epoch)
+        state, checkpoint = run.resumable(lambda _: None)
+        assert state == recorded
+        done = state.last.epoch if state else 0
+        if checkpoint:
+            assert checkpoint.read_text() == content(done)
+        assert run.history(done) == [row(one) for one in range(1, done + 1)] if done else True
+        for again in range(done + 1, 5):
+            state = commit(run, again, state)
+        assert state
+        assert state.last == expected.last
+        assert {path.name for path in run.path.rglob("*") if path.is_file()} == {
+            path.name for path in undisturbed.path.rglob("*") if path.is_file()
+        }
+        for name in ("last", "best"):
+            assert held(run, name) == held(undisturbed, name)
+    assert number > 8
+
+
+def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    before = train(run, 3).previous
+    last = run.path / "checkpoints/last.keras"
+    last.write_text(content(3)[:-1])
+    with pytest.raises(RunError, match="last.keras is damaged: its checksum is not the one in state.json$"):
+        run.checkpoint("last")
+    warnings: list[str] = []
+    state, checkpoint = run.resumable(warnings.append)
+    assert warnings == [f"{last} is unfinished or damaged; going on from previous.keras, epoch 2"]
+    assert state == State(before) if before else False
+    assert checkpoint == last
+    assert last.read_text() == content(2)
+    assert held(run, "best") == content(2)
+
+
+def test_nothing_whole_is_an_error(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    train(run, 1)
+    for path in (run.path / "checkpoints").iterdir():
+        path.write_text("rubbish")
+    with pytest.raises(RunError, match="cannot be resumed: no checkpoint in .*checkpoints is whole$"):
+        run.resumable(no_warning)
+
+
+BEST_IS_TO_COME = json.dumps(
+    {
+        "last": {"epoch": 1, "sha256": "0", "best": {"epoch": 2, "monitor": "loss", "value": 0.5, "sha256": "0"}},
+        "previous": None,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"last": 3}', '{"last": {"epoch": 1}, "previous": null}', "[" * 99999, BEST_IS_TO_COME]
+)
+def test_a_damaged_state_is_an_error(tmp_path: Path, text: str) -> None:
+    run = new_run(tmp_path / "run")
+    train(run, 1)
+    (run.path / "state.json").write_text(text)
+    with pytest.raises(RunError, match="state.json is damaged"):
+        run.state()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "epoch,loss\n", "epoch,loss\n2,0.5\n", "epoch,loss\n1,x\n", "epoch,loss\n1,0.5\n", "\0"]
+)
+def test_a_damaged_history_is_an_error(tmp_path: Path, text: str) -> None:
+    run = new_run(tmp_path / "run")
+    train(run, 1)
+    (run.path / "history.csv").write_text(text)
+    with pytest.raises(RunError, match=r"history\.csv (is damaged|cannot be read)"):
+        run.history(1)
+
+
+def test_numbers_survive_the_history_exactly(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    history = [{"epoch": 1, "loss": 0.1 + 0.2, "accuracy": 1 / 3, "learning_rate": 1e-07, "seconds": 12345678.9}]
+    run.commit(saving("x"), history, None)
+    assert run.history(1) == history
+
+
+def test_a_run_without_a_checkpoint(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    with pytest.raises(RunError, match=r"run has no checkpoint yet; `dnn train --resume .*run` goes on with it$"):
+        run.checkpoint("best")
+    assert run.metrics() is None
+    assert run.score("test") is None
+
+
+def test_the_lock_keeps_others_out_and_dies_with_its_process(tmp_path: Path) -> None:
+    run = new_run(Path("run"))
+    code = (
+        "import sys, pathlib; from dnn_cli.run import Run\n"
+        "with Run.open(pathlib.Path(sys.argv[1])).locked():\n"
+        "    print('locked', flush=True); sys.stdin.read()"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "run"], stdin=pipe, stdout=pipe, text=True, env=environment
+    ) as it:
+        assert it.stdout
+        assert it.stdout.readline() == "locked\n"
+        with pytest.raises(RunError, match="^run is being trained by another process$"), run.locked():
+            pass
+        it.kill()
+    with run.locked():
+        pass
+
+
+def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file.json"
+    _files.write_atomically(path, "old\n")
+    crash_at(1, monkeypatch)
+    with pytest.raises(Crash):
+        _files.write_atomically(path, "new\n")
+    assert path.read_text() == "old\n"
+
+
+def test_the_environment_says_what_a_result_depends_on(tmp_path: Path) -> None:
+    described = runs_environment.describe_environment({"name": "x"})
+    assert json.loads(json.dumps(described)) == described
+    assert described["versions"].keys() == {"dnn", "python", "tensorflow", "keras", "numpy", "h5py"}
+    assert described["git"] is None
+    assert described["dataset"] == {"name": "x"}
+
+
+def test_the_newest_run_is_the_one_begun_or_gone_on_with_last(tmp_path: Path) -> None:
+    first, second = RunDirectory.create(None, "a", CONFIG, {}), RunDirectory.create(None, "b", CONFIG, {})
+    os.utime(second.config_file, ns=(1, 1))
+    assert str(RunDirectory.newest()) == str(first)
+    (first.path / "environment.json").unlink()  # a kill while the run was made
+    assert str(RunDirectory.newest()) == str(first)
+
+
+def test_an_environment_without_a_dataset_is_damaged(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    with pytest.raises(RunError, match=r"environment\.json is damaged: it does not describe a dataset$"):
+        run.environment()

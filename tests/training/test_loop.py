@@ -1,0 +1,462 @@
+"""Training through the command line: what it leaves, what it repeats bit for bit, and what it survives."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from dnn_cli import progress
+from dnn_cli.config import loading
+from dnn_cli.errors import TrainingError
+from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.training import loop
+from tests.conftest import ROOT, Answer, assert_same_bits, command, weights
+
+Dnn = Callable[..., Answer]
+
+TINY = """
+seed: 3
+data: {dataset: mnist-sample, validation: 500}
+model: {layers: [{units: 16, dropout: 0.2, batch_normalization: true}]}
+optimizer: {name: adam, learning_rate: 0.003}
+training: {epochs: 4, batch_size: 48}
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A config with everything in it that could break a resume: dropout, moving means, a hold-out, a ragged batch."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+def history(run: str | Path) -> list[dict[str, str]]:
+    """The rows without their times, which no two trainings share."""
+    with Path(run, "history.csv").open(newline="") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+def assert_same_training(one: str | Path, other: str | Path) -> None:
+    """Two runs hold the same weights, optimizer state, history and best epoch, bit for bit."""
+    for name in ("last", "best"):
+        assert_same_bits(Path(one, f"checkpoints/{name}.keras"), Path(other, f"checkpoints/{name}.keras"))
+    assert history(one) == history(other)
+    bests = [json.loads(Path(run, "state.json").read_text())["last"]["best"] for run in (one, other)]
+    for best in bests:
+        del best["sha256"]  # the file also holds the time at which it was saved
+    assert bests[0] == bests[1]
+    assert Path(one, "config.yaml").read_text() == Path(other, "config.yaml").read_text()
+
+
+def test_a_training_from_start_to_end(dnn: Dnn, tiny: Path) -> None:
+    answer = dnn("train", "-c", tiny)
+    assert answer.code == 0
+    lines = answer.stderr.splitlines()
+    pattern = r"epoch %d/4  loss \d\.\d{4}  accuracy 0\.\d{4}  val_loss \d\.\d{4}  val_accuracy 0\.\d{4}  .* images/s"
+    assert len(lines) == 4
+    for number, line in enumerate(lines, start=1):
+        assert re.fullmatch(pattern % number, line), line
+    assert "runs/tiny-1" in answer.stdout
+    assert answer.stdout.splitlines()[-1] == "next: dnn evaluate runs/tiny-1"
+
+    run = Path("runs/tiny-1")
+    files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    assert files == {
+        ".lock",
+        "config.yaml",
+        "environment.json",
+        "history.csv",
+        "metrics.json",
+        "state.json",
+        "checkpoints/best.keras",
+        "checkpoints/last.keras",
+        "checkpoints/previous.keras",
+    }
+    header = (run / "history.csv").read_text().splitlines()[0]
+    assert header == "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds"
+    assert [row["epoch"] for row in history(run)] == ["1", "2", "3", "4"]
+    assert {row["learning_rate"] for row in history(run)} == {"0.003"}
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["epochs"], metrics["stopped_early"], metrics["training_images"]) == (4, False, 3500)
+    assert metrics["parameters"] == 784 * 16 + 16 + 4 * 16 + 16 * 10 + 10
+    val_losses = [float(row["val_loss"]) for row in history(run)]
+    assert metrics["best"]["value"] == min(val_losses)
+    assert metrics["best"]["epoch"] == val_losses.index(min(val_losses)) + 1
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["dataset"]["name"] == "mnist-sample"
+    assert environment["dataset"]["fingerprint"].startswith("sha256:")
+
+
+def test_the_resolved_config_trains_the_same_weights_again_in_another_process(
+    dnn: Dnn, process: Dnn, tiny: Path
+) -> None:
+    dnn("train", "-c", tiny, "--run-dir", "first")
+    answer = process("train", "-c", "first/config.yaml", "--run-dir", "again", "--json")
+    assert answer.code == 0
+    assert json.loads(answer.stdout)["run"] == "again"
+    assert_same_training("first", "again")
+    dnn("train", "-c", tiny, "--run-dir", "other", "--seed", 4)
+    assert history("other") != history("first")
+
+
+def test_more_epochs_for_a_finished_run_are_the_epochs_it_would_have_had(dnn: Dnn, process: Dnn, tiny: Path) -> None:
+    dnn("train", "-c", tiny, "--run-dir", "straight", "--epochs", 6)
+    dnn("train", "-c", tiny, "--run-dir", "extended")
+    answer = process("train", "--resume", "extended", "--epochs", 6)
+    assert answer.code == 0
+    assert [line[:9] for line in answer.stderr.splitlines()] == ["epoch 5/6", "epoch 6/6"]
+    assert_same_training("straight", "extended")
+    assert json.loads(Path("extended/metrics.json").read_text())["epochs"] == 6
+
+
+def test_averages_and_lengths_in_epochs_are_extended_bit_for_bit(dnn: Dnn, tiny: Path) -> None:
+    rate = "{name: cosine_decay, initial_learning_rate: 0.003, decay_epochs: 3}"
+    changes = (f"optimizer.learning_rate={rate}", "optimizer.use_ema=true", "optimizer.gradient_accumulation_steps=4")
+    options = [option for change in changes for option in ("--set", change)]
+    assert dnn("train", "-c", tiny, "--run-dir", "straight", "--epochs", 2, *options).code == 0
+    assert dnn("train", "-c", tiny, "--run-dir", "extended", "--epochs", 1, *options).code == 0
+    assert dnn("train", "--resume", "extended", "--epochs", 2).code == 0
+    assert_same_training("straight", "extended")
+    rates = [float(row["learning_rate"]) for row in history("straight")]
+    assert rates == pytest.approx([0.003, 0.00225], rel=1e-5)  # after a third of half a cosine, three quarters
+    judged = json.loads(dnn("evaluate", "straight", "--split", "validation", "--checkpoint", "last", "--json").stdout)
+    assert judged["loss"] == pytest.approx(float(history("straight")[-1]["val_loss"]), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_killed_at_any_time_and_resumed_it_ends_as_if_undisturbed(
+    dnn: Dnn, start: Callable[..., "subprocess.Popen[str]"], tiny: Path
+) -> None:
+    epochs = 60
+    dnn("train", "-c", tiny, "--run-dir", "straight", "--epochs", epochs)
+    victim = start("train", "-c", tiny, "--run-dir", "killed", "--epochs", epochs)
+    state = Path("killed/state.json")
+    random = np.random.default_rng(5)
+    for wanted in (1, 20, 40):
+        while not state.is_file() or json.loads(state.read_text())["last"]["epoch"] < wanted:
+            assert victim.poll() is None, victim.communicate()
+            time.sleep(0.001)
+        time.sleep(random.uniform(0, 0.03))
+        victim.kill()
+        assert victim.wait() == -signal.SIGKILL
+        done = json.loads(state.read_text())["last"]["epoch"]
+        assert wanted <= done < epochs
+        weights(Path("killed/checkpoints/last.keras"))
+        victim = start("train", "--resume", "killed")
+    _, stderr = victim.communicate(timeout=120)
+    assert victim.returncode == 0, stderr
+    first = next(line for line in stderr.splitlines() if not line.startswith("warning: "))  # of an unfinished file
+    assert first.startswith(f"epoch {done + 1:>2}/60")
+    assert_same_training("straight", "killed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGINT, "SIGINT", 130), (signal.SIGTERM, "SIGTERM", 143)])
+def test_a_signal_finishes_the_epoch_and_says_how_to_go_on(
+    dnn: Dnn, start: Callable[..., "subprocess.Popen[str]"], tiny: Path, number: int, name: str, code: int
+) -> None:
+    training = start("train", "-c", tiny, "--run-dir", "run", "--epochs", "100000")
+    assert training.stderr
+    first = training.stderr.readline()
+    assert first.startswith("epoch      1/100000"), first + training.stderr.read()
+    training.send_signal(number)
+    _, stderr = training.communicate(timeout=60)
+    assert training.returncode == code
+    *lines, error, resume = stderr.splitlines()
+    done = json.loads(Path("run/state.json").read_text())["last"]["epoch"]
+    assert error == f"error: interrupted; epoch {done} is safe in run"
+    assert resume == "go on with: dnn train --resume run"
+    assert sum(line.startswith(f"{name}: finishing and saving this epoch") for line in lines) <= 1
+    assert len(history("run")) == done
+
+    answer = dnn("train", "--resume", "run", "--epochs", done + 1)
+    assert answer.code == 0
+    dnn("train", "-c", tiny, "--run-dir", "straight", "--epochs", done + 1)
+    assert_same_training("straight", "run")
+
+
+@pytest.mark.slow
+def test_a_second_signal_stops_at_once_and_harms_nothing(
+    start: Callable[..., "subprocess.Popen[str]"], tiny: Path
+) -> None:
+    wide = ("--set", "model.layers=[2048, 2048]", "--set", "data.validation=0", "--set", "training.batch_size=8")
+    training = start("train", "-c", tiny, "--run-dir", "run", "--epochs", "100", *wide)
+    assert training.stderr
+    assert training.stderr.readline().startswith("epoch   1/100")
+    while not Path("run/state.json").exists():  # an epoch is saved while the next one trains
+        time.sleep(0.01)
+    kept = Path("run/checkpoints/last.keras").read_bytes()
+    training.send_signal(signal.SIGINT)
+    assert training.stderr.readline() == (
+        "SIGINT: finishing and saving this epoch; SIGINT again stops at once and loses it\n"
+    )
+    training.send_signal(signal.SIGINT)
+    _, stderr = training.communicate(timeout=60)
+    assert training.returncode == 130
+    assert stderr == "error: interrupted; epoch 1 is safe in run\ngo on with: dnn train --resume run\n"
+    assert Path("run/checkpoints/last.keras").read_bytes() == kept
+
+
+def test_deformed_images_are_deformed_alike_when_resumed(dnn: Dnn, process: Dnn, tiny: Path) -> None:
+    strengths = "training.augmentation={rotation: 10, translation: 2, elastic: {strength: 2}, noise: 0.1}"
+    dnn("train", "-c", tiny, "--set", strengths, "--run-dir", "straight")
+    dnn("train", "-c", tiny, "--set", strengths, "--run-dir", "begun", "--epochs", 2)
+    assert process("train", "--resume", "begun", "--epochs", 4).code == 0
+    assert_same_training("straight", "begun")
+    dnn("train", "-c", tiny, "--run-dir", "plain")
+    assert history("plain") != history("straight")
+
+
+def test_a_run_stopped_before_its_first_epoch_can_be_resumed(dnn: Dnn, tiny: Path) -> None:
+    dnn("train", "-c", tiny, "--run-dir", "straight")
+    dnn("train", "-c", tiny, "--run-dir", "early")
+    for path in Path("early").rglob("*.*"):
+        if path.name not in ("config.yaml", "environment.json"):
+            path.unlink()
+    assert dnn("evaluate", "early").stderr == (
+        "error: early has no checkpoint yet; `dnn train --resume early` goes on with it\n"
+    )
+    assert dnn("train", "--resume", "early").code == 0
+    assert_same_training("straight", "early")
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(dnn: Dnn, tiny: Path) -> None:
+    dnn("train", "-c", tiny, "--run-dir", "straight")
+    dnn("train", "-c", tiny, "--run-dir", "damaged")
+    Path("damaged/checkpoints/best.keras").unlink()  # which may hold the same epoch
+    last = Path("damaged/checkpoints/last.keras")
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    answer = dnn("evaluate", "damaged", "--checkpoint", "last")
+    assert (answer.code, answer.stderr) == (
+        1,
+        "error: damaged/checkpoints/last.keras is damaged: its checksum is not the one in state.json\n",
+    )
+    answer = dnn("train", "--resume", "damaged")
+    assert answer.code == 0
+    warning, line = answer.stderr.splitlines()
+    assert warning == (
+        "warning: damaged/checkpoints/last.keras is unfinished or damaged; going on from previous.keras, epoch 3"
+    )
+    assert line.startswith("epoch 4/4")
+    assert_same_training("straight", "damaged")
+
+    for name in ("last", "previous", "best"):
+        Path(f"damaged/checkpoints/{name}.keras").write_bytes(b"")
+    answer = dnn("train", "--resume", "damaged")
+    assert (answer.code, answer.stderr) == (
+        1,
+        "error: damaged cannot be resumed: no checkpoint in damaged/checkpoints is whole\n",
+    )
+
+
+def test_resuming_with_another_config_is_refused_with_the_difference(dnn: Dnn, tiny: Path) -> None:
+    dnn("train", "-c", tiny, "--run-dir", "run", "--epochs", 1)
+    before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+    changes = ("--set", "optimizer.learning_rate=0.01", "--seed", 9, "--epochs", 3)
+    expected = (
+        "error: run cannot go on with another config; only training.epochs may change\n"
+        "  seed: 3 → 9\n"
+        "  optimizer.learning_rate: 0.003 → 0.01\n"
+        "a new run can train what differs\n"
+    )
+    assert dnn("train", "--resume", "run", *changes) == Answer(2, "", expected)
+    other = tiny.with_name("other.yaml")
+    other.write_text(TINY.replace("0.003", "0.01").replace("seed: 3", "seed: 9"))
+    assert dnn("train", "--resume", "run", "-c", other) == Answer(2, "", expected)
+    assert {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()} == before
+    assert dnn("train", "--resume", "run", "-c", tiny, "--epochs", 2).code == 0
+    answer = dnn("train", "--resume", "run", "--epochs", 1)
+    assert answer == Answer(2, "", "error: run has trained 2 epochs already; --epochs must be at least 2\n")
+
+
+def test_resuming_a_finished_run_trains_nothing_more(dnn: Dnn, tiny: Path) -> None:
+    dnn("train", "-c", tiny, "--run-dir", "run", "--epochs", 1)
+    kept = Path("run/checkpoints/last.keras").read_bytes()
+    Path("run/metrics.json").unlink()
+    answer = dnn("train", "--resume", "run")
+    assert (answer.code, answer.stderr) == (0, "run has trained all of its 1 epochs; --epochs N goes on to N\n")
+    assert Path("run/checkpoints/last.keras").read_bytes() == kept
+    assert json.loads(Path("run/metrics.json").read_text())["epochs"] == 1
+
+
+def test_resuming_on_changed_data_is_refused(dnn: Dnn, sample: Any, tiny: Path) -> None:
+    np.savez("mine.npz", x_train=sample.images[:600], y_train=sample.labels[:600])
+    own = ("--set", "data.dataset=mine.npz", "--set", "data.validation=0.1")
+    dnn("train", "-c", tiny, *own, "--run-dir", "run", "--epochs", 1)
+    np.savez("mine.npz", x_train=sample.images[1:601], y_train=sample.labels[1:601])
+    answer = dnn("train", "--resume", "run", "--epochs", 2)
+    path = Path("mine.npz").resolve()
+    assert answer == Answer(1, "", f"error: run was trained on other data than {path} holds now; resuming is refused\n")
+
+
+def test_a_run_that_is_being_trained_is_left_alone(dnn: Dnn, tiny: Path) -> None:
+    dnn("train", "-c", tiny, "--run-dir", "run", "--epochs", 1)
+    with RunDirectory.open(Path("run")).locked():
+        code = [*command("train", "--resume", "run", "--epochs", "2")]
+        done = subprocess.run(code, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: run is being trained by another process\n")
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_last_good_epoch(dnn: Dnn, tiny: Path) -> None:
+    block = "{units: 16, activation: linear}"
+    wild = ("--set", "optimizer={name: sgd, learning_rate: 1000}", "--set", f"model.layers=[{block}, {block}, {block}]")
+    answer = dnn("train", "-c", tiny, *wild)
+    assert answer.code == 1
+    assert re.fullmatch(
+        r"error: loss became (nan|inf) in epoch 1, between steps 1 and 32 of 73; "
+        r"no epoch was finished before it in runs/tiny-1\na lower optimizer.learning_rate usually helps\n",
+        answer.stderr,
+    )
+    assert not Path("runs/tiny-1/state.json").exists()
+
+
+class Bomb(keras.callbacks.Callback):  # type: ignore[misc]
+    """Spoils the weights when an epoch begins."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 2:
+            self.model.layers[-1].bias.assign([float("nan")] * 10)
+
+
+def test_the_steps_in_which_the_loss_was_lost_are_named() -> None:
+    config = loading.parse(TINY, "test")
+    told = progress.choose(quiet=True)
+    with pytest.raises(TrainingError) as error:
+        loop.start(config, "test", told, callbacks=[Bomb()])
+    pattern = r"loss became nan in epoch 3, between steps 1 and \d+ of 73; epoch 2 is safe in runs/test-1\n.*"
+    assert re.fullmatch(pattern, str(error.value))
+    assert json.loads(Path("runs/test-1/state.json").read_text())["last"]["epoch"] == 2
+    assert all(np.isfinite(value).all() for value in weights(Path("runs/test-1/checkpoints/last.keras")).values())
+
+
+def test_keras_callbacks_work_where_epochs_begin_and_end() -> None:
+    config = loading.parse(TINY, "test")
+    rates = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    log = keras.callbacks.CSVLogger("log.csv")
+    stop = keras.callbacks.EarlyStopping("val_loss", min_delta=100.0, patience=1)
+    result = loop.start(config, "test", progress.choose(quiet=True), callbacks=[rates, log, stop])
+    assert [row["learning_rate"] for row in history(result.run.path)] == ["0.0015", "0.00075"]
+    assert result.metrics["stopped_early"] is True
+    with Path("log.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
+
+
+def test_early_stopping_stops_where_keras_would_and_resumes_so(dnn: Dnn, tiny: Path) -> None:
+    stopping = ("--set", "training.early_stopping={patience: 2, min_delta: 0.05}", "--epochs", 50)
+    dnn("train", "-c", tiny, "--run-dir", "run", *stopping)
+    losses = [float(row["val_loss"]) for row in history("run")]
+    monitor = keras.callbacks.EarlyStopping("val_loss", min_delta=0.05, patience=2)
+    monitor.set_model(keras.Sequential())
+    monitor.on_train_begin()
+    stopped = []
+    for epoch, loss in enumerate(losses):
+        monitor.on_epoch_end(epoch, {"val_loss": loss})
+        stopped.append(bool(getattr(monitor.model, "stop_training", False)))
+    assert stopped == [False] * (len(losses) - 1) + [True]
+    assert json.loads(Path("run/metrics.json").read_text())["stopped_early"] is True
+    kept = Path("run/checkpoints/last.keras").read_bytes()
+    answer = dnn("train", "--resume", "run", "--epochs", 60)
+    assert answer.code == 0
+    assert f"run stopped early after {len(losses)} epochs" in answer.stderr
+    assert Path("run/checkpoints/last.keras").read_bytes() == kept
+
+
+def test_the_test_split_is_never_read(dnn: Dnn, sample: Any, tiny: Path) -> None:
+    images, labels = sample.images[:600], sample.labels[:600]
+    np.savez("with.npz", x_train=images, y_train=labels, x_test=np.full((5, 3), np.nan), y_test=np.array(["no"]))
+    np.savez("without.npz", x_train=images, y_train=labels)
+    for name in ("with", "without"):
+        own = ("--set", f"data.dataset={name}.npz", "--set", "data.validation=0.1", "--run-dir", name, "--epochs", 1)
+        assert dnn("train", "-c", tiny, *own).code == 0
+    assert_same_bits(Path("with/checkpoints/last.keras"), Path("without/checkpoints/last.keras"))
+    assert dnn("evaluate", "with").code == 1
+
+
+def test_without_mnist_the_shipped_config_trains_on_the_sample_loudly(
+    dnn: Dnn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DNN_DATA_DIR", raising=False)
+    answer = dnn("train", "-c", "mnist")
+    assert answer.code == 0
+    note = json.loads(Path("runs/mnist-1/environment.json").read_text())["dataset"]["note"]
+    assert note.startswith("MNIST was neither found nor downloaded (")
+    assert answer.stderr.splitlines()[0] == f"warning: {note}"
+    assert "warning" in answer.stdout
+    found = dnn("evaluate", "--min-accuracy", "0.93")
+    assert found.code == 0, found
+    assert "warning" in found.stdout
+    resumed = dnn("train", "--resume", "runs/mnist-1", "--epochs", 11, "--json")
+    assert resumed.stderr.splitlines()[0] == f"warning: {note}"
+    assert json.loads(resumed.stdout)["note"] == note
+
+
+def test_without_mnist_and_without_a_fallback_it_is_an_error_that_says_what_to_do(
+    dnn: Dnn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DNN_DATA_DIR", raising=False)
+    answer = dnn("train", "-c", "mnist", "--set", "data.fallback=null")
+    assert answer.code == 1
+    assert answer.stderr.startswith("error: MNIST was not found\n")
+    assert "DNN_DATA_DIR" in answer.stderr
+    assert not Path("runs").exists()
+
+
+def test_the_smoke_config_ends_above_ninety_percent(dnn: Dnn) -> None:
+    assert dnn("train", "--config", "smoke", "-q").code == 0
+    answer = dnn("evaluate", "--min-accuracy", "0.9", "--json")
+    assert answer.code == 0
+    assert json.loads(answer.stdout)["accuracy"] > 0.9
+
+
+@pytest.mark.slow
+def test_the_textbook_network_on_the_whole_of_mnist(dnn: Dnn, mnist_folder: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("DNN_DATA_DIR", str(mnist_folder))
+    assert dnn("train", "-c", "mnist").code == 0
+    answer = dnn("evaluate", "--min-accuracy", "0.975", "--json")
+    assert answer.code == 0
+    assert json.loads(answer.stdout)["images"] == 10_000
+
+
+@pytest.mark.slow
+def test_checkpoints_need_nothing_but_tensorflow(dnn: Dnn, tiny: Path, tmp_path: Path) -> None:
+    dnn("train", "-c", tiny, "--run-dir", "run")
+    code = (
+        "import sys; sys.modules['dnn_cli'] = None\n"
+        "import tensorflow as tf\n"
+        "model = tf.keras.models.load_model(sys.argv[1])\n"
+        "print(int(model.optimizer.iterations), [type(layer).__module__.split('.')[0] for layer in model.layers])"
+    )
+    path = "run/checkpoints/last.keras"
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{4 * 73} ['keras', 'keras', 'keras', 'keras', 'keras', 'keras']\n"
+
+
+def test_nothing_but_progress_is_printed(process: Dnn, tiny: Path) -> None:
+    answer = process("train", "-c", tiny, "--epochs", 1, PYTHONPATH=str(ROOT), PATH=os.environ["PATH"])
+    assert answer.code == 0
+    assert re.fullmatch(r"epoch 1/1  loss .* images/s\n", answer.stderr)
+    quiet = process("train", "-c", tiny, "--epochs", 1, "-q", "--json", PYTHONPATH=str(ROOT))
+    assert quiet.stderr == ""
+    assert json.loads(quiet.stdout)["epochs"] == 1
+
+
+def test_a_dry_run_refuses_what_the_real_one_would(dnn: Dnn, tiny: Path) -> None:
+    dnn("train", "-c", tiny, "--run-dir", "run", "--epochs", 1)
+    for arguments in (("-c", tiny, "--run-dir", "run"), ("--resume", "run", "--seed", 4)):
+        real, dry = dnn("train", *arguments), dnn("train", *arguments, "--dry-run")
+        assert real.code == 2
+        assert dry == real
