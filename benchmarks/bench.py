@@ -25,11 +25,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tables import CONTENDERS, WIDE, Samples, judge, table
+from tables import CONTENDERS, WIDE, Samples, details, judge, programs, table
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
-README = HERE.parent / "README.md"
+READMES = (HERE.parent / "README.md", HERE.parent / "README.zh.md")
+DETAILS = HERE.parent / "docs" / "explanation" / "performance.md"
 QUIET_SECONDS = 0.5
 DISTURBED = 0.15  # CPU seconds a second that other programs may take
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
@@ -181,7 +182,7 @@ def run(plan: Plan) -> dict[str, Any]:
     """Measure everything and return what `table` shows."""
     missing = {name: needs for name, (_, needs) in CONTENDERS.items() if not all(map(find_spec, needs))}
     for name, needs in missing.items():
-        print(f"skipping {name}: needs {' and '.join(needs)}; pip install 'dnn-cli[bench]'", file=sys.stderr)
+        print(f"skipping {name}: needs {' and '.join(needs)}; `make peers` installs them", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         environment = {**os.environ, "DNN_DATA_DIR": str(data_folder(plan, scratch)), "DNN_BENCH_DATASET": plan.dataset}
@@ -231,13 +232,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write_readme(text: str, readme: Path = README) -> None:
-    """Put `text` between the markers in `readme`."""
-    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+def write_table(text: str, page: Path) -> None:
+    """Put `text` between the markers in `page`."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        sys.exit(f"error: {readme} has no lines {BEGIN} and {END}")
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        sys.exit(f"error: {page} has no lines {BEGIN} and {END}")
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -248,7 +249,7 @@ def main() -> None:
         "--json", type=Path, help=f"where the results go; {RESULTS.name} beside this file if not --smoke"
     )
     parser.add_argument("--show", type=Path, metavar="JSON", help="show these results; measure nothing")
-    parser.add_argument("--readme", action="store_true", help="put the table into the README as well")
+    parser.add_argument("--docs", action="store_true", help="put the tables into the README and the docs as well")
     options = parser.parse_args()
     if options.show:
         results = json.loads(options.show.read_text(encoding="utf-8"))
@@ -259,8 +260,10 @@ def main() -> None:
             target.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     text = table(results)
     print(text)
-    if options.readme:
-        write_readme(text)
+    if options.docs:
+        for readme in READMES:
+            write_table(programs(results), readme)
+        write_table(details(results), DETAILS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the measurements amount to: the targets, met or missed, and the tables that the README shows."""
+"""Compare the measurements with the targets, and make the tables that the README and the docs show."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,9 +105,13 @@ def judge(samples: Samples) -> list[dict[str, Any]]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The results in Markdown: the programs, the targets, and how an epoch grows with batch size and network."""
-    samples, plan = results["samples"], results["plan"]
-    middle = {name: {key: median(values) for key, values in fields.items()} for name, fields in samples.items()}
+    """Return all results in Markdown."""
+    return f"{programs(results)}\n\n{details(results)}"
+
+
+def programs(results: dict[str, Any]) -> str:
+    """Return a table of the programs, side by side."""
+    plan, middle = results["plan"], _medians(results)
     lines = [_preface(results), ""]
     lines += _rows(
         "program", "s an epoch", "÷ ours", "first epoch, s", f"{plan['epochs']} epochs, s", "peak", "accuracy"
@@ -120,7 +124,13 @@ def table(results: dict[str, Any]) -> str:
             figures = (own["epoch"], own["epoch"] / middle["ours"]["epoch"], own["first"], whole["process"])
             cells = [*map(_number, figures), f"{whole['memory'] / 2**30:.2f} GiB", f"{own['accuracy']:.4f}"]
             lines.append(_row(title, *cells))
-    lines += ["", *_rows("what", "target", "measured", "")]
+    return "\n".join(lines)
+
+
+def details(results: dict[str, Any]) -> str:
+    """Return a table of the targets, and one of how an epoch's time grows with batch size and network."""
+    samples, middle = results["samples"], _medians(results)
+    lines = _rows("what", "target", "measured", "")
     for row in results["targets"]:
         what = row["what"].replace("fastest peer", f"fastest peer ({fastest_peer(samples)})")
         lines.append(_row(what, row["target"], _number(row["value"]), "met" if row["met"] else "**missed**"))
@@ -135,6 +145,11 @@ def table(results: dict[str, Any]) -> str:
     sizes |= {"`dnn --help`, whole process": middle["help"]["process"]}
     lines += [_row(name, _number(seconds)) for name, seconds in sizes.items()]
     return "\n".join(lines)
+
+
+def _medians(results: dict[str, Any]) -> dict[str, dict[str, float]]:
+    samples: Samples = results["samples"]
+    return {name: {key: median(values) for key, values in fields.items()} for name, fields in samples.items()}
 
 
 def _preface(results: dict[str, Any]) -> str:

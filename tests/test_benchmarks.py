@@ -117,7 +117,7 @@ def test_the_table_goes_between_the_markers(bench: Any, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{bench.BEGIN}\nold\n{bench.END}\nafter\n", encoding="utf-8")
     for _ in range(2):
-        bench.write_readme("new", readme)
+        bench.write_table("new", readme)
         assert readme.read_text(encoding="utf-8") == f"before\n{bench.BEGIN}\nnew\n{bench.END}\nafter\n"
 
 
@@ -125,7 +125,7 @@ def test_a_readme_without_markers_is_left_alone(bench: Any, tmp_path: Path) -> N
     readme = tmp_path / "README.md"
     readme.write_text("nothing here", encoding="utf-8")
     with pytest.raises(SystemExit, match="has no lines"):
-        bench.write_readme("new", readme)
+        bench.write_table("new", readme)
     assert readme.read_text(encoding="utf-8") == "nothing here"
 
 
@@ -146,7 +146,7 @@ def test_the_smoke_run_measures_everything(tables: Any, tmp_path: Path) -> None:
     assert results["plan"]["dataset"] == "mnist-sample"
     skipped = {name for name in tables.CONTENDERS if f"skipping {name}: " in done.stderr}
     assert skipped <= {"pytorch", "scikit_learn", "jax_scan"}
-    assert done.stderr.count("pip install 'dnn-cli[bench]'") == len(skipped)
+    assert done.stderr.count("`make peers` installs them") == len(skipped)
     wanted = made_up_samples() | {name: made_up_samples()["ours"] for name in tables.CONTENDERS.keys() - skipped}
     for name, fields in wanted.items():
         measured = results["samples"][name]

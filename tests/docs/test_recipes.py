@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT, Answer
 
 Dnn = Callable[..., Answer]
-PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "overfitting.md").read_text(encoding="utf-8")
 STEPS = re.findall(r"```console\n\$ dnn (train [^\n]*)\n```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
 CHEAP = "runs/2-stop"  # the one training of these that takes a second
 

@@ -18,7 +18,7 @@ from dnn_cli.typing import Array
 from dnn_cli.verification.gradcheck import difference
 from tests.conftest import ROOT, Answer
 
-PAGE = (ROOT / "docs" / "backpropagation.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "explanation" / "backpropagation.md").read_text(encoding="utf-8")
 
 
 def test_the_page_shows_what_the_command_prints(dnn: Callable[..., Answer]) -> None:

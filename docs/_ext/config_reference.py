@@ -1,35 +1,28 @@
-"""Write the README's config reference from the classes that check a config.
+"""The directive `config-reference`: tables of every setting, made from the classes that validate a config."""
 
-``python tools/readme.py`` rewrites what stands between the markers in README.md; with ``--check`` it only says whether
-that is up to date, and exits with 1 if it is not.
-"""
-
-import argparse
 import json
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from dnn_cli.config.schema import json_schema
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
-README = Path(__file__).parent.parent / "README.md"
-BEGIN = "<!-- config reference: begin -->"
-END = "<!-- config reference: end -->"
+from dnn_cli.config.schema import json_schema
 
 Schema = Mapping[str, Any]
 
 
 def reference() -> str:
-    """The reference in Markdown: a table for every section, then the optimizers and the learning-rate schedules."""
+    """Return the reference in Markdown: a table for each section, then the optimizers and the learning-rate schedules."""
     schema = json_schema()
     sections = schema["$defs"]
     optimizers = _members(schema["properties"]["optimizer"], sections)
     schedules = _members(sections["Adam"]["properties"]["learning_rate"], sections)
     return "\n\n".join(
         [
-            "What is not in the file has its default. On the command line a setting goes by its path: "
+            "A setting that is not in the file has its default. On the command line, name a setting by its path: "
             "`--set data.validation=0.1`, `--set model.layers[0].units=256`.",
             _settings("The top level", schema),
             _sentence("data", sections["Data"]),
@@ -50,44 +43,15 @@ def reference() -> str:
             _names("`optimizer.name`", optimizers),
             _arguments("Argument of an optimizer", optimizers),
             "**`optimizer.learning_rate`**: a number, or a mapping of a schedule's `name` and its arguments. "
-            "Those without a default are required, and each length once: in steps or in epochs, fractions too.",
+            "Arguments without a default are required. Give each length once, in steps or in epochs (fractions are allowed).",
             _names("`optimizer.learning_rate.name`", schedules),
             _arguments("Argument of a schedule", schedules),
         ]
     )
 
 
-def insert(text: str, reference: str) -> str:
-    """`text` with `reference` between the markers; raises `ValueError` if they are not there once, in order."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or text.count(BEGIN) + text.count(END) != 2:
-        raise ValueError(f"README.md needs one line {BEGIN} and, below it, one line {END}")
-    return f"{before}{BEGIN}\n{reference}\n{END}{after}"
-
-
-def main(arguments: Sequence[str] | None = None, readme: Path = README) -> int:
-    """Rewrite or check `readme`; returns the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if something would change")
-    check = parser.parse_args(arguments).check
-    old = readme.read_text(encoding="utf-8")
-    try:
-        new = insert(old, reference())
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    if old == new:
-        return 0
-    if check:
-        print("error: README.md's config reference is out of date; run: python tools/readme.py", file=sys.stderr)
-        return 1
-    readme.write_text(new, encoding="utf-8")
-    return 0
-
-
 def _members(field: Any, sections: Schema) -> list[Schema]:
-    """The sections that a field may hold, in the order of their classes."""
+    """Return the sections that a field may hold, in the order of their classes."""
     references = re.findall(r'"\$ref": "#/\$defs/(\w+)"', json.dumps(field))
     return [sections[name] for name in references]
 
@@ -97,7 +61,7 @@ def _sentence(key: str, section: Schema) -> str:
 
 
 def _settings(title: str, section: Schema) -> str:
-    """A row for every setting that has no table of its own."""
+    """Return a row for every setting without a table of its own."""
     rows = []
     for key, field in section["properties"].items():
         if "default" in field:
@@ -112,14 +76,14 @@ def _without(properties: Schema, key: str) -> Schema:
 
 
 def _names(title: str, sections: Iterable[Schema]) -> str:
-    """A row for what all sections that go by a name take, if there is such, and one for each with what it has else."""
+    """Return a row with the arguments that all named sections share, then one for each section with its other arguments."""
     sections = list(sections)
     usual = {}
     for key in sections[0]["properties"]:
         values = [_argument(key, section["properties"].get(key, {})) for section in sections]
         if all("default" in section["properties"].get(key, {}) for section in sections):
             usual[key] = max(values, key=values.count)
-    rows = [["any of them", "What else they take stands below.", ", ".join(usual.values())]] if usual else []
+    rows = [["any of them", "arguments that every optimizer takes", ", ".join(usual.values())]] if usual else []
     for section in sections:
         written = [_argument(key, field) for key, field in section["properties"].items() if key != "name"]
         own = ", ".join(argument for argument in written if argument not in usual.values())
@@ -132,7 +96,7 @@ def _argument(key: str, field: Schema) -> str:
 
 
 def _arguments(title: str, sections: Iterable[Schema]) -> str:
-    """A row for every argument; where a later section understands one otherwise, a row for that."""
+    """Return a row for every argument, and another where a later section gives it a different meaning."""
     rows: dict[str, list[str]] = {}
     for section in sections:
         for key, field in section["properties"].items():
@@ -143,7 +107,7 @@ def _arguments(title: str, sections: Iterable[Schema]) -> str:
 
 
 def _value(field: Schema) -> str:
-    """What a field may hold, in words."""
+    """Return in words what a field may hold."""
     if "$ref" in field:
         return "a mapping"
     if "discriminator" in field:
@@ -172,5 +136,16 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
-if __name__ == "__main__":
-    raise SystemExit(main())
+
+class ConfigReference(SphinxDirective):
+    """Put the tables of all settings into a page."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the tables."""
+        return self.parse_text_to_nodes(reference())
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directive."""
+    app.add_directive("config-reference", ConfigReference)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,74 @@
+"""Read the README and the documentation's pages: their code blocks in order, and what a command printed as a page shows it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+FENCE = re.compile(r"^```(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAMED = re.compile(r"`([\w-]+\.yaml)`[^\n]*:\n\n\Z")
+TOCTREE = re.compile(r"```\{toctree\}\n(.*?)```", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A code block of a page.
+
+    Attributes:
+        page: the page's path in the repository.
+        language: ``console`` for commands, ``text`` for what they print, ``yaml``, ``python``, ``shell``.
+        text: the block's content.
+        file: the name under which the page tells the reader to save it; empty if it does not.
+    """
+
+    page: str
+    language: str
+    text: str
+    file: str = ""
+
+    @property
+    def commands(self) -> list[str]:
+        """The command lines of a console block, without prompts and comments."""
+        lines = [line.removeprefix("$ ") for line in self.text.splitlines()]
+        return [re.sub(r"\s+# .*$", "", line) for line in lines]
+
+
+def pages() -> list[Path]:
+    """Return the README and every page of the site, in reading order."""
+    return [ROOT / "README.md", *_below(ROOT / "docs" / "index.md")]
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the code blocks of a page in order."""
+    text, name = page.read_text(encoding="utf-8"), page.relative_to(ROOT).as_posix()
+    found = []
+    for match in FENCE.finditer(text):
+        file = NAMED.search(text[: match.start()]) if match[1] == "yaml" else None
+        found.append(Block(name, match[1], match[2], file[1] if file else ""))
+    return found
+
+
+def shows(page: str, printed: str) -> bool:
+    """Return whether the lines on a page are among the printed ones, in their order, whatever their figures are."""
+    remaining = iter([_shape(line) for line in printed.splitlines()])
+    wanted = [_shape(line) for line in page.splitlines() if line.strip() not in ("", "...")]
+    return all(line in remaining for line in wanted)
+
+
+def numbers(text: str) -> list[str]:
+    """Return every number in `text`."""
+    return re.findall(r"\d+(?:[.,]\d+)*", text)
+
+
+def _below(page: Path) -> Iterator[Path]:
+    yield page
+    for toctree in TOCTREE.findall(page.read_text(encoding="utf-8")):
+        for name in toctree.split("\n"):
+            if name.strip() and not name.startswith(":"):
+                yield from _below(page.parent / f"{name.strip()}.md")
+
+
+def _shape(line: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"\d+(?:[.,]\d+)*", "#", line)).strip()
