@@ -17,7 +17,7 @@ UnsupportedSetting = tuple[tuple[str | int, ...], str]  # the setting's path in 
 # The settings that NumPy heeds, or that mean nothing to it; all others have to stay at their defaults.
 MODEL = {"input_dropout", "layers"}
 BLOCK = {"units", "activation", "use_bias", "initializer", "batch_normalization", "dropout", "l1", "l2"}
-TRAINING = {"epochs", "batch_size", "label_smoothing", "early_stopping", "jit_compile", "tensorboard"}
+TRAINING = {"epochs", "batch_size", "label_smoothing", "early_stopping", "jit_compile", "threads", "tensorboard"}
 OPTIMIZER = {"name", "learning_rate", "weight_decay"}
 OPTIMIZERS = {
     "sgd": {"momentum", "nesterov"},
@@ -43,6 +43,8 @@ def of_training(config: "Config") -> Iterator[UnsupportedSetting]:
         yield from _unheeded(block, BLOCK, path)
     yield from _of_optimizer(config.optimizer)
     yield from _unheeded(config.training, TRAINING, ("training",))
+    if config.training.threads not in ("auto", 1):
+        yield ("training", "threads"), "the NumPy network works on 1 thread"
 
 
 def _of_optimizer(section: Common) -> Iterator[UnsupportedSetting]:

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     Tag,
 )
+from pydantic_core import PydanticCustomError
 
 from dnn_cli.config import yaml_document
 from dnn_cli.config.optimizers import Adam, Optimizer
@@ -69,6 +70,16 @@ MAX_UNITS = 16_384
 Units = Annotated[int, Field(ge=1, le=MAX_UNITS)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Index = Annotated[int, Field(ge=0)]
+MAX_THREADS = 1024
+
+
+def _check_threads(value: Any) -> Any:
+    if value == "auto" or (type(value) is int and 1 <= value <= MAX_THREADS):
+        return value
+    raise PydanticCustomError("threads", f"must be auto or a whole number from 1 to {MAX_THREADS}")
+
+
+Threads = Annotated[Annotated[int, Field(ge=1, le=MAX_THREADS)] | Literal["auto"], BeforeValidator(_check_threads)]
 
 
 def _repeated(key: str, values: Iterable[int]) -> Iterator[Contradiction]:
@@ -247,6 +258,11 @@ class Training(Section):
     early_stopping: EarlyStopping | None = Field(None, description="when to stop before the last epoch")
     augmentation: Augmentation = Field(default_factory=Augmentation, description="how training images are deformed")
     jit_compile: bool = Field(True, description="compile the epoch with XLA")
+    threads: Threads = Field(
+        "auto",
+        description="threads that an operation is divided among, which decides the last bits; `auto` is the processors "
+        "allowed when a run begins, and is recorded as a number",
+    )
     tensorboard: bool = Field(
         False, description="write what `tensorboard --logdir runs` shows; needs `pip install 'dnn-cli[tensorboard]'`"
     )
@@ -274,7 +290,14 @@ class Config(Section):
 
     def with_epochs(self, epochs: int) -> Self:
         """The same config with another number of epochs."""
-        return self.model_copy(update={"training": self.training.model_copy(update={"epochs": epochs})})
+        return self._with_training(epochs=epochs)
+
+    def with_threads(self, threads: int | Literal["auto"]) -> Self:
+        """The same config with another number of threads."""
+        return self._with_training(threads=threads)
+
+    def _with_training(self, **changes: Any) -> Self:
+        return self.model_copy(update={"training": self.training.model_copy(update=changes)})
 
 
 def json_schema() -> dict[str, Any]:

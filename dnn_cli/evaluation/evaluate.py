@@ -42,7 +42,9 @@ def evaluate(
     if note:
         say(f"warning: {note}")
     file, engine = subject.file, subject.engine
-    probabilities = model_source.probabilities(file, images.images, engine=engine, say=say, verbose=verbose)
+    probabilities = model_source.probabilities(
+        file, images.images, engine=engine, threads=subject.threads, say=say, verbose=verbose
+    )
     check_labels(file, images, probabilities)
     result = {
         "run": str(subject.run) if subject.run else None,

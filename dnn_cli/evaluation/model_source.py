@@ -35,6 +35,11 @@ class ModelSource:
         """The labels that count: those the run was trained on; None is all."""
         return self.run.config().data.classes if self.run else None
 
+    @property
+    def threads(self) -> int | Literal["auto"]:
+        """The number of threads that the run was trained with; `auto` where none is recorded."""
+        return self.run.config().training.threads if self.run else "auto"
+
 
 def find_model(target: Path | None, checkpoint: str = "best") -> ModelSource:
     """The network of a run or of a ``.keras`` file.
@@ -79,6 +84,7 @@ def probabilities(
     images: Array,
     *,
     engine: Engine | None = None,
+    threads: int | Literal["auto"] = "auto",
     say: Callable[[str], None] = print,
     verbose: bool = False,
 ) -> Array:
@@ -88,6 +94,7 @@ def probabilities(
         file: a ``.keras`` file.
         images: (n, height, width[, channels]), uint8 in 0..255 or float32 in [0, 1].
         engine: what computes; None is NumPy where it knows the network, and Keras otherwise.
+        threads: how many threads Keras computes with; where it cannot, that is said.
         say: takes a remark, a line.
         verbose: let TensorFlow's own messages through.
 
@@ -98,7 +105,7 @@ def probabilities(
         DataError: the network takes images of another shape.
         RunError: the file is damaged, or its network gives no probabilities.
     """
-    outputs = _outputs(file, images, engine, verbose=verbose)
+    outputs = _outputs(file, images, engine, lambda: _start(threads, say, verbose=verbose))
     if not np.isfinite(outputs).all():
         raise RunError(f"{file} gives outputs that are no finite numbers")
     if is_distribution(outputs):
@@ -109,9 +116,16 @@ def probabilities(
     return softmax(outputs)
 
 
-def _outputs(file: Path, images: Array, engine: Engine | None, *, verbose: bool) -> Array:
+def _start(threads: int | Literal["auto"], say: Callable[[str], None], *, verbose: bool) -> None:
+    try:
+        tensorflow_import.import_tensorflow(threads, verbose=verbose)
+    except UsageError as error:
+        say(f"warning: the last digits may differ: {error}")
+
+
+def _outputs(file: Path, images: Array, engine: Engine | None, start: Callable[[], None]) -> Array:
     if engine == "keras":
-        return _by_keras(file, images, verbose=verbose)
+        return _by_keras(file, images, start)
     from dnn_cli.engines.numpy.keras_format import UnknownNetworkError
 
     try:
@@ -119,7 +133,7 @@ def _outputs(file: Path, images: Array, engine: Engine | None, *, verbose: bool)
     except UnknownNetworkError:
         if engine == "numpy":
             raise
-        return _by_keras(file, images, verbose=verbose)
+        return _by_keras(file, images, start)
 
 
 def _by_numpy(file: Path, images: Array) -> Array:
@@ -130,9 +144,9 @@ def _by_numpy(file: Path, images: Array) -> Array:
     return build.predict(loaded.network, images, loaded.batch)
 
 
-def _by_keras(file: Path, images: Array, *, verbose: bool) -> Array:
+def _by_keras(file: Path, images: Array, start: Callable[[], None]) -> Array:
     keras_file.check_file(file)
-    tensorflow_import.import_tensorflow(verbose=verbose)
+    start()
     network = keras_build.load(file, compiled=False)
     shape = network.input_shape[1:]
     _check_fit(file, images, shape)

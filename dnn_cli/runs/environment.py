@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Self
 import filelock
 import dnn_cli
 from dnn_cli.config import schema
+from dnn_cli import processor
 from dnn_cli.config.schema import Config
 from dnn_cli.errors import RunError
 from dnn_cli.errors import UsageError
@@ -27,15 +28,25 @@ from dnn_cli.errors import UsageError
 
 
 
-def describe_environment(dataset: dict[str, Any], transfer: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What a result may depend on besides the config: command, versions, machine, git revision, dataset, weights."""
+def describe_environment(
+    dataset: dict[str, Any], transfer: dict[str, Any] | None = None, *, threads: int | str | None = None
+) -> dict[str, Any]:
+    """What a result may depend on besides the config: command, versions, machine, git revision, dataset, weights.
+
+    Args:
+        dataset: what is trained on.
+        transfer: the weights that the training starts from, if any.
+        threads: how many threads an operation is divided among.
+    """
     return {
         "command": sys.argv,
         "folder": str(Path.cwd()),
         "versions": versions(),
         "platform": platform.platform(),
         "machine": platform.machine(),
+        "processor": processor.kind(),
         "cpus": os.cpu_count(),
+        "threads": threads,
         "git": _git_revision(),
         "dataset": dataset,
         "transfer": transfer,

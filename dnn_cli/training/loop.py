@@ -1,7 +1,7 @@
 """The story of a training: data → model → epochs, each one saved → summary; begun, or gone on with."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from dnn_cli import processor
 from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets
 from dnn_cli.data.datasets import Dataset
@@ -27,11 +28,11 @@ from dnn_cli.training.engine import Callbacks, Engine, KerasEngine, NumpyEngine
 from dnn_cli.training.plan import (
     TrainingData,
     check_extras,
-    check_same_config,
     design,
     design_for_known,
     is_present,
     read_training_data,
+    resolve_threads,
     transfer_source,
 )
 from dnn_cli.training.signals import Interrupts
@@ -76,6 +77,7 @@ def start(
     check_extras(config)
     if folder is not None:
         directory.check_free(folder)
+    config = resolve_threads(config)
     source = transfer_source(config)
     if config.data.dataset in datasets.KNOWN:
         design_for_known(config, source)  # refuses early what cannot be trained
@@ -85,7 +87,9 @@ def start(
         progress.warn(material.dataset.note)
     if origin is not None:
         progress.note(origin.describe())
-    environment = runs_environment.describe_environment(material.describe(), origin.to_dict() if origin else None)
+    environment = runs_environment.describe_environment(
+        material.describe(), origin.to_dict() if origin else None, threads=config.training.threads
+    )
     run = RunDirectory.create(folder, name, config, environment)
     with run.locked():
         return _train(run, config, material, progress, callbacks, origin=origin)
@@ -109,12 +113,12 @@ def resume(
     """
     check_extras(config)
     with run.locked():
-        check_same_config(run, config)
+        config = resolve_threads(config, run)
         environment = run.environment()
-        if (then := environment.get("versions")) != (now := runs_environment.versions()):
-            progress.warn(f"{run} was begun with {then}, this is {now}; weights may differ in the last bits")
         state, checkpoint = run.resumable(progress.warn)
         done = state.last.epoch if state else 0
+        for warning in _changes(run, environment, config, done):
+            progress.warn(warning)
         if config.training.epochs < done:
             raise UsageError(f"{run} has trained {done} epochs already; --epochs must be at least {done}")
         if done == config.training.epochs:
@@ -134,13 +138,27 @@ def resume(
         return _train(run, config, material, progress, callbacks, origin=origin, state=state, checkpoint=checkpoint)
 
 
+def _changes(run: RunDirectory, environment: dict[str, Any], config: Config, done: int) -> Iterator[str]:
+    """Return what may change the last bits of a run after `done` epochs, a sentence each."""
+    versions, kind = environment.get("versions"), environment.get("processor")
+    if versions != (now := runs_environment.versions()):
+        yield f"{run} was begun with {versions}, this is {now}; weights may differ in the last bits"
+    if kind not in (None, here := processor.kind()):  # runs of older versions do not record it
+        yield f"{run} was begun on {kind}, this is {here}; weights may differ in the last bits"
+    if done and config.engine == "keras" and run.config().training.threads == "auto":  # nor do they record this
+        yield (
+            f"{run} does not record how many threads trained it; it resumes with {config.training.threads}, "
+            "and with another number weights differ in the last bits; --set training.threads=N sets it"
+        )
+
+
 def _load(config: Config, name: str, fallback: str | None, dataset: Dataset | None, *, verbose: bool) -> TrainingData:
     """Read the training images while TensorFlow is imported, which takes seconds; fail before that where one can."""
     found = dataset or (None if is_present(name) else datasets.find(name, fallback))
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(lambda: read_training_data(config, found or datasets.find(name, fallback)))
         if config.engine == "keras":
-            tensorflow_import.import_tensorflow(verbose=verbose)
+            tensorflow_import.import_tensorflow(config.training.threads, verbose=verbose)
         return reading.result()
 
 

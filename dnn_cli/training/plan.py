@@ -9,6 +9,8 @@ from dnn_cli.config import difference
 from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Dataset, Split
+from dnn_cli.engines import threads
+from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.engines.network_spec import Layer, count_parameters, network_spec
 from dnn_cli.errors import DataError, UsageError
 from dnn_cli.runs import directory
@@ -75,8 +77,7 @@ def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | N
     check_extras(config)
     if folder is not None:
         directory.check_free(folder)
-    if run is not None:
-        check_same_config(run, config)
+    config = resolve_threads(config, run)
     source = transfer_source(config) if run is None else None
     name = config.data.dataset
     if name in datasets.KNOWN:
@@ -92,7 +93,26 @@ def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | N
 def check(config: Config, dataset: Dataset) -> None:
     """Raise the `DnnError` with which a training of `config` on `dataset` would refuse to begin."""
     check_extras(config)
+    resolve_threads(config)
     design(config, read_training_data(config, dataset), transfer_source(config))
+
+
+def resolve_threads(config: Config, run: RunDirectory | None = None) -> Config:
+    """Return `config` with its number of threads, which is that of `run` where one is resumed and records it.
+
+    Raises:
+        UsageError: `run` has another config, or TensorFlow runs with another number of threads in this process.
+    """
+    asked = config.training.threads
+    if run is not None and asked == "auto":
+        asked = run.config().training.threads
+    number = threads.resolve(asked, config.engine, tensorflow_import.running())
+    config = config.with_threads(number)
+    if run is not None:
+        check_same_config(run, config)
+    if config.engine == "keras":
+        tensorflow_import.check(number)
+    return config
 
 
 def check_extras(config: Config) -> None:
@@ -121,7 +141,10 @@ def design_for_known(config: Config, source: Source | None) -> tuple[list[Layer]
 
 def check_same_config(run: RunDirectory, config: Config) -> None:
     """Raise `UsageError` if `config` differs from the run's in more than the number of epochs."""
-    changes = difference.difference(run.config().with_epochs(config.training.epochs), config)
+    recorded = run.config().with_epochs(config.training.epochs)
+    if recorded.training.threads == "auto":  # a run of an older version
+        recorded = recorded.with_threads(config.training.threads)
+    changes = difference.difference(recorded, config)
     if changes:
         lines = "\n  ".join(changes)
         raise UsageError(

@@ -10,6 +10,7 @@ from dnn_cli.config.loading import Override
 from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets as data_datasets
 from dnn_cli.data.datasets import Dataset
+from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import DataError, DnnError, TrainingError, UsageError, together
 from dnn_cli.progress import Progress
@@ -50,9 +51,11 @@ def load(sources: Sequence[str], overrides: Sequence[Override], seeds: Sequence[
     return entries
 
 
-def preview(entries: Iterable[Entry]) -> list[Preview]:
+def preview(entries: Sequence[Entry]) -> list[Preview]:
     """What each would train; raises a `DnnError` that says all that is wrong with any."""
-    return _each(entries, lambda entry: plan.preview(entry.config))
+    previews = _each(entries, lambda entry: plan.preview(entry.config))
+    _check_threads(entries)
+    return previews
 
 
 def train(entries: Sequence[Entry], progress: Progress, done: Callable[[Result], None], *, verbose: bool) -> None:
@@ -70,6 +73,7 @@ def train(entries: Sequence[Entry], progress: Progress, done: Callable[[Result],
         TrainingError: every one was begun, but some were not trained to the end.
     """
     datasets = _find(entries)
+    _check_threads(entries)
     failed = list[str]()
     place = 0
     with Interrupts(progress.say, lambda: f"interrupted at {entries[place].label}"):
@@ -105,6 +109,21 @@ def _find(entries: Sequence[Entry]) -> list[Dataset]:
         return found
 
     return _each(entries, find)
+
+
+def _check_threads(entries: Iterable[Entry]) -> None:
+    """Raise `UsageError` if they need different numbers of threads: TensorFlow has one in a process."""
+    asked: dict[int, list[str]] = {}
+    for entry in entries:
+        if entry.config.engine == "keras":
+            number = threads.resolve(entry.config.training.threads, "keras", tensorflow_import.running())
+            asked.setdefault(number, []).append(entry.label)
+    if len(asked) > 1:
+        lines = [f"{number} for {', '.join(labels)}" for number, labels in asked.items()]
+        raise UsageError(
+            f"trainings of one command share training.threads, got {'; '.join(lines)}\n"
+            "train those that differ by commands of their own, or set one number for all: --set training.threads=N"
+        )
 
 
 def _each(entries: Iterable[Entry], act: Callable[[Entry], T]) -> list[T]:

@@ -21,6 +21,8 @@ from dnn_cli.__main__ import run
 from dnn_cli.cli import commands
 from dnn_cli.config import loading, schema
 from dnn_cli.data import datasets
+from dnn_cli.engines import threads
+from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.training import loop
 from tests.conftest import Answer, command
 from tests.files import digits, idx, user, write_idx, write_npz
@@ -256,7 +258,9 @@ def test_a_dry_run_shows_what_would_be_trained_and_does_nothing(light: Light, tm
     answer, heavy = light("train", "-c", "smoke", "--epochs", 3, "--dry-run", "--run-dir", "new")
     assert (answer.code, answer.stderr) == (0, "")
     text, layers, where = answer.stdout.split("\n\n")
-    assert loading.parse(text, "printed") == loading.load("smoke").with_epochs(3)
+    printed = loading.parse(text, "printed")
+    assert printed.with_threads("auto") == loading.load("smoke").with_epochs(3)
+    assert printed.training.threads == threads.default()
     assert layers + "\n" == LAYERS
     assert where == "data: mnist-sample, which is here\n"
     assert not heavy & HEAVIEST
@@ -267,7 +271,7 @@ def test_a_dry_run_for_machines(dnn: Dnn, tmp_path: Path) -> None:
     answer = dnn("train", "-c", "smoke", "--dry-run", "--json")
     assert (answer.code, answer.stderr) == (0, "")
     plan = json.loads(answer.stdout)
-    assert plan["config"] == loading.load("smoke").to_dict()
+    assert plan["config"] == loading.load("smoke").with_threads(threads.default()).to_dict()
     assert plan["layers"][1] == {"name": "dense_1", "kind": "Dense", "units": 64, "parameters": 50240}
     assert plan["parameters"] == 50890
     assert listing(tmp_path) == []
@@ -282,7 +286,7 @@ def test_a_dry_run_of_what_would_be_downloaded(dnn: Dnn) -> None:
 def test_a_dry_run_of_a_resumption(trained: Path, dnn: Dnn) -> None:
     before = {name: (trained / name).stat().st_mtime_ns for name in listing(trained)}
     answer = dnn("train", "--resume", trained, "--epochs", 5, "--dry-run", "--json")
-    assert json.loads(answer.stdout)["config"] == loading.load("smoke").with_epochs(5).to_dict()
+    assert json.loads(answer.stdout)["config"] == RunDirectory.open(trained).config().with_epochs(5).to_dict()
     assert {name: (trained / name).stat().st_mtime_ns for name in listing(trained)} == before
 
 

@@ -355,7 +355,7 @@ def test_faults_of_a_mapping_that_is_named_like_an_optimizer_do_not_confuse() ->
     ]
     assert problems("training: {name: epochs, epochs: 0}") == [
         "a.yaml:1:12 training.name: unknown key (allowed: epochs, batch_size, label_smoothing, early_stopping,"
-        " augmentation, jit_compile, tensorboard)",
+        " augmentation, jit_compile, threads, tensorboard)",
         "a.yaml:1:34 training.epochs: must be at least 1, got 0",
     ]
 
@@ -605,6 +605,7 @@ def test_an_empty_file_is_all_defaults(text: str) -> None:
                 "noise": 0.0,
             },
             "jit_compile": True,
+            "threads": "auto",
             "tensorboard": False,
         },
     }
@@ -882,6 +883,7 @@ drawn = mappings(
         epochs=st.integers(1, 100_000),
         batch_size=st.integers(1, 65_536),
         jit_compile=st.booleans(),
+        threads=st.just("auto") | st.integers(1, 1024),
         tensorboard=st.booleans(),
         label_smoothing=shares,
         early_stopping=st.none()

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dnn_cli import seeds, threads
+from dnn_cli import seeds
 from dnn_cli.engines.keras.augmentation import Augmenter, EpochRandomness
 from dnn_cli.seeds import Purpose
 from dnn_cli.typing import Logs
@@ -89,11 +89,9 @@ class CompiledEpoch:
         _seed_dropout(self.model, self.seed, epoch)
         self.model.reset_metrics()
         exchange_averages(self.model)
-        idle = None
         if self._to_compile:
             self._compile(permutation, chance)
             self._to_compile = False
-            idle = threads.used()
         step = 0
         while step < self.whole_steps:
             stop = min(step + self._chunk, self.whole_steps)
@@ -103,8 +101,6 @@ class CompiledEpoch:
             self._adapt(stop - step, time.perf_counter() - started)
             on_chunk(step, stop, logs)
             step = stop
-        if idle:
-            threads.spread(idle)
         if step < self.steps:
             # The last, smaller batch runs uncompiled: a second compilation would cost more than a whole epoch.
             rest = permutation[step * self.batch_size :]

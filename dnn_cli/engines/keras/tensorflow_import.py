@@ -1,4 +1,4 @@
-"""Importing TensorFlow without its noise."""
+"""Starting TensorFlow: without its noise, and with the number of threads that a training asks for."""
 
 import gc
 import os
@@ -6,21 +6,59 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
+from dnn_cli.engines import threads as thread_counts
 from dnn_cli.engines.keras import xla_cache
+from dnn_cli.errors import UsageError
+
+_started_with: int | None = None  # the number of threads that TensorFlow was started with
 
 
-def import_tensorflow(*, verbose: bool = False) -> None:
-    """Import TensorFlow and Keras; what they print is let through if `verbose`, or if the import fails.
+def import_tensorflow(threads: int | Literal["auto"] = "auto", *, verbose: bool = False) -> None:
+    """Import TensorFlow and Keras, and set the number of threads.
 
-    The banner comes from native code before any logging is set up, so only the file descriptor can be quietened, and
-    only while the import lasts: a crash later on still speaks.
+    What they print is let through if `verbose`, or if the import fails. The banner comes from native code before any
+    logging is set up, so only the file descriptor can be quietened, and only while the import lasts: a crash later on
+    still speaks.
+
+    Args:
+        threads: how many threads an operation is divided among; `auto` takes any number.
+        verbose: let TensorFlow's own messages through.
+
+    Raises:
+        UsageError: TensorFlow runs with another number of threads in this process.
     """
-    if "tensorflow" in sys.modules:
-        return
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    xla_cache.use_wide_vectors()
-    xla_cache.prepare()
+    wanted = thread_counts.resolve(threads, "keras", running())
+    if "tensorflow" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+        xla_cache.use_wide_vectors()
+        xla_cache.prepare()
+        _import(verbose=verbose)
+    _set_threads(wanted)
+
+
+def running() -> int | None:
+    """Return how many threads TensorFlow runs with in this process; None before it runs, or where it does not tell."""
+    tensorflow = sys.modules.get("tensorflow")
+    return _started_with or (tensorflow and tensorflow.config.threading.get_intra_op_parallelism_threads()) or None
+
+
+def check(threads: int) -> None:
+    """Raise `UsageError` if TensorFlow is known to run with another number of threads in this process."""
+    if (given := running()) not in (None, threads):
+        raise UsageError(_conflict(given, threads))
+
+
+def clear_session() -> None:
+    """Free what is left of the networks made so far, and begin Keras's numbering of names anew."""
+    if "keras" in sys.modules:
+        import keras
+
+        keras.utils.clear_session()
+
+
+def _import(*, verbose: bool) -> None:
     if verbose:
         import tensorflow  # noqa: F401
 
@@ -31,12 +69,25 @@ def import_tensorflow(*, verbose: bool = False) -> None:
     tf.get_logger().setLevel("ERROR")
 
 
-def clear_session() -> None:
-    """Free what is left of the networks made so far, and begin Keras's numbering of names anew."""
-    if "keras" in sys.modules:
-        import keras
+def _set_threads(threads: int) -> None:
+    global _started_with  # noqa: PLW0603 (as TensorFlow, there is one of it in a process)
+    import tensorflow as tf
 
-        keras.utils.clear_session()
+    check(threads)
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.list_logical_devices()  # starts the threads: from now on their number stays
+    except RuntimeError:  # somebody else started it, with its own default
+        if (given := thread_counts.default()) != threads:
+            raise UsageError(_conflict(given, threads)) from None
+    _started_with = threads
+
+
+def _conflict(given: int | None, wanted: int) -> str:
+    return (
+        f"training.threads is {wanted}, but TensorFlow runs with {given} in this process and cannot change that; "
+        "start another process for it"
+    )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+from dnn_cli import processor
 from dnn_cli.files import write_atomically
 
 TESTED = "2.21."  # the flags are undocumented, so other versions of TensorFlow go without
@@ -28,7 +29,7 @@ def use_wide_vectors() -> None:
     It uses half by default, for the sake of older processors; those that know bfloat16 came after them.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if _is_tested() and "avx512_bf16" in _processor() and "xla_cpu_prefer_vector_width" not in flags:
+    if _is_tested() and "avx512_bf16" in processor.description() and "xla_cpu_prefer_vector_width" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {WIDE_VECTORS}".strip()
 
 
@@ -74,7 +75,7 @@ def _folder() -> Path | None:
         return None
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path("~", ".cache")).expanduser()
     versions = map(metadata.version, ("tensorflow", "keras"))
-    described = "\n".join((*versions, platform.machine(), _processor(), os.environ.get("XLA_FLAGS", "")))
+    described = "\n".join((*versions, platform.machine(), processor.description(), os.environ.get("XLA_FLAGS", "")))
     folder = (Path(chosen) if chosen else caches / "dnn" / "xla") / hashlib.sha256(described.encode()).hexdigest()[:16]
     # TensorFlow divides its flags at white space.
     return None if len(str(folder.absolute()).split()) != 1 else folder.absolute()
@@ -82,16 +83,6 @@ def _folder() -> Path | None:
 
 def _is_tested() -> bool:
     return metadata.version("tensorflow").startswith(TESTED)
-
-
-def _processor() -> str:
-    """The processor's model and what it can do, as far as the operating system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    wanted = ("model name", "flags", "Features", "CPU part")
-    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
 
 
 def _manifest(folder: Path) -> dict[str, str]:

@@ -25,6 +25,12 @@ collecting = gc.isenabled()
 backend = os.environ["KERAS_BACKEND"]
 class get_logger:
     setLevel = staticmethod(lambda level: None)
+class config:
+    class threading:
+        given = 0
+        get_intra_op_parallelism_threads = classmethod(lambda own: own.given)
+        set_intra_op_parallelism_threads = classmethod(lambda own, number: setattr(own, "given", number))
+    list_logical_devices = staticmethod(lambda: [])
 """
 
 

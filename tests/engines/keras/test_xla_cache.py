@@ -115,7 +115,7 @@ def test_where_it_is_off_nothing_is_touched(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_every_version_processor_and_flag_has_a_folder_of_its_own(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xla_cache, "_processor", lambda: "another")
+    monkeypatch.setattr("dnn_cli.processor.description", lambda: "another")
     other = xla_cache._folder()
     assert other
     assert other != cache
@@ -144,7 +144,7 @@ def test_every_version_processor_and_flag_has_a_folder_of_its_own(cache: Path, m
 def test_vectors_are_as_wide_as_the_processor_has_them_unless_the_user_says_otherwise(
     processor: str, already: str | None, flags: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(xla_cache, "_processor", lambda: processor)
+    monkeypatch.setattr("dnn_cli.processor.description", lambda: processor)
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     if already:
         monkeypatch.setenv("XLA_FLAGS", already)
@@ -155,7 +155,7 @@ def test_vectors_are_as_wide_as_the_processor_has_them_unless_the_user_says_othe
 
 def test_another_tensorflow_is_told_nothing_it_may_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xla_cache, "TESTED", "1.0.")
-    monkeypatch.setattr(xla_cache, "_processor", lambda: "avx512_bf16")
+    monkeypatch.setattr("dnn_cli.processor.description", lambda: "avx512_bf16")
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     xla_cache.use_wide_vectors()
     assert "XLA_FLAGS" not in os.environ

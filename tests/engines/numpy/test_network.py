@@ -4,12 +4,12 @@ import tracemalloc
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import numpy as np
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.numpy.activations import FUNCTIONS
 from dnn_cli.engines.numpy.network import Activation, CrossEntropy, Dense, Layer, Network, SquaredError
