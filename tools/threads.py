@@ -25,7 +25,7 @@ from string import ascii_lowercase
 import h5py
 import numpy as np
 
-PAGE = Path(__file__).parent.parent / "docs" / "determinism.md"
+PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "determinism.md"
 NUMBERS = (1, 2, 3, 4)
 FOR_ALL = ("data.validation=500", "training.epochs=2")
 
