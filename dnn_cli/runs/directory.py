@@ -25,6 +25,7 @@ from typing import Any, BinaryIO, Self
 import filelock
 import dnn_cli
 from dnn_cli.config import loading
+from dnn_cli.command import command
 from dnn_cli.config.schema import Config
 from dnn_cli.errors import RunError
 from dnn_cli.errors import UsageError
@@ -84,7 +85,7 @@ class RunDirectory:
         """The run in ``runs/`` that was begun, or gone on with, last."""
         found = cls.all(RUNS)
         if not found:
-            raise UsageError(f"there is no run in {RUNS}/ yet; `dnn train -c mnist` makes one")
+            raise UsageError(f"there is no run in {RUNS}/ yet; `{command('train', '-c', 'mnist')}` makes one")
         return max(found, key=lambda run: run.config_file.stat().st_mtime_ns)
 
     @classmethod
@@ -269,7 +270,7 @@ class RunDirectory:
         """The file that holds the ``best`` or ``last`` checkpoint, and its epoch; raises `RunError` if damaged."""
         state = self.state()
         if state is None:
-            raise RunError(f"{self} has no checkpoint yet; `dnn train --resume {self}` goes on with it")
+            raise RunError(f"{self} has no checkpoint yet; `{command('train', '--resume', self)}` goes on with it")
         wanted = state.last.best if name == "best" else state.last
         path = self._holding(wanted.sha256, name)
         if path is None:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Self
 import filelock
 import dnn_cli
 from dnn_cli.config import schema
+from dnn_cli.command import command
 from dnn_cli.config.schema import Config
 from dnn_cli.errors import RunError
 from dnn_cli.errors import UsageError

@@ -18,7 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dnn_cli import seeds, threads
+from dnn_cli import seeds
+from dnn_cli.engines import threads
 from dnn_cli.engines.keras.augmentation import Augmenter, EpochRandomness
 from dnn_cli.seeds import Purpose
 from dnn_cli.typing import Logs

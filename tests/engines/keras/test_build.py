@@ -6,10 +6,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
+import keras
 import numpy as np
 import pytest
 
-import keras
 from dnn_cli.config import loading
 from dnn_cli.config.schema import Activation, Config, Initializer
 from dnn_cli.data.datasets import Split

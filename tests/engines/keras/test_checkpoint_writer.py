@@ -5,10 +5,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
-import keras
 from dnn_cli.config.loading import parse
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.keras import build

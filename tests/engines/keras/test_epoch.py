@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import keras
 from dnn_cli import seeds
 from dnn_cli.config import loading
 from dnn_cli.config.schema import Config

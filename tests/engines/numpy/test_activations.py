@@ -3,10 +3,10 @@
 from typing import get_args
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
-import numpy as np
 from dnn_cli.config.schema import Activation
 from dnn_cli.engines.numpy.activations import FUNCTIONS
 

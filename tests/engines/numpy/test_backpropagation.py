@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
-import numpy as np
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.numpy import build
 from dnn_cli.engines.numpy import network as numpy_network

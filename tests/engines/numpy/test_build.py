@@ -1,8 +1,8 @@
 """A config's network in NumPy: the same layers, weights and predictions as Keras's, and what both take."""
 
+import numpy as np
 import pytest
 
-import numpy as np
 from dnn_cli.config import loading
 from dnn_cli.config.schema import Config
 from dnn_cli.data.datasets import Split

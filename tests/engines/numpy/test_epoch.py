@@ -1,8 +1,8 @@
 """An epoch in NumPy against the compiled one of Keras: same batches, same figures, every image once."""
 
+import numpy as np
 import pytest
 
-import numpy as np
 from dnn_cli.config import loading
 from dnn_cli.config.schema import Config
 from dnn_cli.data.datasets import Split

@@ -3,9 +3,9 @@
 from typing import get_args
 
 import keras
+import numpy as np
 import pytest
 
-import numpy as np
 from dnn_cli.config.schema import Initializer
 from dnn_cli.engines.numpy import initializers
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
-import numpy as np
 from dnn_cli.config import loading
 from dnn_cli.config.schema import Config
 from dnn_cli.data.datasets import Split

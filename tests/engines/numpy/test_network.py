@@ -4,12 +4,12 @@ import tracemalloc
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import numpy as np
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.numpy.activations import FUNCTIONS
 from dnn_cli.engines.numpy.network import Activation, CrossEntropy, Dense, Layer, Network, SquaredError
@@ -90,7 +90,7 @@ LAYERS = st.lists(
 
 
 @given(LAYERS, st.booleans(), st.integers(1, 6), st.integers(2, 5), st.integers(0, 2**16))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 def test_backpropagation_is_the_limit_of_the_difference(
     blocks: list[Any], squared: bool, rows: int, classes: int, seed: int
 ) -> None:

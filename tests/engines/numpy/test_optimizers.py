@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
-import numpy as np
 from dnn_cli.engines.numpy.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 
 CASES: list[tuple[type[Optimizer], dict[str, Any]]] = [

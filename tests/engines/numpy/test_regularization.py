@@ -3,9 +3,9 @@
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
-import numpy as np
 from dnn_cli.engines.numpy.network import Dense, Network
 from dnn_cli.engines.numpy.regularization import BatchNormalization, Dropout
 

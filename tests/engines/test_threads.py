@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dnn_cli import threads
+from dnn_cli.engines import threads
 
 linux = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux lets threads be bound")
 CONTENT = bytes(2**22)
