@@ -9,11 +9,15 @@ READY = $(VENV)/.ready
 train: $(READY)  ## train the textbook network and print its test accuracy
 	$(BIN)/dnn train --config configs/mnist.yaml
 	$(BIN)/dnn evaluate
+	@echo 'next: $(BIN)/dnn report'
 
 test: check  ## the whole test suite
-	$(BIN)/python -m pytest --numprocesses auto
+	@echo 'testing (some minutes)'
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	@echo 'next: make train'
 
 check: $(READY)  ## lint, format and types
+	@echo 'checking lint, format and types'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -30,12 +34,15 @@ bench: $(READY)  ## measure dnn beside its peers, for ten minutes, and write the
 	$(BIN)/python benchmarks/bench.py --readme
 
 peers: $(READY)  ## install the peers that the benchmark compares with
+	@echo 'installing the peers (some minutes)'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 
 clean:  ## remove the virtual environment and the caches, never a run
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist
 
 $(READY): pyproject.toml constraints.txt
+	@echo 'creating $(VENV)'
 	$(PYTHON) -m venv $(VENV)
+	@echo 'installing dnn and what its tests need into $(VENV) (a minute or two)'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
