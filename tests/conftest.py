@@ -1,21 +1,53 @@
 """What the tests share: `dnn` run in this process or in one of its own, and the sample's digits."""
 
+import gc
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from dnn_cli.__main__ import run
 from dnn_cli.data import datasets
 from dnn_cli.data.datasets import Split
+from tests import leaks
+from tests.shared_runs import SharedRuns
 
 ROOT = Path(__file__).parents[1]
+MNIST_FOLDER = Path(os.environ.get("DNN_DATA_DIR", "")).absolute()
+PATIENCE = 900  # seconds; only a process that hangs takes that long, however busy the machine is
+
+# A deadline for each example, and a limit on making them, would be assertions on time. What fails is printed as code
+# instead of being kept in the source folder, which may be somebody else's.
+hypothesis.settings.register_profile(
+    "timeless",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    database=None,
+    print_blob=True,
+)
+hypothesis.settings.load_profile("timeless")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the slow tests first, whatever the order of the others: the last worker to finish has a short one."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the million objects of the libraries, which stay."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -28,29 +60,56 @@ class Answer:
 
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where this session's processes keep what XLA compiled."""
-    return tmp_path_factory.mktemp("xla")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all processes of this test session share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment(shared_folder: Path) -> Iterator[None]:
+    """Download nothing, find no dataset but the sample, and compile what processes have in common once.
+
+    NumPy gets a single thread: the workers of a session have the processors among themselves.
+    """
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1, user_api="blas"):
+        patch.setenv("DNN_OFFLINE", "1")
+        patch.setenv("DNN_XLA_CACHE", str(shared_folder / "xla"))
+        for name in ("DNN_DATA_DIR", "DNN_MIRROR"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(autouse=True)
-def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: Path) -> None:
-    """Every test works in a folder of its own, downloads nothing and finds no dataset but the sample."""
+def _unchanged() -> Iterator[None]:
+    """Fail a test that leaves its process changed, and number Keras's names from the start for the next one."""
+    before = leaks.state()
+    yield
+    left = leaks.changes(before, leaks.state())
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.clear_session(free_memory=False)
+    assert not left, "the test leaves its process changed:\n" + "\n".join(left)
+
+
+@pytest.fixture(autouse=True)
+def _apart(_unchanged: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test in a folder of its own, with a download folder of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DNN_OFFLINE", "1")
-    monkeypatch.setenv("DNN_XLA_CACHE", str(programs))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    for name in ("DNN_DATA_DIR", "DNN_MIRROR"):
-        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared_runs(shared_folder: Path) -> SharedRuns:
+    """Return the runs that many tests start from, each trained once in a test session."""
+    return SharedRuns(shared_folder / "runs")
 
 
 @pytest.fixture(scope="session")
 def mnist_folder() -> Path:
     """The folder that has the whole of MNIST; tests that need it are skipped without DNN_DATA_DIR."""
-    folder = os.environ.get("DNN_DATA_DIR", "")
-    if not (Path(folder) / "mnist.npz").is_file():
+    if not (MNIST_FOLDER / "mnist.npz").is_file():
         pytest.skip("needs the whole of MNIST: set DNN_DATA_DIR")
-    return Path(folder).absolute()
+    return MNIST_FOLDER
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +148,12 @@ def process() -> Callable[..., Answer]:
 
     def call(*arguments: object, **environment: str) -> Answer:
         done = subprocess.run(
-            command(*arguments), capture_output=True, text=True, env=os.environ | environment, timeout=300, check=False
+            command(*arguments),
+            capture_output=True,
+            text=True,
+            env=os.environ | environment,
+            timeout=PATIENCE,
+            check=False,
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
@@ -113,6 +177,19 @@ def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
         for stream in (one.stdout, one.stderr):
             if stream is not None:
                 stream.close()
+
+
+def saved_epoch(run: str | Path) -> int:
+    """Return the last epoch that is saved in `run`, 0 before the first."""
+    state = Path(run, "state.json")
+    return int(json.loads(state.read_text())["last"]["epoch"]) if state.is_file() else 0
+
+
+def wait_for_epoch(run: str | Path, epoch: int, training: "subprocess.Popen[str]") -> None:
+    """Wait until `training` has saved that epoch of `run`."""
+    while saved_epoch(run) < epoch:
+        assert training.poll() is None, training.communicate()
+        time.sleep(0.001)
 
 
 def weights(path: Path) -> dict[str, np.ndarray[Any, Any]]:

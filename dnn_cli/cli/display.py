@@ -16,6 +16,7 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+from dnn_cli.command import command
 from dnn_cli.config import difference, loading
 from dnn_cli.runs.directory import RUNS
 from dnn_cli.runs.records import Score
@@ -62,7 +63,7 @@ def training(result: "Result", *, as_json: bool) -> None:
     if metrics["note"]:
         rows["warning"] = metrics["note"]
     _facts(rows)
-    _print(f"next: dnn evaluate {result.run}")
+    _print(f"next: {command('evaluate', result.run)}")
     return None
 
 
@@ -71,7 +72,7 @@ def trainings(results: "list[Result]", *, as_json: bool) -> None:
     if as_json:
         return _json([_summary(result) for result in results])
     if len(results) > 1:
-        _print(f"next: dnn compare {' '.join(str(result.run) for result in results)}")
+        _print(f"next: {command('compare', *(result.run for result in results))}")
     return None
 
 
@@ -271,8 +272,8 @@ def runs(entries: "list[Entry]", folder: Path | None, *, as_json: bool) -> None:
     if as_json:
         return _json([_entry(entry) for entry in entries])
     if not entries:
-        where = f" --run-dir {folder / 'mnist-1'}" if folder else ""
-        return _print(f"there is no run in {folder or RUNS}/ yet; `dnn train -c mnist{where}` makes one")
+        makes = command("train", "-c", "mnist", *(("--run-dir", folder / "mnist-1") if folder else ()))
+        return _print(f"there is no run in {folder or RUNS}/ yet; `{makes}` makes one")
     known = [entry.standing for entry in entries if entry.standing]
     figures = _figures(known)
     shown = ("loss", "accuracy", "val loss", "val accuracy", "time")
@@ -603,7 +604,7 @@ def datasets(found: list[Any], *, as_json: bool) -> None:
     if as_json:
         return _json([{"name": place.name, **_dataset(place.dataset, parts)} for place, parts in found])
     for number, (place, parts) in enumerate(found):
-        where = str(place.dataset.path) if place.dataset else f"not here; `dnn data {place.name}` fetches it"
+        where = str(place.dataset.path) if place.dataset else f"not here; `{command('data', place.name)}` fetches it"
         _print(*[""] * bool(number), f"{place.name}: {place.description}", f"  {where}")
         _parts(parts)
     return None

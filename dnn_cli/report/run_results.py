@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dnn_cli.command import command
 from dnn_cli.errors import DataError
 from dnn_cli.evaluation import evaluate, metrics, model_source
 from dnn_cli.evaluation.model_source import ModelSource
@@ -136,9 +137,8 @@ class RunResults:
         if self.state == "running":
             found.append(f"{self.name} is still being trained; this is how it is after {progress}.")
         if self.state == "interrupted":
-            found.append(
-                f"{self.name} is unfinished: it has {progress}; `dnn train --resume {self.name}` goes on with it."
-            )
+            resume = command("train", "--resume", self.name)
+            found.append(f"{self.name} is unfinished: it has {progress}; `{resume}` goes on with it.")
         if self.absence:
             found.append(
                 f"The test images of {self.name} cannot be had, and what needs them is left out: {self.absence}"

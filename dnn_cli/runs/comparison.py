@@ -11,16 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from dnn_cli.config import difference
-from dnn_cli.runs import status
 from dnn_cli.config.schema import Config
-from dnn_cli.errors import ConfigError
-from dnn_cli.errors import DnnError
-from dnn_cli.errors import RunError
-from dnn_cli.errors import UsageError
-from dnn_cli.errors import together
-from dnn_cli.stats import wilson
-from dnn_cli.runs.status import Standing
+from dnn_cli.errors import ConfigError, DnnError, RunError, UsageError, together
+from dnn_cli.runs import status
 from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.status import Standing
+from dnn_cli.stats import wilson
 
 Interval = tuple[float, float]
 
@@ -259,7 +255,9 @@ def _count_parameters(config: Config, dataset: dict[str, Any]) -> int | None:
         return None
     from dnn_cli.engines import network_spec
 
-    return network_spec.count_parameters(network_spec.network_spec(config, tuple(dataset["image_shape"]), dataset["classes"]))
+    return network_spec.count_parameters(
+        network_spec.network_spec(config, tuple(dataset["image_shape"]), dataset["classes"])
+    )
 
 
 def _choose(candidates: Sequence[Candidate], sort: str | None) -> tuple[str | None, list[str]]:

@@ -6,39 +6,27 @@ recorded checkpoint in one of the three files, and it is found there.
 """
 
 import csv
-import hashlib
 import io
 import json
 import os
-import platform
 import re
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, Self
-import filelock
-import dnn_cli
-from dnn_cli.config import loading
-from dnn_cli import processor
-from dnn_cli.config.schema import Config
-from dnn_cli.errors import RunError
-from dnn_cli.errors import UsageError
-from dnn_cli.runs.state import Best
-from dnn_cli.runs.state import Checkpoint
-from dnn_cli.runs.records import FIGURES
-from dnn_cli.runs.records import Row
-from dnn_cli.runs.records import Score
-from dnn_cli.runs.state import State
-from dnn_cli.files import flush
-from dnn_cli.files import sha256
-from dnn_cli.files import write_atomically
 
+import filelock
+
+from dnn_cli.command import command
+from dnn_cli.config import loading
+from dnn_cli.config.schema import Config
+from dnn_cli.errors import RunError, UsageError
+from dnn_cli.files import flush, sha256, write_atomically
+from dnn_cli.runs.records import FIGURES, Row, Score
+from dnn_cli.runs.state import Best, Checkpoint, State
 
 RUNS = Path("runs")
 PATIENCE = 0.5  # seconds for which a lock is tried: whoever asks whether it is held may hold it for an instant
@@ -85,7 +73,7 @@ class RunDirectory:
         """The run in ``runs/`` that was begun, or gone on with, last."""
         found = cls.all(RUNS)
         if not found:
-            raise UsageError(f"there is no run in {RUNS}/ yet; `dnn train -c mnist` makes one")
+            raise UsageError(f"there is no run in {RUNS}/ yet; `{command('train', '-c', 'mnist')}` makes one")
         return max(found, key=lambda run: run.config_file.stat().st_mtime_ns)
 
     @classmethod
@@ -270,7 +258,7 @@ class RunDirectory:
         """The file that holds the ``best`` or ``last`` checkpoint, and its epoch; raises `RunError` if damaged."""
         state = self.state()
         if state is None:
-            raise RunError(f"{self} has no checkpoint yet; `dnn train --resume {self}` goes on with it")
+            raise RunError(f"{self} has no checkpoint yet; `{command('train', '--resume', self)}` goes on with it")
         wanted = state.last.best if name == "best" else state.last
         path = self._holding(wanted.sha256, name)
         if path is None:

@@ -1,31 +1,16 @@
 """Describe what a result depends on besides the config: versions, machine, git revision, dataset."""
 
-import csv
-import hashlib
-import io
-import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, BinaryIO, Self
-import filelock
+from typing import Any
+
 import dnn_cli
-from dnn_cli.config import schema
 from dnn_cli import processor
-from dnn_cli.config.schema import Config
-from dnn_cli.errors import RunError
-from dnn_cli.errors import UsageError
-
-
 
 
 def describe_environment(

@@ -1,30 +1,7 @@
 """The records of a run: history rows and evaluation scores."""
 
-import csv
-import hashlib
-import io
-import json
-import os
-import platform
-import re
-import shutil
-import subprocess
-import sys
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from importlib import metadata
-from pathlib import Path
-from typing import Any, BinaryIO, Self
-import filelock
-import dnn_cli
-from dnn_cli.config import schema
-from dnn_cli import processor
-from dnn_cli.config.schema import Config
-from dnn_cli.errors import RunError
-from dnn_cli.errors import UsageError
-
+from dataclasses import dataclass
+from typing import Any, Self
 
 FIGURES = {"loss", "accuracy", "seconds"}  # what every row of a history has
 Row = dict[str, Any]

@@ -5,16 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from dnn_cli.command import command
 from dnn_cli.config.schema import Config
-from dnn_cli.errors import DnnError
-from dnn_cli.errors import RunError
-from dnn_cli.errors import UsageError
-from dnn_cli.errors import reason
-from dnn_cli.runs.directory import RUNS
-from dnn_cli.runs.records import Row
-from dnn_cli.runs.directory import RunDirectory
-from dnn_cli.runs.records import Score
-from dnn_cli.runs.directory import is_run
+from dnn_cli.errors import DnnError, RunError, UsageError, reason
+from dnn_cli.runs.directory import RUNS, RunDirectory, is_run
+from dnn_cli.runs.records import Row, Score
 
 T = TypeVar("T")
 State = Literal["running", "done", "interrupted", "damaged"]
@@ -64,7 +59,7 @@ class Standing:
         of = "another file" if self.test.epoch is None else f"epoch {self.test.epoch}"
         return (
             f"{self.run}: the test figures are those of {of}, the best is epoch {self.best['epoch']}; "
-            f"`dnn evaluate {self.run}` brings them up to date"
+            f"`{command('evaluate', self.run)}` brings them up to date"
         )
 
 
@@ -132,7 +127,7 @@ def list_runs(folder: Path | None = None) -> list[Entry]:
     if folder is not None and not folder.is_dir():
         raise UsageError(f"there is no folder {folder}")
     if folder is not None and is_run(folder):
-        raise UsageError(f"{folder} is a run; `dnn show {folder}` prints it")
+        raise UsageError(f"{folder} is a run; `{command('show', folder)}` prints it")
     entries = [_look(run) for run in RunDirectory.all(folder or RUNS)]
     return sorted(entries, key=lambda entry: (-entry.written, str(entry.run)))
 
@@ -213,14 +208,14 @@ def _readable(read: Callable[[], T], otherwise: T) -> T:
 def _commands(entry: Entry) -> Iterator[str]:
     run, one = entry.run, entry.standing
     if entry.state == "interrupted" or (entry.state == "damaged" and _can_be_resumed(run)):
-        yield f"dnn train --resume {run}"
+        yield command("train", "--resume", run)
     elif entry.state == "damaged" and _readable(run.config, None):
-        yield f"dnn train -c {run.config_file}"
+        yield command("train", "-c", run.config_file)
     elif entry.state == "done" and one:
         if one.test is None or one.is_outdated:
-            yield f"dnn evaluate {run}"
+            yield command("evaluate", run)
         if one.epochs == one.wanted:  # it was not stopped early, which it would be again
-            yield f"dnn train --resume {run} --epochs {2 * one.epochs}"
+            yield command("train", "--resume", run, "--epochs", 2 * one.epochs)
 
 
 def _can_be_resumed(run: RunDirectory) -> bool:

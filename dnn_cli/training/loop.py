@@ -11,6 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from dnn_cli import processor
+from dnn_cli.command import command
 from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets
 from dnn_cli.data.datasets import Dataset
@@ -259,7 +260,7 @@ def _check_finite(logs: dict[str, float], checkpoints: Checkpoints, place: str) 
 
 def interrupt_message(run: RunDirectory, checkpoints: Checkpoints) -> str:
     """Return the message of an interrupted training: what is safe, and the command that resumes it."""
-    return f"interrupted; {checkpoints.describe()}\ngo on with: dnn train --resume {run}"
+    return f"interrupted; {checkpoints.describe()}\ngo on with: {command('train', '--resume', run)}"
 
 
 def _summary(

@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 
 import dnn_cli
-from dnn_cli.__main__ import run
 from dnn_cli.cli import commands
 from dnn_cli.config import loading, schema
 from dnn_cli.data import datasets
 from dnn_cli.engines import threads
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.training import loop
-from tests.conftest import Answer, command
+from tests.conftest import PATIENCE, Answer, command
 from tests.files import digits, idx, user, write_idx, write_npz
+from tests.shared_runs import SharedRuns
 
 Dnn = Callable[..., Answer]
 ROOT = Path(__file__).parents[2]
@@ -40,12 +40,10 @@ def _only_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DNN_DATA_DIR", raising=False)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of one epoch that tests only read."""
-    path = tmp_path_factory.mktemp("trained") / "run"
-    assert run(["train", "-c", "smoke", "--epochs", "1", "-q", "--run-dir", str(path)]) == 0
-    return path
+@pytest.fixture
+def trained(shared_runs: SharedRuns, tmp_path: Path) -> Path:
+    """A run of one epoch."""
+    return shared_runs.copy(tmp_path / "trained", "smoke", "--epochs", 1)
 
 
 @pytest.fixture
@@ -61,7 +59,9 @@ code = run({[*map(str, arguments)]!r})
 print(*(set({HEAVY!r}) & set(sys.modules)))
 sys.exit(code)
 """
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
         *lines, heavy = done.stdout.splitlines()
         return Answer(done.returncode, "".join(f"{line}\n" for line in lines), done.stderr), set(heavy.split())
 
@@ -435,7 +435,7 @@ def test_colours_are_for_terminals_that_want_them(colour: bool, trained: Path, t
     while chunk := _read(ours):
         shown += chunk
     os.close(ours)
-    assert child.wait(60) == 0
+    assert child.wait(PATIENCE) == 0
     assert (b"\x1b[" in shown) == colour
     plain = re.sub(rb"\x1b\[[0-9;]*m", b"", shown).decode()
     assert "  x_train  4000×28×28  uint8  md5:" in plain
@@ -469,7 +469,7 @@ def test_a_reader_that_leaves_early_is_no_error(arguments: list[str], trained: P
     words = [str(trained) if word == "RUN" else word for word in arguments]
     child = subprocess.Popen(command(*words), stdout=ends[1], stderr=subprocess.PIPE, text=True)
     os.close(ends[1])
-    assert child.communicate(timeout=120)[1] == ""
+    assert child.communicate(timeout=PATIENCE)[1] == ""
     assert child.returncode == 1
 
 
@@ -485,7 +485,7 @@ def test_a_full_disk_is_named() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             command("train", "-c", "smoke", "--dry-run"),
-            stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False, timeout=60,
+            stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False, timeout=PATIENCE,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, "error: the result cannot be written: No space left on device\n")
 
@@ -493,7 +493,7 @@ def test_a_full_disk_is_named() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="closes streams as a shell does")
 def test_a_stream_that_is_closed_is_no_error() -> None:
     line = f"{' '.join(map(shlex.quote, command('train', '-c', 'smoke', '--epochs', 1)))} >&- 2>&-"
-    assert subprocess.run(["/bin/sh", "-c", line], check=False, timeout=120).returncode == 0
+    assert subprocess.run(["/bin/sh", "-c", line], check=False, timeout=PATIENCE).returncode == 0
     assert Path("runs/smoke-1/metrics.json").exists()
 
 
@@ -520,7 +520,7 @@ __main__.main()
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, timeout=PATIENCE
     )
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):\n")
@@ -540,5 +540,5 @@ def test_the_module_and_the_command_are_the_same(process: Dnn) -> None:
     installed = shutil.which("dnn", path=str(Path(sys.executable).parent))
     if installed is None:
         pytest.skip("dnn is not installed beside this Python")
-    done = subprocess.run([installed, "--version"], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([installed, "--version"], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert done.stdout == f"dnn, version {dnn_cli.__version__}\n"

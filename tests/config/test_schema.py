@@ -892,7 +892,7 @@ drawn = mappings(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(drawn)
 def test_the_resolved_config_reads_back_as_itself(values: dict[str, Any]) -> None:
     config = parse(yaml_document.dump(values))
@@ -904,7 +904,7 @@ def test_the_resolved_config_reads_back_as_itself(values: dict[str, Any]) -> Non
     assert allows(SCHEMA, config.to_dict())
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(drawn, drawn)
 def test_two_configs_differ_in_something_unless_they_are_equal(one: dict[str, Any], other: dict[str, Any]) -> None:
     first, second = parse(yaml_document.dump(one)), parse(yaml_document.dump(other))

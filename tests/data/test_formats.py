@@ -179,7 +179,7 @@ def test_an_archive_that_numpy_would_not_write(tmp_path: Path) -> None:
     assert "it is compressed in a way that NumPy does not write" in refusal(tmp_path / "own.npz")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draw=st.data())
 def test_whatever_the_bytes_a_file_is_read_or_refused(draw: st.DataObject, tmp_path: Path) -> None:
     """Any damage leads to a `DataError` or to nothing at all, never to another exception."""

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dnn_cli.__main__ import run as dnn_main
 from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines import keras_file, network_spec
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.errors import RunError
 from dnn_cli.evaluation import metrics
-from tests.conftest import Answer
+from tests.conftest import PATIENCE, Answer
 from tests.files import write_idx, write_npz
+from tests.shared_runs import SharedRuns
 
 Dnn = Callable[..., Answer]
 HEAD = ("run", "checkpoint", "epoch", "split", "dataset", "note", "selected_classes", "fingerprint")
@@ -46,12 +46,10 @@ def _only_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(shared_runs: SharedRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a hold-out, of two epochs. Tests only read it, but for its evaluation/."""
-    path = tmp_path_factory.mktemp("trained") / "run"
-    settings = ("--set", "data.validation=0.1", "--epochs", "2")
-    assert dnn_main(["train", "-c", "smoke", *settings, "-q", "--run-dir", str(path)]) == 0
-    return path
+    folder = tmp_path_factory.mktemp("trained")
+    return shared_runs.copy(folder / "run", "smoke", "--set", "data.validation=0.1", "--epochs", 2)
 
 
 @pytest.fixture
@@ -225,7 +223,7 @@ network = tf.keras.models.load_model({str(best(trained))!r})
 print(json.dumps(network.evaluate(arrays["images"], arrays["labels"], verbose=0)))
 """
     command = [sys.executable, "-I", "-S", "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     loss, accuracy = json.loads(done.stdout)
     assert round(accuracy * 1000) / 1000 == found["accuracy"]

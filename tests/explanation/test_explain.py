@@ -19,13 +19,14 @@ from dnn_cli.explanation.attribution import rank_correlation
 from dnn_cli.runs.directory import RunDirectory
 from tests.conftest import Answer
 from tests.files import write_npz
+from tests.shared_runs import SharedRuns
 
 Dnn = Callable[..., Answer]
 
 
 @pytest.fixture
-def run(dnn: Dnn) -> str:
-    assert dnn("train", "-c", "smoke", "--engine", "numpy", "--run-dir", "run", "-q").code == 0
+def run(shared_runs: SharedRuns) -> str:
+    shared_runs.copy("run", "smoke", "--engine", "numpy")
     return "run"
 
 

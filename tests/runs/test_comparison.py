@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
-from dnn_cli.runs import comparison
-from dnn_cli.config import loading
-from dnn_cli.__main__ import run as dnn_main
 from dnn_cli.cli.commands import cli
+from dnn_cli.config import loading
+from dnn_cli.runs import comparison
 from dnn_cli.runs.directory import RunDirectory
-
-from tests.conftest import ROOT, Answer, command
+from tests.conftest import PATIENCE, ROOT, Answer, command
+from tests.shared_runs import SharedRuns
 
 Dnn = Callable[..., Answer]
 Edit = Callable[..., None]
 
 CONFIG = """
+engine: numpy
 data: {dataset: mnist-sample, validation: 500}
 model: {layers: [8]}
 training: {epochs: 2, batch_size: 100}
@@ -31,20 +31,11 @@ training: {epochs: 2, batch_size: 100}
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(shared_runs: SharedRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the runs a and b, of two networks, held-out images and test figures alike; only read."""
     folder = tmp_path_factory.mktemp("trained")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        Path("a.yaml").write_text(CONFIG)
-        Path("b.yaml").write_text(CONFIG.replace("[8]", "[32, {units: 16, dropout: 0.1}]"))
-        assert dnn_main(["train", "-c", "a.yaml", "-c", "b.yaml", "-q"]) == 0
-        for name in ("a", "b"):
-            Path(f"runs/{name}-1").rename(name)
-            assert dnn_main(["evaluate", name]) == 0
-    finally:
-        os.chdir(before)
+    shared_runs.copy(folder / "a", CONFIG, evaluated=True)
+    shared_runs.copy(folder / "b", CONFIG.replace("[8]", "[32, {units: 16, dropout: 0.1}]"), evaluated=True)
     return folder
 
 
@@ -352,7 +343,7 @@ def test_a_narrow_terminal_gets_a_column_for_each_run(columns: int, tables: int,
     except OSError:  # Linux's way of saying that the other end is closed
         pass
     os.close(ours)
-    assert child.wait(60) == 0
+    assert child.wait(PATIENCE) == 0
     text = shown.decode().replace("\r", "")
     lines = text.partition("ranked")[0].splitlines()
     assert max(map(len, lines)) <= columns

@@ -12,15 +12,13 @@ from typing import Any
 
 import pytest
 
-from dnn_cli.config import loading
 from dnn_cli import files as _files
+from dnn_cli.config import loading
+from dnn_cli.errors import RunError, UsageError
 from dnn_cli.runs import environment as runs_environment
-from dnn_cli.errors import RunError
-from dnn_cli.errors import UsageError
-from dnn_cli.runs.records import Row
 from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.records import Row
 from dnn_cli.runs.state import State
-
 from tests.conftest import ROOT
 
 CONFIG = loading.parse("", "test")

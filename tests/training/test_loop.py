@@ -2,8 +2,8 @@
 
 import csv
 import json
-import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,7 +21,8 @@ from dnn_cli.config import loading
 from dnn_cli.errors import TrainingError
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.training import loop
-from tests.conftest import ROOT, Answer, assert_same_bits, command, weights
+from tests.conftest import PATIENCE, Answer, assert_same_bits, command, saved_epoch, wait_for_epoch, weights
+from tests.shared_runs import SharedRuns
 
 Dnn = Callable[..., Answer]
 
@@ -40,6 +41,20 @@ def tiny(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
+
+
+@pytest.fixture
+def trained(shared_runs: SharedRuns) -> Callable[..., Path]:
+    """Copy a run of that config, with some options, to a folder."""
+
+    def call(to: str, *options: object) -> Path:
+        return shared_runs.copy(to, TINY, *options)
+
+    return call
+
+
+Trained = Callable[..., Path]
+ONE_EPOCH = ("--epochs", 1)
 
 
 def history(run: str | Path) -> list[dict[str, str]]:
@@ -100,25 +115,28 @@ def test_a_training_from_start_to_end(dnn: Dnn, tiny: Path) -> None:
 
 
 def test_the_resolved_config_trains_the_same_weights_again_in_another_process(
-    dnn: Dnn, process: Dnn, tiny: Path
+    dnn: Dnn, process: Dnn, trained: Trained, tiny: Path
 ) -> None:
-    dnn("train", "-c", tiny, "--run-dir", "first")
-    answer = process("train", "-c", "first/config.yaml", "--run-dir", "again", "--json")
-    assert answer.code == 0
+    trained("first")
+    answer = process("train", "-c", "first/config.yaml", "--run-dir", "again", "--json", "-q")
+    assert (answer.code, answer.stderr) == (0, "")
     assert json.loads(answer.stdout)["run"] == "again"
     assert_same_training("first", "again")
     dnn("train", "-c", tiny, "--run-dir", "other", "--seed", 4)
     assert history("other") != history("first")
 
 
-def test_more_epochs_for_a_finished_run_are_the_epochs_it_would_have_had(dnn: Dnn, process: Dnn, tiny: Path) -> None:
-    dnn("train", "-c", tiny, "--run-dir", "straight", "--epochs", 6)
-    dnn("train", "-c", tiny, "--run-dir", "extended")
-    answer = process("train", "--resume", "extended", "--epochs", 6)
+def test_more_epochs_for_a_finished_run_are_the_epochs_it_would_have_had(process: Dnn, trained: Trained) -> None:
+    trained("straight")
+    trained("extended", *ONE_EPOCH)
+    answer = process("train", "--resume", "extended", "--epochs", 4)
     assert answer.code == 0
-    assert [line[:9] for line in answer.stderr.splitlines()] == ["epoch 5/6", "epoch 6/6"]
+    lines = answer.stderr.splitlines()
+    assert len(lines) == 3
+    for number, line in enumerate(lines, start=2):
+        assert re.fullmatch(rf"epoch {number}/4  loss .* images/s", line)
     assert_same_training("straight", "extended")
-    assert json.loads(Path("extended/metrics.json").read_text())["epochs"] == 6
+    assert json.loads(Path("extended/metrics.json").read_text())["epochs"] == 4
 
 
 def test_averages_and_lengths_in_epochs_are_extended_bit_for_bit(dnn: Dnn, tiny: Path) -> None:
@@ -139,26 +157,23 @@ def test_averages_and_lengths_in_epochs_are_extended_bit_for_bit(dnn: Dnn, tiny:
 def test_killed_at_any_time_and_resumed_it_ends_as_if_undisturbed(
     dnn: Dnn, start: Callable[..., "subprocess.Popen[str]"], tiny: Path
 ) -> None:
-    epochs = 60
-    dnn("train", "-c", tiny, "--run-dir", "straight", "--epochs", epochs)
-    victim = start("train", "-c", tiny, "--run-dir", "killed", "--epochs", epochs)
-    state = Path("killed/state.json")
+    arguments: tuple[object, ...] = ("-c", tiny, "--run-dir", "killed", "--epochs", 100_000)
     random = np.random.default_rng(5)
-    for wanted in (1, 20, 40):
-        while not state.is_file() or json.loads(state.read_text())["last"]["epoch"] < wanted:
-            assert victim.poll() is None, victim.communicate()
-            time.sleep(0.001)
+    done = 0
+    for _ in range(3):
+        victim = start("train", *arguments)
+        wait_for_epoch("killed", done + 1, victim)
         time.sleep(random.uniform(0, 0.03))
         victim.kill()
         assert victim.wait() == -signal.SIGKILL
-        done = json.loads(state.read_text())["last"]["epoch"]
-        assert wanted <= done < epochs
+        done = saved_epoch("killed")
         weights(Path("killed/checkpoints/last.keras"))
-        victim = start("train", "--resume", "killed")
-    _, stderr = victim.communicate(timeout=120)
-    assert victim.returncode == 0, stderr
-    first = next(line for line in stderr.splitlines() if not line.startswith("warning: "))  # of an unfinished file
-    assert first.startswith(f"epoch {done + 1:>2}/60")
+        arguments = ("--resume", "killed")
+    answer = dnn("train", "--resume", "killed", "--epochs", done + 2)
+    assert answer.code == 0, answer
+    first = next(line for line in answer.stderr.splitlines() if not line.startswith("warning: "))
+    assert first.split()[:2] == ["epoch", f"{done + 1}/{done + 2}"]
+    dnn("train", "-c", tiny, "--run-dir", "straight", "--epochs", done + 2)
     assert_same_training("straight", "killed")
 
 
@@ -170,15 +185,16 @@ def test_a_signal_finishes_the_epoch_and_says_how_to_go_on(
     training = start("train", "-c", tiny, "--run-dir", "run", "--epochs", "100000")
     assert training.stderr
     first = training.stderr.readline()
-    assert first.startswith("epoch      1/100000"), first + training.stderr.read()
+    assert re.fullmatch(r"epoch      1/100000  loss .* images/s\n", first), first + training.stderr.read()
     training.send_signal(number)
-    _, stderr = training.communicate(timeout=60)
+    _, stderr = training.communicate(timeout=PATIENCE)
     assert training.returncode == code
     *lines, error, resume = stderr.splitlines()
     done = json.loads(Path("run/state.json").read_text())["last"]["epoch"]
     assert error == f"error: interrupted; epoch {done} is safe in run"
-    assert resume == "go on with: dnn train --resume run"
-    assert sum(line.startswith(f"{name}: finishing and saving this epoch") for line in lines) <= 1
+    assert resume == f"go on with: {shlex.join(command('train', '--resume', 'run'))}"
+    told = [line for line in lines if not re.fullmatch(r"epoch +\d+/100000  loss .* images/s", line)]
+    assert told in ([], [f"{name}: finishing and saving this epoch; {name} again stops at once and loses it"])
     assert len(history("run")) == done
 
     answer = dnn("train", "--resume", "run", "--epochs", done + 1)
@@ -195,33 +211,33 @@ def test_a_second_signal_stops_at_once_and_harms_nothing(
     training = start("train", "-c", tiny, "--run-dir", "run", "--epochs", "100", *wide)
     assert training.stderr
     assert training.stderr.readline().startswith("epoch   1/100")
-    while not Path("run/state.json").exists():  # an epoch is saved while the next one trains
-        time.sleep(0.01)
+    wait_for_epoch("run", 1, training)  # which is saved while the next one trains
     kept = Path("run/checkpoints/last.keras").read_bytes()
     training.send_signal(signal.SIGINT)
     assert training.stderr.readline() == (
         "SIGINT: finishing and saving this epoch; SIGINT again stops at once and loses it\n"
     )
     training.send_signal(signal.SIGINT)
-    _, stderr = training.communicate(timeout=60)
+    _, stderr = training.communicate(timeout=PATIENCE)
     assert training.returncode == 130
-    assert stderr == "error: interrupted; epoch 1 is safe in run\ngo on with: dnn train --resume run\n"
+    resume = shlex.join(command("train", "--resume", "run"))
+    assert stderr == f"error: interrupted; epoch 1 is safe in run\ngo on with: {resume}\n"
     assert Path("run/checkpoints/last.keras").read_bytes() == kept
 
 
-def test_deformed_images_are_deformed_alike_when_resumed(dnn: Dnn, process: Dnn, tiny: Path) -> None:
+def test_deformed_images_are_deformed_alike_when_resumed(dnn: Dnn, process: Dnn, trained: Trained, tiny: Path) -> None:
     strengths = "training.augmentation={rotation: 10, translation: 2, elastic: {strength: 2}, noise: 0.1}"
     dnn("train", "-c", tiny, "--set", strengths, "--run-dir", "straight")
     dnn("train", "-c", tiny, "--set", strengths, "--run-dir", "begun", "--epochs", 2)
     assert process("train", "--resume", "begun", "--epochs", 4).code == 0
     assert_same_training("straight", "begun")
-    dnn("train", "-c", tiny, "--run-dir", "plain")
+    trained("plain")
     assert history("plain") != history("straight")
 
 
-def test_a_run_stopped_before_its_first_epoch_can_be_resumed(dnn: Dnn, tiny: Path) -> None:
-    dnn("train", "-c", tiny, "--run-dir", "straight")
-    dnn("train", "-c", tiny, "--run-dir", "early")
+def test_a_run_stopped_before_its_first_epoch_can_be_resumed(dnn: Dnn, trained: Trained) -> None:
+    for name in ("straight", "early"):
+        trained(name)
     for path in Path("early").rglob("*.*"):
         if path.name not in ("config.yaml", "environment.json"):
             path.unlink()
@@ -232,9 +248,9 @@ def test_a_run_stopped_before_its_first_epoch_can_be_resumed(dnn: Dnn, tiny: Pat
     assert_same_training("straight", "early")
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(dnn: Dnn, tiny: Path) -> None:
-    dnn("train", "-c", tiny, "--run-dir", "straight")
-    dnn("train", "-c", tiny, "--run-dir", "damaged")
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(dnn: Dnn, trained: Trained) -> None:
+    for name in ("straight", "damaged"):
+        trained(name)
     Path("damaged/checkpoints/best.keras").unlink()  # which may hold the same epoch
     last = Path("damaged/checkpoints/last.keras")
     content = bytearray(last.read_bytes())
@@ -263,8 +279,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(dnn: Dnn, tiny: Path) 
     )
 
 
-def test_resuming_with_another_config_is_refused_with_the_difference(dnn: Dnn, tiny: Path) -> None:
-    dnn("train", "-c", tiny, "--run-dir", "run", "--epochs", 1)
+def test_resuming_with_another_config_is_refused_with_the_difference(dnn: Dnn, trained: Trained, tiny: Path) -> None:
+    trained("run", *ONE_EPOCH)
     before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
     changes = ("--set", "optimizer.learning_rate=0.01", "--seed", 9, "--epochs", 3)
     expected = (
@@ -283,8 +299,8 @@ def test_resuming_with_another_config_is_refused_with_the_difference(dnn: Dnn, t
     assert answer == Answer(2, "", "error: run has trained 2 epochs already; --epochs must be at least 2\n")
 
 
-def test_resuming_a_finished_run_trains_nothing_more(dnn: Dnn, tiny: Path) -> None:
-    dnn("train", "-c", tiny, "--run-dir", "run", "--epochs", 1)
+def test_resuming_a_finished_run_trains_nothing_more(dnn: Dnn, trained: Trained) -> None:
+    trained("run", *ONE_EPOCH)
     kept = Path("run/checkpoints/last.keras").read_bytes()
     Path("run/metrics.json").unlink()
     answer = dnn("train", "--resume", "run")
@@ -303,8 +319,8 @@ def test_resuming_on_changed_data_is_refused(dnn: Dnn, sample: Any, tiny: Path) 
     assert answer == Answer(1, "", f"error: run was trained on other data than {path} holds now; resuming is refused\n")
 
 
-def test_a_run_that_is_being_trained_is_left_alone(dnn: Dnn, tiny: Path) -> None:
-    dnn("train", "-c", tiny, "--run-dir", "run", "--epochs", 1)
+def test_a_run_that_is_being_trained_is_left_alone(trained: Trained) -> None:
+    trained("run", *ONE_EPOCH)
     with RunDirectory.open(Path("run")).locked():
         code = [*command("train", "--resume", "run", "--epochs", "2")]
         done = subprocess.run(code, capture_output=True, text=True, check=False)
@@ -432,8 +448,8 @@ def test_the_textbook_network_on_the_whole_of_mnist(dnn: Dnn, mnist_folder: Path
 
 
 @pytest.mark.slow
-def test_checkpoints_need_nothing_but_tensorflow(dnn: Dnn, tiny: Path, tmp_path: Path) -> None:
-    dnn("train", "-c", tiny, "--run-dir", "run")
+def test_checkpoints_need_nothing_but_tensorflow(trained: Trained) -> None:
+    trained("run")
     code = (
         "import sys; sys.modules['dnn_cli'] = None\n"
         "import tensorflow as tf\n"
@@ -445,17 +461,8 @@ def test_checkpoints_need_nothing_but_tensorflow(dnn: Dnn, tiny: Path, tmp_path:
     assert done.stdout == f"{4 * 73} ['keras', 'keras', 'keras', 'keras', 'keras', 'keras']\n"
 
 
-def test_nothing_but_progress_is_printed(process: Dnn, tiny: Path) -> None:
-    answer = process("train", "-c", tiny, "--epochs", 1, PYTHONPATH=str(ROOT), PATH=os.environ["PATH"])
-    assert answer.code == 0
-    assert re.fullmatch(r"epoch 1/1  loss .* images/s\n", answer.stderr)
-    quiet = process("train", "-c", tiny, "--epochs", 1, "-q", "--json", PYTHONPATH=str(ROOT))
-    assert quiet.stderr == ""
-    assert json.loads(quiet.stdout)["epochs"] == 1
-
-
-def test_a_dry_run_refuses_what_the_real_one_would(dnn: Dnn, tiny: Path) -> None:
-    dnn("train", "-c", tiny, "--run-dir", "run", "--epochs", 1)
+def test_a_dry_run_refuses_what_the_real_one_would(dnn: Dnn, trained: Trained, tiny: Path) -> None:
+    trained("run", *ONE_EPOCH)
     for arguments in (("-c", tiny, "--run-dir", "run"), ("--resume", "run", "--seed", 4)):
         real, dry = dnn("train", *arguments), dnn("train", *arguments, "--dry-run")
         assert real.code == 2

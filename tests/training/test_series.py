@@ -15,6 +15,7 @@ from dnn_cli.data import datasets
 from dnn_cli.errors import RunError
 from dnn_cli.runs.directory import RunDirectory
 from tests.conftest import Answer, assert_same_bits
+from tests.shared_runs import SharedRuns
 
 Dnn = Callable[..., Answer]
 
@@ -25,6 +26,7 @@ model: {layers: [{units: 16, dropout: 0.2, batch_normalization: true}]}
 training: {epochs: 2, batch_size: 50}
 """
 SECOND = FIRST.replace("units: 16", "units: 12").replace("500", "0.2")
+NUMPY = ("--engine", "numpy")  # where it does not matter which, the one that starts at once
 WILD = FIRST.replace("training:", "optimizer: {name: sgd, learning_rate: 1000}\ntraining:").replace(
     "{units: 16, dropout: 0.2, batch_normalization: true}", ", ".join(["{units: 16, activation: linear}"] * 3)
 )
@@ -53,7 +55,8 @@ def counting(module: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> list[tu
     return calls
 
 
-def test_each_training_is_what_it_is_alone(dnn: Dnn, process: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_training_is_what_it_is_alone(dnn: Dnn, shared_runs: SharedRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = shared_runs.path(SECOND)
     read = counting(datasets, "_load", monkeypatch)
     answer = dnn("train", "-c", "first.yaml", "-c", "second.yaml")
     assert answer.code == 0
@@ -75,14 +78,13 @@ def test_each_training_is_what_it_is_alone(dnn: Dnn, process: Dnn, monkeypatch: 
         "next: dnn evaluate runs/second-1",
         "next: dnn compare runs/first-1 runs/second-1",
     ]
-    assert process("train", "-c", "second.yaml", "--run-dir", "alone").code == 0
     for name in ("last", "best"):
-        assert_same_bits(Path(f"alone/checkpoints/{name}.keras"), Path(f"runs/second-1/checkpoints/{name}.keras"))
-    assert Path("alone/config.yaml").read_text() == Path("runs/second-1/config.yaml").read_text()
+        assert_same_bits(alone / f"checkpoints/{name}.keras", Path(f"runs/second-1/checkpoints/{name}.keras"))
+    assert (alone / "config.yaml").read_text() == Path("runs/second-1/config.yaml").read_text()
 
 
 def test_seeds_and_settings_apply_to_each_config(dnn: Dnn) -> None:
-    options = ("--epochs", 1, "--seed", 5, "--seed", 6, "--set", "data.validation=0")
+    options = (*NUMPY, "--epochs", 1, "--seed", 5, "--seed", 6, "--set", "data.validation=0")
     answer = dnn("train", "-c", "first.yaml", "-c", "second.yaml", *options, "-q", "--json")
     assert (answer.code, answer.stderr) == (0, "")
     printed = json.loads(answer.stdout)
@@ -95,7 +97,7 @@ def test_seeds_and_settings_apply_to_each_config(dnn: Dnn) -> None:
 
 
 def test_one_seed_of_one_config_answers_as_ever(dnn: Dnn) -> None:
-    answer = dnn("train", "-c", "first.yaml", "--seed", 5, "--epochs", 1, "--json", "-q")
+    answer = dnn("train", "-c", "first.yaml", *NUMPY, "--seed", 5, "--epochs", 1, "--json", "-q")
     assert json.loads(answer.stdout)["run"] == "runs/first-1"
     assert loading.load("runs/first-1/config.yaml").seed == 5
 
@@ -187,13 +189,14 @@ def test_a_disk_that_is_full_stops_all_and_says_what_was_not_begun(dnn: Dnn, mon
     assert runs() == ["runs/first-1", "runs/wild-1"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code", "engine"), [(signal.SIGINT, 130, "keras"), (signal.SIGTERM, 143, "numpy")])
 def test_a_signal_in_one_ends_all_after_its_epoch(
-    number: signal.Signals, code: int, dnn: Dnn, monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals, code: int, engine: str, dnn: Dnn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress.Quiet, "epoch", lambda *_: signal.raise_signal(number))
     before = signal.getsignal(number)
-    answer = dnn("train", "-c", "first.yaml", "-c", "second.yaml", "--seed", 1, "--seed", 2, "-q")
+    both = ("-c", "first.yaml", "-c", "second.yaml", "--seed", 1, "--seed", 2)
+    answer = dnn("train", *both, "--engine", engine, "-q")
     assert (answer.code, answer.stdout) == (code, "")
     assert answer.stderr == (
         f"{number.name}: finishing and saving this epoch; {number.name} again stops at once and loses it\n"
@@ -213,6 +216,6 @@ def test_a_signal_between_two_trainings_is_heard(dnn: Dnn, monkeypatch: pytest.M
         signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(RunDirectory, "write_metrics", interrupted)
-    answer = dnn("train", "-c", "first.yaml", "-c", "second.yaml", "-q")
+    answer = dnn("train", "-c", "first.yaml", "-c", "second.yaml", *NUMPY, "-q")
     assert (answer.code, answer.stderr) == (143, "error: interrupted at first.yaml\nnot begun: second.yaml\n")
     assert runs() == ["runs/first-1"]

@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import pytest
 
-from dnn_cli.__main__ import run as dnn_main
 from dnn_cli.config import loading
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines import network_spec
@@ -22,6 +21,7 @@ from dnn_cli.errors import RunError, UsageError
 from dnn_cli.training import transfer
 from dnn_cli.training.transfer import TransferPlan
 from tests.conftest import Answer, assert_same_bits
+from tests.shared_runs import SharedRuns
 
 Dnn = Callable[..., Answer]
 
@@ -29,14 +29,12 @@ BLOCKS = "[{units: 16, batch_normalization: true, dropout: 0.1}, 8]"
 LAYERS = ("dense_1", "batch_normalization_1", "dense_2")
 
 
-@pytest.fixture(scope="module")
-def donor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def donor(shared_runs: SharedRuns) -> Path:
     """A run on the digits 0 to 4, of two epochs. Tests only read it."""
-    path = tmp_path_factory.mktemp("donor") / "run"
     settings = (f"model.layers={BLOCKS}", "data.classes=[0, 1, 2, 3, 4]", "training.epochs=2")
     options = [option for setting in settings for option in ("--set", setting)]
-    assert dnn_main(["train", "-c", "smoke", *options, "-q", "--run-dir", str(path)]) == 0
-    return path
+    return shared_runs.path("smoke", *options)
 
 
 @pytest.fixture
@@ -119,7 +117,6 @@ def test_what_was_loaded_frozen_and_new_is_told_and_recorded(dnn: Dnn, donor: Pa
     assert (recorded["dataset"]["training_images"], recorded["dataset"]["validation_images"]) == (50, 10)
     assert recorded["dataset"]["selected_classes"] == [5, 6, 7, 8, 9]
     assert (whole["training_images"], environment(donor)["transfer"]) == (2000, None)
-    assert dnn("train", "-c", few_digits, "--run-dir", "quiet", "-q").stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -138,7 +135,8 @@ def test_frozen_layers_keep_every_bit_and_the_others_learn(
     changes: tuple[str, ...], dnn: Dnn, donor: Path, few_digits: Path
 ) -> None:
     options = [option for change in ("model.freeze=[0]", *changes) for option in ("--set", change)]
-    assert dnn("train", "-c", few_digits, "--run-dir", "run", *options).code == 0
+    answer = dnn("train", "-c", few_digits, "--run-dir", "run", "-q", *options)
+    assert (answer.code, answer.stderr) == (0, "")
     before, after = of_layers(best(donor)), of_layers(last("run"))
     for name in ("dense_1", "batch_normalization_1"):
         assert same(before[name], after[name])

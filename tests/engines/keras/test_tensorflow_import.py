@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Answer
+from tests.conftest import PATIENCE, Answer
 
 Process = Callable[..., Answer]
 ROOT = Path(__file__).parents[3]
@@ -44,7 +44,7 @@ def with_fake(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]
         (tmp_path / "tensorflow.py").write_text(FAKE + more)
         lines = f"import sys\nsys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\nfrom dnn_cli import backend\n{code}"
         command = [sys.executable, "-c", lines]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
     return run
 

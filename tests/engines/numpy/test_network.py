@@ -90,7 +90,7 @@ LAYERS = st.lists(
 
 
 @given(LAYERS, st.booleans(), st.integers(1, 6), st.integers(2, 5), st.integers(0, 2**16))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 def test_backpropagation_is_the_limit_of_the_difference(
     blocks: list[Any], squared: bool, rows: int, classes: int, seed: int
 ) -> None:

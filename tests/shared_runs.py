@@ -1,0 +1,47 @@
+"""Runs that many tests start from: each is trained once, for all processes of a test session."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from filelock import FileLock
+
+from dnn_cli.__main__ import run
+
+
+class SharedRuns:
+    """The runs trained so far in a test session.
+
+    Args:
+        folder: where they are; all processes of the session name the same.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, config: str, *options: object, evaluated: bool = False) -> Path:
+        """Return a trained run, which is only to be read.
+
+        Args:
+            config: the text of the config, or the name of a shipped one.
+            options: of `dnn train`.
+            evaluated: whether it has the test figures of its best checkpoint, too.
+        """
+        named = "\n" not in config
+        words = [str(option) for option in options]
+        key = hashlib.sha256(repr((config, words, evaluated)).encode()).hexdigest()[:16]
+        path, unfinished, text = (self._folder / f"{key}{end}" for end in ("", ".new", ".yaml"))
+        self._folder.mkdir(exist_ok=True)
+        with FileLock(self._folder / f"{key}.lock"):
+            if not path.exists():
+                shutil.rmtree(unfinished, ignore_errors=True)
+                text.write_text(config)
+                chosen = config if named else str(text)
+                assert run(["train", "-c", chosen, "--run-dir", str(unfinished), "--quiet", *words]) == 0
+                assert not evaluated or run(["evaluate", str(unfinished)]) == 0
+                unfinished.rename(path)
+        return path
+
+    def copy(self, to: str | Path, config: str, *options: object, evaluated: bool = False) -> Path:
+        """Copy a trained run to a folder where a test may change it."""
+        return Path(shutil.copytree(self.path(config, *options, evaluated=evaluated), to))
