@@ -37,6 +37,7 @@ from dnn_cli.runs.state import State
 from dnn_cli.files import flush
 from dnn_cli.files import sha256
 from dnn_cli.files import write_atomically
+from dnn_cli.files import write_failure
 
 
 RUNS = Path("runs")
@@ -105,7 +106,7 @@ class RunDirectory:
         except filelock.Timeout:
             raise RunError(f"{self} is being trained by another process") from None
         except OSError as error:
-            raise RunError(f"{self} cannot be written: {error.strerror}") from None
+            raise RunError(write_failure(self, error)) from None
         try:
             yield
         finally:
@@ -296,7 +297,7 @@ class RunDirectory:
         try:
             return self._commit(save, history, state)
         except OSError as error:
-            raise RunError(f"{self} cannot be written: {error.strerror or error}") from error
+            raise RunError(write_failure(self, error)) from error
 
     def _commit(self, save: Callable[[Path], None], history: list[Row], state: State | None) -> State:
         row = history[-1]
