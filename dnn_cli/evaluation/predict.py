@@ -135,7 +135,7 @@ def predict(
     side = _side(subject.file)
     note = _note(subject, say)
     sources = image_files.find(names)
-    with progress.counting("reading", len(sources), quiet=quiet or len(sources) < MANY) as done:
+    with progress.bar("reading", len(sources), quiet=quiet or len(sources) < MANY) as done:
         found = image_files.read_all(sources, side, done)
     seen = [image for image in found if not isinstance(image, str)]
     rows: Iterator[Array] = iter(())
