@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
+    from dnn_cli.typing import Logs
+
 
 class Progress(Protocol):
     """Interface through which a training reports what happens."""
@@ -34,7 +36,7 @@ class Progress(Protocol):
             images: training images in each epoch.
         """
 
-    def step(self, stop: int, logs: dict[str, float]) -> None:
+    def step(self, stop: int, logs: "Logs") -> None:
         """Report the position within the epoch.
 
         Args:
@@ -50,7 +52,7 @@ class Progress(Protocol):
 
 
 class QuietProgress:
-    """Prints messages and warnings only."""
+    """Progress display of ``--quiet``: messages and warnings only."""
 
     def say(self, text: str) -> None:
         """Print a line on stderr."""
@@ -66,7 +68,7 @@ class QuietProgress:
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Show nothing."""
 
-    def step(self, stop: int, logs: dict[str, float]) -> None:
+    def step(self, stop: int, logs: "Logs") -> None:
         """Show nothing."""
 
     def epoch(self, row: dict[str, Any]) -> None:
@@ -77,7 +79,7 @@ class QuietProgress:
 
 
 class LineProgress(QuietProgress):
-    """Prints a plain line per epoch."""
+    """Progress display with a plain line per epoch."""
 
     def note(self, text: str) -> None:
         """Print a line on stderr."""
@@ -96,7 +98,7 @@ class LineProgress(QuietProgress):
 
 
 class LiveProgress(LineProgress):
-    """Prints a line per epoch, and draws a bar below that fills up in each epoch."""
+    """Progress display with a line per epoch, and a bar below that fills up in each epoch."""
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
@@ -120,7 +122,7 @@ class LiveProgress(LineProgress):
         self._bar.start()
         self._task = self._bar.add_task(self._title(), total=steps, metrics="compiling")
 
-    def step(self, stop: int, logs: dict[str, float]) -> None:
+    def step(self, stop: int, logs: "Logs") -> None:
         """Move the bar and show the metrics so far."""
         if self._bar is not None:
             metrics = [*(f"{name} {value:.4f}" for name, value in logs.items()), *self._pace(stop)]

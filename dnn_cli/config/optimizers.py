@@ -64,10 +64,10 @@ class RMSprop(OptimizerSection):
     """Divide the gradient by a running root mean square of it."""
 
     name: Literal["rmsprop"]
-    rho: Decay = Field(0.9, description="decay of the running mean of its square")
+    rho: Decay = Field(0.9, description="decay of the running mean of the squared gradient")
     momentum: Momentum = Field(0.0, description="fraction of the last step that is added to the next")
     epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
-    centered: bool = Field(False, description="divide by the estimated standard deviation instead")
+    centered: bool = Field(False, description="divide by the estimated standard deviation of the gradient")
 
 
 class Adagrad(OptimizerSection):
@@ -82,13 +82,13 @@ class Adadelta(OptimizerSection):
     """Scale each step by the size of the steps before (Zeiler 2012); works best with a `learning_rate` near 1."""
 
     name: Literal["adadelta"]
-    rho: Decay = Field(0.95, description="decay of the running mean of its square")
+    rho: Decay = Field(0.95, description="decay of the running mean of the squared gradient")
     epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
 
 
 class _Moments(OptimizerSection):
     beta_1: Decay = Field(0.9, description="decay of the running mean of the gradient")
-    beta_2: Decay = Field(0.999, description="decay of the running mean of its square")
+    beta_2: Decay = Field(0.999, description="decay of the running mean of the squared gradient")
     epsilon: Epsilon = Field(1e-7, description="added for numerical stability")
 
 
@@ -96,7 +96,7 @@ class Adam(_Moments):
     """Use running means of the gradient and of its square (Kingma & Ba 2014)."""
 
     name: Literal["adam"]
-    amsgrad: bool = Field(False, description="divide by the largest mean square so far")
+    amsgrad: bool = Field(False, description="divide by the largest mean of squares so far")
 
 
 class AdamW(_Moments):
@@ -106,7 +106,7 @@ class AdamW(_Moments):
     weight_decay: Strength = Field(
         0.004, description="fraction of each weight subtracted at a step, times the learning rate"
     )
-    amsgrad: bool = Field(False, description="divide by the largest mean square so far")
+    amsgrad: bool = Field(False, description="divide by the largest mean of squares so far")
 
 
 class Adamax(_Moments):
@@ -193,8 +193,8 @@ class Muon(OptimizerSection):
         description="layers trained by AdamW: those whose name contains one of these; should include the output layer",
     )
     muon_a: float = Field(3.4445, description="first coefficient of the orthogonalizing iteration")
-    muon_b: float = Field(-4.775, description="second coefficient of it")
-    muon_c: float = Field(2.0315, description="third coefficient of it")
+    muon_b: float = Field(-4.775, description="second coefficient of the orthogonalizing iteration")
+    muon_c: float = Field(2.0315, description="third coefficient of the orthogonalizing iteration")
     adam_lr_ratio: Limit = Field(1.0, description="learning rate of AdamW, as a multiple of Muon's")
     momentum: Momentum = Field(0.95, description="fraction of the last step that is added to the next")
     ns_steps: int = Field(5, ge=1, le=100, description="number of orthogonalizing iterations")

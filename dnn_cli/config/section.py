@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, mod
 
 from dnn_cli.config.yaml_document import KeyPath
 
-# The path of a setting, and what is wrong with its value beside the values of other settings.
+# The path of a setting, and how its value contradicts other settings.
 Contradiction = tuple[KeyPath, str]
 
 # Put this in the `Annotated` type of a tuple field: strict mode would reject a list, and YAML has no tuples.
