@@ -1,7 +1,11 @@
 """Test that settings which contradict each other are reported at their places."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from dnn_cli.config.schema import Block
+from dnn_cli.config.section import Contradiction
 from tests.config.helpers import parse, problems
 
 
@@ -24,6 +28,18 @@ def test_contradictions_are_listed_in_reading_order() -> None:
     rate = "{name: cosine_decay, decay_steps: 5, initial_learning_rate: 1, warmup_steps: 1}"
     found = problems(f"optimizer: {{name: sgd, learning_rate: {rate}}}\ntraining: {{early_stopping: {{}}}}")
     assert [problem.split()[1] for problem in found] == ["optimizer.learning_rate:", "training.early_stopping.monitor:"]
+
+
+def test_a_contradiction_in_an_entry_of_a_list_is_reported_with_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    def contradictions(block: Block) -> Iterator[Contradiction]:
+        if block.units == 8:
+            yield ("units",), "must not be 8"
+
+    monkeypatch.setattr(Block, "contradictions", contradictions)
+    assert problems("model: {layers: [4, 8, {units: 8}]}") == [
+        "a.yaml:1:21 model.layers[1].units: must not be 8",
+        "a.yaml:1:32 model.layers[2].units: must not be 8",
+    ]
 
 
 def test_an_unsupported_setting_of_the_numpy_engine_is_reported_at_its_place() -> None:
