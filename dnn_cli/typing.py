@@ -1,8 +1,8 @@
-"""Types that many modules share."""
+"""Types that many modules use."""
 
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Logs = dict[str, float]  # figures of an epoch by Keras's names: loss, accuracy
+Logs = dict[str, float]  # the metrics of an epoch, by their names in Keras: loss, accuracy

@@ -14,7 +14,7 @@ from dnn_cli.evaluation import evaluate
 from dnn_cli.training import loop
 
 
-class Ticks(progress.Quiet):
+class Ticks(progress.QuietProgress):
     """Ticks when training begins and after every epoch."""
 
     def __init__(self, tick: Tick) -> None:

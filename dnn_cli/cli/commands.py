@@ -125,9 +125,9 @@ def train(
     if dry_run:
         plan = training_plan.preview(chosen, folder=run_dir, run=run)
     elif run is not None:
-        result = loop.resume(run, chosen, progress.choose(quiet=quiet), verbose=verbose)
+        result = loop.resume(run, chosen, progress.create(quiet=quiet), verbose=verbose)
     else:
-        told = progress.choose(quiet=quiet)
+        told = progress.create(quiet=quiet)
         result = loop.start(chosen, Path(source).stem, told, folder=run_dir, verbose=verbose)
 
     # By now Keras has imported most of what draws the tables.
@@ -581,7 +581,7 @@ def _train_each(
             display.training(result, as_json=False)
 
     try:
-        series.train(entries, progress.choose(quiet=quiet), done, verbose=verbose)
+        series.train(entries, progress.create(quiet=quiet), done, verbose=verbose)
     finally:  # what was trained to the end is told, whatever becomes of the others
         if results:
             display.trainings(results, as_json=as_json)

@@ -21,6 +21,7 @@ from urllib.request import Request, urlopen
 
 from dnn_cli import __version__
 from dnn_cli.errors import DataError, reason
+from dnn_cli.files import flush
 
 MAX_BYTES = 100 * 2**20
 PAUSES = (0.5, 1.0)
@@ -237,14 +238,9 @@ def _passes(check: Check, path: Path, name: str) -> bool:
 
 def _put(part: Path, target: Path) -> None:
     """Rename `part` to `target` once its bytes are on the disk, and then the name."""
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    flush(part)
     part.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    flush(target.parent)
 
 
 @contextmanager

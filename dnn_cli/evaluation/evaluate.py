@@ -6,10 +6,11 @@ from typing import Any
 
 from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Dataset, Split
-from dnn_cli.errors import DataError, RunError, UsageError, reason
+from dnn_cli.errors import DataError, RunError, UsageError
 from dnn_cli.evaluation import model_source
 from dnn_cli.evaluation.metrics import score
 from dnn_cli.evaluation.model_source import ModelSource
+from dnn_cli.files import write_failure
 from dnn_cli.typing import Array
 
 SPLITS = ("test", "validation", "train")
@@ -62,7 +63,7 @@ def evaluate(
         try:
             subject.run.write_evaluation(name, result)
         except OSError as error:
-            say(f"warning: the result is not kept: {subject.run} cannot be written: {reason(error)}")
+            say(f"warning: the result is not kept: {write_failure(subject.run, error)}")
     return result
 
 

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from dnn_cli import progress
+from dnn_cli import files, progress
 from dnn_cli.data import image_files
 from dnn_cli.data.formats import MAX_SIDE
-from dnn_cli.errors import DnnError, RunError, UsageError, reason
+from dnn_cli.errors import DnnError, RunError
 from dnn_cli.evaluation import model_source
 from dnn_cli.evaluation.model_source import Engine, ModelSource
-from dnn_cli.files import write_atomically
 from dnn_cli.typing import Array
 
 MANY = 100  # images whose reading is worth a bar
@@ -136,7 +135,7 @@ def predict(
     side = _side(subject.file)
     note = _note(subject, say)
     sources = image_files.find(names)
-    with progress.counting("reading", len(sources), quiet=quiet or len(sources) < MANY) as done:
+    with progress.bar("reading", len(sources), quiet=quiet or len(sources) < MANY) as done:
         found = image_files.read_all(sources, side, done)
     seen = [image for image in found if not isinstance(image, str)]
     rows: Iterator[Array] = iter(())
@@ -155,19 +154,12 @@ def predict(
 
 def check_output(file: Path) -> None:
     """Raise `UsageError` if `save` could not write to `file`."""
-    if file.suffix.lower() not in (".json", ".csv"):
-        raise UsageError(f"--out {file}: the name must end in .json or .csv")
-    if file.is_dir() or not file.parent.is_dir():
-        raise UsageError(f"--out {file}: {'is a folder' if file.is_dir() else f'there is no folder {file.parent}'}")
+    files.check_output(file, suffixes=(".json", ".csv"))
 
 
 def save(prediction: Predictions, file: Path) -> None:
     """Write the whole result, or nothing, to a file whose name ends in .json or .csv; raises `DnnError`."""
-    text = prediction.to_csv() if file.suffix.lower() == ".csv" else prediction.to_json()
-    try:
-        write_atomically(file, text)
-    except OSError as error:
-        raise DnnError(f"{file} cannot be written: {reason(error)}") from None
+    files.write_output(file, prediction.to_csv() if file.suffix.lower() == ".csv" else prediction.to_json())
 
 
 def _side(file: Path) -> int:

@@ -21,6 +21,7 @@ from dnn_cli.evaluation import evaluate, model_source
 from dnn_cli.evaluation.model_source import ModelSource
 from dnn_cli.explanation import attribution
 from dnn_cli.explanation.attribution import Attribution, Unit
+from dnn_cli.files import check_output
 from dnn_cli.typing import Array
 
 UNITS = 8
@@ -172,10 +173,7 @@ def _check(out: Path | None, what: str | tuple[int, str, str | None]) -> None:
         image_files.check()
     if out is None:
         return
-    if out.suffix.lower() not in (".png", ".html"):
-        raise UsageError(f"--out {out}: the name must end in .png or .html")
-    if out.is_dir() or not out.parent.is_dir():
-        raise UsageError(f"--out {out}: {'is a folder' if out.is_dir() else f'there is no folder {out.parent}'}")
+    check_output(out, suffixes=(".png", ".html"))
     if isinstance(what, str) and out.exists() and Path(what).exists() and out.samefile(what):
         raise UsageError(f"--out {out} is the image itself")
 

@@ -1,5 +1,6 @@
 """A picture of original images beside deformed copies, by which a person can judge an augmentation's strengths."""
 
+import io
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import numpy as np
 from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets
 from dnn_cli.engines.keras import tensorflow_import
-from dnn_cli.errors import DnnError, UsageError, reason
+from dnn_cli.errors import UsageError
+from dnn_cli.files import check_output, write_output
 from dnn_cli.report import plots
 from dnn_cli.typing import Array
 
@@ -27,10 +29,7 @@ def check(config: Config, file: Path) -> None:
             "--preview has nothing to show: training.augmentation is off; "
             "for example --set training.augmentation.rotation=15"
         )
-    if file.suffix.lower() != ".png":
-        raise UsageError(f"--preview {file}: the name must end in .png")
-    if file.is_dir() or not file.parent.is_dir():
-        raise UsageError(f"--preview {file}: {'is a folder' if file.is_dir() else f'there is no folder {file.parent}'}")
+    check_output(file, "--preview", (".png",))
 
 
 def draw(config: Config, name: str, file: Path, *, quiet: bool = False) -> str:
@@ -57,10 +56,9 @@ def draw(config: Config, name: str, file: Path, *, quiet: bool = False) -> str:
     firsts = firsts[np.argsort(split.labels[firsts])]
     originals = split.images[firsts]
     picture = _figure([originals, *_copies(config, originals)], config, dataset.name)
-    try:
-        picture.savefig(file, format="png", dpi=100)
-    except OSError as error:
-        raise DnnError(f"{file} cannot be written: {reason(error)}") from None
+    png = io.BytesIO()
+    picture.savefig(png, format="png", dpi=100)
+    write_output(file, png.getvalue())
     return dataset.note
 
 

@@ -15,7 +15,7 @@ from dnn_cli.report import remedies
 from dnn_cli.report.remedies import Change
 from dnn_cli.report.unit_activity import LayerActivity
 from dnn_cli.runs.records import Row
-from dnn_cli.stats import spread, wilson
+from dnn_cli.stats import binomial_deviation, wilson
 
 RECENT = 3  # epochs at the end by which it is told where a figure goes: one by itself is noise
 FALLING = 0.03  # what a loss falls in them at least, as a share: 1 % an epoch
@@ -318,13 +318,13 @@ def miscalibration(run: Evidence) -> Finding | None:
     """Probabilities that are further from the truth than chance makes them.
 
     A network whose probabilities are right has a calibration error too. Each bin's correct answers are then binomial,
-    the expected error is the sum of `spread` over the bins, and the sum is nearly normal.
+    the expected error is the sum of `binomial_deviation` over the bins, and the sum is nearly normal.
     """
     if not run.score:
         return None
     bins = [each for each in run.score["calibration"] if each["images"]]
     images, error = run.score["images"], run.score["calibration_error"]
-    means, variances = zip(*(spread(each["images"], each["confidence"]) for each in bins), strict=True)
+    means, variances = zip(*(binomial_deviation(each["images"], each["confidence"]) for each in bins), strict=True)
     expected = sum(means) / images
     highest = expected + Z_ONE_SIDED * sqrt(sum(variances)) / images
     if error <= max(highest, MISCALIBRATED):

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dnn_cli.errors import DnnError, reason
-from dnn_cli.files import write_atomically
+from dnn_cli.files import write_output
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:
@@ -80,12 +79,8 @@ weights to the two; with the difference of the biases, all units' add up to the 
 
 def write(found: "Explanation") -> None:
     """Write the picture and the page of an explanation into its `files`; raises `DnnError` where that fails."""
-    try:
-        for file in found.files:
-            file.parent.mkdir(exist_ok=True)
-            write_atomically(file, page(found) if file.suffix.lower() == ".html" else png(found))
-    except OSError as error:
-        raise DnnError(f"{file} cannot be written: {reason(error)}") from None
+    for file in found.files:
+        write_output(file, page(found) if file.suffix.lower() == ".html" else png(found))
 
 
 def png(found: "Explanation", theme: Theme = LIGHT, *, headed: bool = True) -> bytes:

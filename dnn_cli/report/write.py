@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dnn_cli.errors import DnnError, UsageError, reason
-from dnn_cli.files import write_atomically
+from dnn_cli.errors import UsageError
+from dnn_cli.files import check_output, write_output
 from dnn_cli.report import comparison_page, plots, run_page
 from dnn_cli.report.html import Page
 from dnn_cli.report.plots import Format
@@ -58,11 +58,8 @@ def report(paths: Sequence[Path], *, out: Path | None = None, kind: Format | Non
     page = run_page.build(studies[0]) if alone else comparison_page.build(found, studies)
     file = out or (alone.report_file if alone else COMPARISON)
     folder = alone.plots_folder if alone else file.with_name(f"{file.stem}-plots")
-    try:
-        write_atomically(file, page.html)
-        saved = _save(page, folder, kind) if kind else []
-    except OSError as error:
-        raise DnnError(f"{error.filename or file} cannot be written: {reason(error)}") from None
+    write_output(file, page.html)
+    saved = _save(page, folder, kind) if kind else []
     warnings = list(dict.fromkeys(text for each in studies for text in each.warnings))
     return Result(file, saved, page.figures, page.headlines, warnings)
 
@@ -71,14 +68,13 @@ def _check(out: Path | None) -> None:
     missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
     if missing:
         raise UsageError(f"dnn report needs {' and '.join(missing)}: pip install 'dnn-cli[report]'")
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise UsageError(f"--out {out}: {'is a folder' if out.is_dir() else f'there is no folder {out.parent}'}")
+    if out is not None:
+        check_output(out)
 
 
 def _save(page: Page, folder: Path, kind: Format) -> list[Path]:
-    folder.mkdir(exist_ok=True)
     files = []
     for name, picture in page.pictures.items():
         files.append(folder / f"{name}.{kind}")
-        write_atomically(files[-1], plots.save(picture.figure, kind))
+        write_output(files[-1], plots.save(picture.figure, kind))
     return files

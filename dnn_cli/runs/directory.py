@@ -24,7 +24,7 @@ from dnn_cli.command import command
 from dnn_cli.config import loading
 from dnn_cli.config.schema import Config
 from dnn_cli.errors import RunError, UsageError
-from dnn_cli.files import flush, sha256, write_atomically
+from dnn_cli.files import flush, sha256, write_atomically, write_failure
 from dnn_cli.runs.records import FIGURES, Row, Score
 from dnn_cli.runs.state import Best, Checkpoint, State
 
@@ -94,7 +94,7 @@ class RunDirectory:
         except filelock.Timeout:
             raise RunError(f"{self} is being trained by another process") from None
         except OSError as error:
-            raise RunError(f"{self} cannot be written: {error.strerror}") from None
+            raise RunError(write_failure(self, error)) from None
         try:
             yield
         finally:
@@ -285,7 +285,7 @@ class RunDirectory:
         try:
             return self._commit(save, history, state)
         except OSError as error:
-            raise RunError(f"{self} cannot be written: {error.strerror or error}") from error
+            raise RunError(write_failure(self, error)) from error
 
     def _commit(self, save: Callable[[Path], None], history: list[Row], state: State | None) -> State:
         row = history[-1]

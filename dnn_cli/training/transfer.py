@@ -4,7 +4,6 @@ The layers are matched by their place, block by block. What the file holds is re
 network that does not fit is refused before TensorFlow is imported; the weights themselves are read by Keras.
 """
 
-import hashlib
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from dnn_cli.engines import keras_file, network_spec
 from dnn_cli.engines.keras import build
 from dnn_cli.engines.network_spec import Layer
 from dnn_cli.errors import RunError, UsageError, reason
+from dnn_cli.files import sha256
 from dnn_cli.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class TransferPlan:
         UsageError: it is gone.
         """
         trained = build.load(self.file, compiled=False)
-        if _sha256(self.file) != self.sha256:
+        if sha256(self.file) != self.sha256:
             raise RunError(f"{self.file} has changed since this training was begun; a new run can start from it")
         *hidden, head = _with_weights(network)
         *trained_hidden, trained_head = _with_weights(trained)
@@ -130,7 +130,7 @@ def read(init_from: str) -> Source:
     run = RunDirectory.open(path) if is_folder else None
     file = run.checkpoint("best")[0] if run else path
     keras_file.check_file(file)
-    return Source(file, _sha256(file), _described(file), run)
+    return Source(file, sha256(file), _described(file), run)
 
 
 def plan(source: Source, config: Config, layers: Sequence[Layer], dataset: str) -> TransferPlan:
@@ -261,8 +261,3 @@ def _read_blocks(file: Path, layers: Any) -> list[Shapes]:
             wrong = "before the first Dense" if kind in KINDS else f"(allowed: {', '.join(KINDS)})"
             raise UsageError(f"model.init_from: {file} is not built as dnn builds networks: it has a {kind} {wrong}")
     return list(blocks)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -78,7 +78,7 @@ def trace(config: Config, index: int | None = None) -> Trace:
         UsageError: NumPy cannot train that, or there is no such image.
         DataError: there are no images.
     """
-    numpy_support.check(numpy_support.of_training(config))
+    numpy_support.check(config)
     material = plan.read_training_data(config, datasets.find(config.data.dataset, config.data.fallback))
     split, classes = material.training, material.classes
     chosen = _batch(config, split, index)

@@ -30,20 +30,20 @@ def test_the_readme_holds_exactly_the_reference() -> None:
 def test_every_setting_with_its_range_default_and_meaning_is_in_the_reference() -> None:
     lines = readme.reference().splitlines()
     for line in (
-        "| `seed` | whole number ≥ 0 and < 4294967296 | `0` | what every random number is drawn from |",
-        "| `validation` | whole number ≥ 0 or number > 0 and < 1 | `0` | training images to hold out,"
-        " as a count or a fraction; stratified by class |",
-        "| `fallback` | `mnist-sample` or `null` | `null` | what to use, loudly, when `mnist` can be neither found nor"
-        " downloaded |",
-        "| `units` | whole number ≥ 1 and ≤ 16384 | required | neurons |",
+        "| `seed` | whole number ≥ 0 and < 4294967296 | `0` | seed of all random numbers |",
+        "| `validation` | whole number ≥ 0 or number > 0 and < 1 | `0` | training images to hold out for"
+        " validation: a count or a fraction; stratified by class |",
+        "| `fallback` | `mnist-sample` or `null` | `null` | dataset to use, with a warning, when `mnist` can be neither"
+        " found nor downloaded |",
+        "| `units` | whole number ≥ 1 and ≤ 16384 | required | number of neurons |",
         "| `jit_compile` | `true` or `false` | `true` | compile the epoch with XLA |",
-        "| `sgd` | Stochastic gradient descent, with momentum if asked for. | `learning_rate: 0.01`, `momentum: 0.0`,"
+        "| `sgd` | Stochastic gradient descent, with or without momentum. | `learning_rate: 0.01`, `momentum: 0.0`,"
         " `nesterov: false` |",
-        "| `learning_rate` | number > 0 and ≤ 1000 or a schedule | size of a step: a number or a schedule |",
-        "| `exponential_decay` | Multiply by `decay_rate` every `decay_steps`. | `initial_learning_rate`,"
-        " `decay_steps: null`, `decay_epochs: null`, `decay_rate`, `staircase: false` |",
-        "| `initial_learning_rate` | number > 0 and ≤ 1000 | rate at the start |",
-        "| `initial_learning_rate` of `cosine_decay` | number ≥ 0 and ≤ 1000 | rate at the start |",
+        "| `learning_rate` | number > 0 and ≤ 1000 or a schedule | learning rate: a number or a schedule |",
+        "| `exponential_decay` | Multiply the learning rate by `decay_rate` every `decay_steps`. |"
+        " `initial_learning_rate`, `decay_steps: null`, `decay_epochs: null`, `decay_rate`, `staircase: false` |",
+        "| `initial_learning_rate` | number > 0 and ≤ 1000 | learning rate at the start |",
+        "| `initial_learning_rate` of `cosine_decay` | number ≥ 0 and ≤ 1000 | learning rate at the start |",
     ):
         assert line in lines
 

@@ -16,7 +16,7 @@ from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets
 from dnn_cli.engines.numpy import keras_format
 from dnn_cli.evaluation import metrics, model_source
-from dnn_cli.progress import Quiet
+from dnn_cli.progress import QuietProgress
 from dnn_cli.report import diagnosis, unit_activity
 from dnn_cli.report.diagnosis import LEARNING, Finding
 from dnn_cli.report.unit_activity import LayerActivity
@@ -122,7 +122,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Cache:
         if settings not in made:
             overrides = [Override.parse(text) for text in ("engine=numpy", *settings)]
             config = loading.load("smoke", overrides)
-            run = loop.start(config, "run", Quiet(), folder=tmp_path_factory.mktemp("run") / "run").run
+            run = loop.start(config, "run", QuietProgress(), folder=tmp_path_factory.mktemp("run") / "run").run
             state = run.state()
             assert state is not None
             subject = model_source.find_model(run.path)

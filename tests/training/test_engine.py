@@ -194,7 +194,7 @@ def test_other_images_than_it_was_trained_on_must_fit(dnn: Dnn, tiny: Path, tmp_
 def test_callbacks_are_keras_own(tiny: Path) -> None:
     settings: Any = loading.load(str(tiny))
     with pytest.raises(ValueError, match="Keras's callbacks go with engine: keras"):
-        loop.start(settings, "tiny", progress.Quiet(), callbacks=[keras.callbacks.Callback()])
+        loop.start(settings, "tiny", progress.QuietProgress(), callbacks=[keras.callbacks.Callback()])
 
 
 def test_classes_are_chosen_as_ever(dnn: Dnn, tiny: Path) -> None:

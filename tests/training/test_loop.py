@@ -350,7 +350,7 @@ class Bomb(keras.callbacks.Callback):  # type: ignore[misc]
 
 def test_the_steps_in_which_the_loss_was_lost_are_named() -> None:
     config = loading.parse(TINY, "test")
-    told = progress.choose(quiet=True)
+    told = progress.create(quiet=True)
     with pytest.raises(TrainingError) as error:
         loop.start(config, "test", told, callbacks=[Bomb()])
     pattern = r"loss became nan in epoch 3, between steps 1 and \d+ of 73; epoch 2 is safe in runs/test-1\n.*"
@@ -364,7 +364,7 @@ def test_keras_callbacks_work_where_epochs_begin_and_end() -> None:
     rates = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
     log = keras.callbacks.CSVLogger("log.csv")
     stop = keras.callbacks.EarlyStopping("val_loss", min_delta=100.0, patience=1)
-    result = loop.start(config, "test", progress.choose(quiet=True), callbacks=[rates, log, stop])
+    result = loop.start(config, "test", progress.create(quiet=True), callbacks=[rates, log, stop])
     assert [row["learning_rate"] for row in history(result.run.path)] == ["0.0015", "0.00075"]
     assert result.metrics["stopped_early"] is True
     with Path("log.csv").open() as file:

@@ -193,7 +193,7 @@ def test_a_disk_that_is_full_stops_all_and_says_what_was_not_begun(dnn: Dnn, mon
 def test_a_signal_in_one_ends_all_after_its_epoch(
     number: signal.Signals, code: int, engine: str, dnn: Dnn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress.Quiet, "epoch", lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr(progress.QuietProgress, "epoch", lambda *_: signal.raise_signal(number))
     before = signal.getsignal(number)
     both = ("-c", "first.yaml", "-c", "second.yaml", "--seed", 1, "--seed", 2)
     answer = dnn("train", *both, "--engine", engine, "-q")

@@ -153,8 +153,8 @@ def test_what_numpy_cannot_train_is_refused_by_name_all_at_once(dnn: Dnn) -> Non
     answer = dnn("trace", "-c", "tiny", "--set", "optimizer=lamb", "--set", "model.layers[0].initializer=orthogonal")
     assert (answer.code, answer.stdout) == (2, "")
     assert answer.stderr == (
-        "error: model.layers[0].initializer: the NumPy network has no orthogonal\n"
-        "optimizer.name: the NumPy network has no lamb; it has sgd, rmsprop, adam, adamw\n"
+        "error: model.layers[0].initializer: the NumPy engine does not support orthogonal\n"
+        "optimizer.name: the NumPy engine does not support lamb (supported: sgd, rmsprop, adam, adamw)\n"
     )
 
 

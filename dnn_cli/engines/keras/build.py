@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dnn_cli.config.optimizers import Common
+from dnn_cli.config.optimizers import OptimizerSection
 from dnn_cli.config.schedules import Schedule
 from dnn_cli.config.schema import Config
 from dnn_cli.engines.keras_file import check_file
@@ -57,7 +57,7 @@ def _keras_layer(layer: Layer) -> Any:
     return getattr(keras.layers, layer.kind)(**arguments)
 
 
-def _keras_optimizer(section: Common, steps_per_epoch: int | None) -> Any:
+def _keras_optimizer(section: OptimizerSection, steps_per_epoch: int | None) -> Any:
     import keras
 
     arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in section if key != "name"}

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from dnn_cli import processor
-from dnn_cli.files import write_atomically
+from dnn_cli.files import sha256, write_atomically
 
 TESTED = "2.21."  # the flags are undocumented, so other versions of TensorFlow go without
 WIDE_VECTORS = "--xla_cpu_prefer_vector_width=512"
@@ -42,7 +42,7 @@ def prepare() -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         known = _manifest(folder)
         for file in folder.glob("*.pb"):
-            if known.get(file.name) != _digest(file):
+            if known.get(file.name) != sha256(file):
                 file.unlink()
     except OSError:
         return
@@ -60,7 +60,7 @@ def record_cache() -> None:
         for file in sorted(folder.glob(PROGRAMS), key=lambda file: file.stat().st_mtime_ns, reverse=True):
             size += file.stat().st_size
             if size <= MAX_BYTES:
-                kept[file.name] = known.get(file.name) or _digest(file)
+                kept[file.name] = known.get(file.name) or sha256(file)
             else:
                 file.unlink()
         if kept != known:
@@ -91,7 +91,3 @@ def _manifest(folder: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

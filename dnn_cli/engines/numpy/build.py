@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dnn_cli.config.optimizers import Common
+from dnn_cli.config.optimizers import OptimizerSection
 from dnn_cli.config.schema import Config
 from dnn_cli.engines import network_spec
 from dnn_cli.engines.numpy import initializers, optimizers
@@ -54,7 +54,7 @@ def _layer(plan: network_spec.Layer) -> Layer:
     raise ValueError(f"the NumPy network has no {plan.kind}")
 
 
-def optimizer(section: Common) -> Optimizer:
+def optimizer(section: OptimizerSection) -> Optimizer:
     """The optimizer of a config that `limits.of_training` has nothing against."""
     kind: type[Optimizer] = getattr(optimizers, type(section).__name__)
     known = {"learning_rate", "weight_decay", "momentum", "nesterov", "rho", "beta_1", "beta_2", "epsilon"}
