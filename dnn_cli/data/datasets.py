@@ -288,7 +288,7 @@ def _checked(name: str, array_name: str, array: Array, place: str) -> Array:
     """Return `array` in the form that `Split` describes.
 
     Raises:
-        DataError: it has not that form, or differs from the published array; the message begins with `place`.
+        DataError: it does not have that form, or differs from the published array; the message begins with `place`.
     """
     array = formats.as_images(array, place) if array_name.startswith("x") else formats.as_labels(array, place)
     if name in KNOWN_DATASETS:

@@ -171,7 +171,7 @@ def _decode(content: bytes) -> Array:
                 raise DataError(f"too large: {width:,}×{height:,} pixels; at most {MAX_PIXELS:,} are supported")
             image.draft(image.mode, (DECODED_SIDE, DECODED_SIDE))  # A large JPEG is decoded at a lower resolution.
             ImageOps.exif_transpose(image, in_place=True)
-            return _to_bytes(image)
+            return _to_uint8(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"too large: at most {MAX_PIXELS:,} pixels are supported") from None
     except UnidentifiedImageError:
@@ -182,7 +182,7 @@ def _decode(content: bytes) -> Array:
         raise DataError(f"damaged image: {reason(error)}") from None
 
 
-def _to_bytes(image: Any) -> Array:
+def _to_uint8(image: Any) -> Array:
     """Return a Pillow image of any mode as (height, width, 1 or 3) uint8, reduced if it is large."""
     from PIL import Image
 

@@ -6,7 +6,7 @@ on exactly the images that it was trained on.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,6 +15,22 @@ from dnn_cli.data.datasets import Dataset, Split
 from dnn_cli.errors import DataError
 from dnn_cli.seeds import Purpose
 from dnn_cli.typing import Array
+
+
+class SelectionSettings(Protocol):
+    """Settings that select images. The config's section `data` has them; this package may not import it."""
+
+    @property
+    def classes(self) -> tuple[int, ...] | None:
+        """The labels to keep; None keeps all."""
+
+    @property
+    def images_per_class(self) -> int | None:
+        """Number of images to keep of each class; None keeps all."""
+
+    @property
+    def validation(self) -> int | float:
+        """Number (int) or fraction (float in (0, 1)) of the selected images to hold out; 0 holds out none."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +74,12 @@ class TrainingData:
         }
 
 
-def select_training_data(
-    dataset: Dataset,
-    *,
-    classes: tuple[int, ...] | None,
-    images_per_class: int | None,
-    validation: int | float,
-    seed: int,
-) -> TrainingData:
+def select_training_data(dataset: Dataset, settings: SelectionSettings, seed: int) -> TrainingData:
     """Return the images of `dataset` that a training with these settings uses.
 
     Args:
         dataset: the dataset; its training split is read.
-        classes: the labels to keep; None keeps all.
-        images_per_class: number of images to keep of each class; None keeps all.
-        validation: number (int) or fraction (float in (0, 1)) of the selected images to hold out; 0 holds out none.
+        settings: the config's section `data`.
         seed: the config's seed.
 
     Raises:
@@ -80,9 +87,9 @@ def select_training_data(
             on.
     """
     everything = dataset.load("train")
-    selected = select(everything, classes, images_per_class, seed)
-    training, held_out = hold_out(selected, validation, seed)
-    return TrainingData(dataset, training, held_out, everything.classes, classes, everything.fingerprint())
+    selected = select(everything, settings.classes, settings.images_per_class, seed)
+    training, held_out = hold_out(selected, settings.validation, seed)
+    return TrainingData(dataset, training, held_out, everything.classes, settings.classes, everything.fingerprint())
 
 
 def of_classes(split: Split, classes: Collection[int] | None) -> Split:
@@ -131,8 +138,7 @@ def _check_enough(split: Split, images_per_class: int) -> None:
     few = [f"{count:,} of {label}" for label, count in zip(labels, counts, strict=True) if count < images_per_class]
     if few:
         raise DataError(
-            f"data.images_per_class: {images_per_class:,} images of each class are wanted; "
-            f"there are only {', '.join(few)}"
+            f"data.images_per_class: {images_per_class:,} images of each class are wanted; there are {', '.join(few)}"
         )
 
 

@@ -104,13 +104,7 @@ def _split(subject: ModelSource, source: Dataset, split: str) -> Split:
     if everything.fingerprint() != recorded["fingerprint"]:
         raise RunError(f"{subject.run} was trained on other data than {source.path} holds now: its splits are lost")
     config = subject.run.config()
-    data = selection.select_training_data(
-        source,
-        classes=config.data.classes,
-        images_per_class=config.data.images_per_class,
-        validation=config.data.validation,
-        seed=config.seed,
-    )
+    data = selection.select_training_data(source, config.data, config.seed)
     if split == "train":
         return data.training
     if data.held_out is None:

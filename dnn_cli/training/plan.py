@@ -109,10 +109,4 @@ def is_present(name: str) -> bool:
 
 def read_training_data(config: Config, dataset: Dataset) -> TrainingData:
     """The training images that `config` asks for; raises `DataError` where there are not enough."""
-    return selection.select_training_data(
-        dataset,
-        classes=config.data.classes,
-        images_per_class=config.data.images_per_class,
-        validation=config.data.validation,
-        seed=config.seed,
-    )
+    return selection.select_training_data(dataset, config.data, config.seed)

@@ -103,13 +103,8 @@ def check(config: Config, *, samples: int = SAMPLES, verbose: bool = False) -> C
     Raises:
         DataError: there are no images to take.
     """
-    material = selection.select_training_data(
-        datasets.find(config.data.dataset, config.data.fallback),
-        classes=config.data.classes,
-        images_per_class=config.data.images_per_class,
-        validation=config.data.validation,
-        seed=config.seed,
-    )
+    dataset = datasets.find(config.data.dataset, config.data.fallback)
+    material = selection.select_training_data(dataset, config.data, config.seed)
     split, classes = material.training, material.classes
     batch = seeds.order(len(split.labels), config.seed, 0)[: config.training.batch_size]
     images, labels = split.images[batch], split.labels[batch]

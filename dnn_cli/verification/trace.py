@@ -78,13 +78,8 @@ def trace(config: Config, index: int | None = None) -> Trace:
         DataError: there are no images.
     """
     numpy_support.check(numpy_support.of_training(config))
-    material = selection.select_training_data(
-        datasets.find(config.data.dataset, config.data.fallback),
-        classes=config.data.classes,
-        images_per_class=config.data.images_per_class,
-        validation=config.data.validation,
-        seed=config.seed,
-    )
+    dataset = datasets.find(config.data.dataset, config.data.fallback)
+    material = selection.select_training_data(dataset, config.data, config.seed)
     split, classes = material.training, material.classes
     chosen = _batch(config, split, index)
     x, labels = build.rows_of(split.images[chosen], np.float64), split.labels[chosen]

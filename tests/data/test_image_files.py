@@ -185,7 +185,7 @@ def bomb(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("side", [8193, 9500, 15_000, 60_000])
 def test_images_with_too_many_pixels_are_not_decoded(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sizes are below Pillow's own limit, above it, and where Pillow warns and fails."""
-    monkeypatch.setattr(image_files, "_to_bytes", lambda _: pytest.fail("it was decoded"))
+    monkeypatch.setattr(image_files, "_to_uint8", lambda _: pytest.fail("it was decoded"))
     assert "at most 67,108,864 " in refusal(bomb(side, side))
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnn_cli.config.schema import Data
 from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Split
 from dnn_cli.errors import DataError
@@ -14,7 +15,7 @@ from dnn_cli.errors import DataError
 
 def test_training_data_are_the_selected_images_without_the_hold_out(sample: Split) -> None:
     dataset = replace(datasets.find("mnist-sample"), requested="mnist", note="a fallback")
-    data = selection.select_training_data(dataset, classes=(3, 8), images_per_class=50, validation=0.2, seed=7)
+    data = selection.select_training_data(dataset, Data(classes=(3, 8), images_per_class=50, validation=0.2), 7)
     rest, held_out = selection.hold_out(selection.select(sample, (3, 8), 50, 7), 0.2, 7)
     assert held_out is not None
     assert data.held_out is not None
@@ -37,7 +38,7 @@ def test_training_data_are_the_selected_images_without_the_hold_out(sample: Spli
 
 def test_training_data_without_a_selection_are_all_images(sample: Split) -> None:
     dataset = datasets.find("mnist-sample")
-    data = selection.select_training_data(dataset, classes=None, images_per_class=None, validation=0, seed=0)
+    data = selection.select_training_data(dataset, Data(), 0)
     assert data.training is dataset.load("train")
     assert (data.held_out, data.selected) == (None, None)
     assert data.describe()["validation_images"] == 0
@@ -135,7 +136,5 @@ def test_missing_classes_and_too_few_images_are_named() -> None:
     assert str(caught.value) == "data.classes: there are no training images of 3, 7; the labels are 0, 2, 5"
     with pytest.raises(DataError) as caught:
         selection.select(split, None, 3, 0)
-    assert str(caught.value) == (
-        "data.images_per_class: 3 images of each class are wanted; there are only 2 of 2, 1 of 5"
-    )
+    assert str(caught.value) == ("data.images_per_class: 3 images of each class are wanted; there are 2 of 2, 1 of 5")
     assert len(selection.select(split, (0, 2), 2, 0).labels) == 4
