@@ -107,13 +107,12 @@ def _split(subject: ModelSource, source: Dataset, split: str) -> Split:
     if everything.fingerprint() != recorded["fingerprint"]:
         raise RunError(f"{subject.run} was trained on other data than {source.path} holds now: its splits are lost")
     config = subject.run.config()
-    selected = selection.select(everything, config.data.classes, config.data.images_per_class, config.seed)
-    training, held_out = selection.hold_out(selected, config.data.validation, config.seed)
+    data = selection.select_training_data(source, config.data, config.seed)
     if split == "train":
-        return training
-    if held_out is None:
+        return data.training
+    if data.held_out is None:
         raise UsageError(f"{subject.run} held nothing out: data.validation is 0")
-    return held_out
+    return data.held_out
 
 
 def _note(subject: ModelSource, source: Dataset) -> str:

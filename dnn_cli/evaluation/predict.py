@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dnn_cli import files, progress
-from dnn_cli.data import image_files
+from dnn_cli.data import image_files, known_sets
 from dnn_cli.data.formats import MAX_SIDE
 from dnn_cli.errors import DnnError, RunError
 from dnn_cli.evaluation import model_source
@@ -20,7 +20,6 @@ from dnn_cli.evaluation.model_source import Engine, ModelSource
 from dnn_cli.typing import Array
 
 MANY = 100  # images whose reading is worth a bar
-OTHER_THINGS = {"fashion_mnist"}  # datasets of no digits, whose images were made in another way
 COLUMNS = ("file", "digit", "probability", "runner_up", "runner_up_probability", "error")
 
 
@@ -119,7 +118,7 @@ def predict(
 
     Args:
         target: a run or a ``.keras`` file.
-        names: files, folders, patterns, ``-``: see `images.find`.
+        names: files, folders, patterns, ``-``: see `image_files.find`.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
         engine: what computes; None is NumPy where it knows the network, and Keras otherwise.
         say: takes warnings, a line each, and one for each file that cannot be read.
@@ -130,7 +129,7 @@ def predict(
         UsageError: there is no such run, or Pillow is not installed.
         RunError: the network is damaged, or takes no grey square images.
     """
-    image_files.check()
+    image_files.require_pillow()
     subject = model_source.find_model(target, checkpoint)
     side = _side(subject.file)
     note = _note(subject, say)
@@ -180,7 +179,7 @@ def _note(subject: ModelSource, say: Callable[[str], None]) -> str:
     dataset = subject.run.environment()["dataset"]
     if dataset["note"]:
         say(f"warning: {dataset['note']}")
-    if dataset["name"] in OTHER_THINGS:
+    if not known_sets.may_share_labels("mnist", dataset["name"]):  # its images show no digits
         say(f"warning: {subject.run} was trained on {dataset['name']}, but images are prepared as digits are")
     if subject.selected_classes:
         classes = " ".join(map(str, subject.selected_classes))

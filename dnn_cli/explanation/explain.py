@@ -170,7 +170,7 @@ def _check(out: Path | None, what: str | tuple[int, str, str | None]) -> None:
     if find_spec("matplotlib") is None:
         raise UsageError("dnn explain draws with matplotlib, which is not here: pip install 'dnn-cli[report]'")
     if isinstance(what, str):
-        image_files.check()
+        image_files.require_pillow()
     if out is None:
         return
     check_output(out, suffixes=(".png", ".html"))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from dnn_cli import processor
 from dnn_cli.command import command
 from dnn_cli.config.schema import Config
-from dnn_cli.data import datasets
+from dnn_cli.data import datasets, known_sets
 from dnn_cli.data.datasets import Dataset
+from dnn_cli.data.selection import TrainingData
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import RunError, TrainingError, UsageError
 from dnn_cli.progress import Progress
@@ -27,7 +28,6 @@ from dnn_cli.training.checkpointer import Checkpoints
 from dnn_cli.training.early_stopping import has_converged
 from dnn_cli.training.engine import Callbacks, Engine, KerasEngine, NumpyEngine
 from dnn_cli.training.plan import (
-    TrainingData,
     check_extras,
     design,
     design_for_known,
@@ -80,7 +80,7 @@ def start(
         directory.check_free(folder)
     config = resolve_threads(config)
     source = transfer_source(config)
-    if config.data.dataset in datasets.KNOWN:
+    if config.data.dataset in known_sets.KNOWN_DATASETS:
         design_for_known(config, source)  # refuses early what cannot be trained
     material = _load(config, config.data.dataset, config.data.fallback, dataset, verbose=verbose)
     _, origin = design(config, material, source)

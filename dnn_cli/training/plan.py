@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from dnn_cli.config import difference
 from dnn_cli.config.schema import Config
-from dnn_cli.data import datasets, selection
-from dnn_cli.data.datasets import Dataset, Split
+from dnn_cli.data import datasets, known_sets, selection
+from dnn_cli.data.datasets import Dataset
+from dnn_cli.data.selection import TrainingData
 from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.engines.network_spec import Layer, count_parameters, network_spec
@@ -34,38 +34,6 @@ class Preview:
         return count_parameters(self.layers)
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """What there is to train on, and to judge by if anything is held out."""
-
-    dataset: Dataset
-    training: Split
-    held_out: Split | None
-    classes: int
-    selected: tuple[int, ...] | None
-    fingerprint: str
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """Height, width and, if there are any, channels."""
-        return tuple(self.training.images.shape[1:])
-
-    def describe(self) -> dict[str, Any]:
-        """What `environment.json` says of it."""
-        return {
-            "name": self.dataset.name,
-            "requested": self.dataset.requested,
-            "note": self.dataset.note,
-            "path": str(self.dataset.path),
-            "fingerprint": self.fingerprint,
-            "training_images": len(self.training.labels),
-            "validation_images": len(self.held_out.labels) if self.held_out else 0,
-            "classes": self.classes,
-            "selected_classes": self.selected,
-            "image_shape": list(self.image_shape),
-        }
-
-
 def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | None = None) -> Preview:
     """What `config` would train, into a new run at `folder` or going on with `run`.
 
@@ -80,7 +48,7 @@ def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | N
     config = resolve_threads(config, run)
     source = transfer_source(config) if run is None else None
     name = config.data.dataset
-    if name in datasets.KNOWN:
+    if name in known_sets.KNOWN_DATASETS:
         place = "which is here" if is_present(name) else "which is not here: training would download it"
         layers, origin = design_for_known(config, source)
         return Preview(config, layers, f"data: {name}, {place}", origin)
@@ -134,8 +102,8 @@ def design(config: Config, material: TrainingData, source: Source | None) -> tup
 
 def design_for_known(config: Config, source: Source | None) -> tuple[list[Layer], TransferPlan | None]:
     """`design` for one of `data.KNOWN`, of which enough is known before it is read."""
-    selection.check_classes(config.data.classes, range(datasets.KNOWN_CLASSES))
-    layers = network_spec(config, datasets.KNOWN_SHAPE, datasets.KNOWN_CLASSES)
+    selection.check_classes(config.data.classes, range(known_sets.CLASSES))
+    layers = network_spec(config, known_sets.IMAGE_SHAPE, known_sets.CLASSES)
     return layers, transfer.plan(source, config, layers, config.data.dataset) if source else None
 
 
@@ -164,8 +132,4 @@ def is_present(name: str) -> bool:
 
 def read_training_data(config: Config, dataset: Dataset) -> TrainingData:
     """The training images that `config` asks for; raises `DataError` where there are not enough."""
-    everything = dataset.load("train")
-    chosen = config.data
-    selected = selection.select(everything, chosen.classes, chosen.images_per_class, config.seed)
-    training, held_out = selection.hold_out(selected, chosen.validation, config.seed)
-    return TrainingData(dataset, training, held_out, everything.classes, chosen.classes, everything.fingerprint())
+    return selection.select_training_data(dataset, config.data, config.seed)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from dnn_cli.config.schema import Config
-from dnn_cli.data import datasets
+from dnn_cli.data import known_sets
 from dnn_cli.engines import keras_file, network_spec
 from dnn_cli.engines.keras import build
 from dnn_cli.engines.network_spec import Layer
@@ -188,7 +188,7 @@ def _other_classes(source: Source, config: Config, dataset: str) -> bool:
         return False
     before, now = source.run.config().data.classes, config.data.classes
     same = before == now if before is None or now is None else set(before) == set(now)
-    return not (same and datasets.may_share_labels(source.run.environment()["dataset"]["name"], dataset))
+    return not (same and known_sets.may_share_labels(source.run.environment()["dataset"]["name"], dataset))
 
 
 def _blocks(layers: Iterable[Layer]) -> list[list[Layer]]:

@@ -12,13 +12,12 @@ import numpy as np
 
 from dnn_cli import seeds
 from dnn_cli.config.schema import Config, Model
-from dnn_cli.data import datasets
+from dnn_cli.data import datasets, selection
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.engines.numpy import build
 from dnn_cli.engines.numpy.network import Activation, Dense, Network
 from dnn_cli.seeds import Purpose
-from dnn_cli.training import plan
 from dnn_cli.typing import Array
 
 STEP = 1e-5  # the errors of float64, about 1e-16 / STEP, and of the formula, about STEP^2, are both far below 1e-8
@@ -104,7 +103,8 @@ def check(config: Config, *, samples: int = SAMPLES, verbose: bool = False) -> C
     Raises:
         DataError: there are no images to take.
     """
-    material = plan.read_training_data(config, datasets.find(config.data.dataset, config.data.fallback))
+    dataset = datasets.find(config.data.dataset, config.data.fallback)
+    material = selection.select_training_data(dataset, config.data, config.seed)
     split, classes = material.training, material.classes
     batch = seeds.order(len(split.labels), config.seed, 0)[: config.training.batch_size]
     images, labels = split.images[batch], split.labels[batch]

@@ -11,7 +11,7 @@ import numpy as np
 from dnn_cli import seeds
 from dnn_cli.config import numpy_support
 from dnn_cli.config.schema import Config
-from dnn_cli.data import datasets
+from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.numpy import build
 from dnn_cli.engines.numpy.network import Activation, Dense, Layer, Network, Parameter
@@ -19,7 +19,6 @@ from dnn_cli.engines.numpy.optimizers import SGD, Adam, Optimizer, RMSprop
 from dnn_cli.engines.numpy.regularization import BatchNormalization, Dropout
 from dnn_cli.errors import UsageError
 from dnn_cli.seeds import Purpose
-from dnn_cli.training import plan
 from dnn_cli.typing import Array
 
 
@@ -79,7 +78,8 @@ def trace(config: Config, index: int | None = None) -> Trace:
         DataError: there are no images.
     """
     numpy_support.check(config)
-    material = plan.read_training_data(config, datasets.find(config.data.dataset, config.data.fallback))
+    dataset = datasets.find(config.data.dataset, config.data.fallback)
+    material = selection.select_training_data(dataset, config.data, config.seed)
     split, classes = material.training, material.classes
     chosen = _batch(config, split, index)
     x, labels = build.rows_of(split.images[chosen], np.float64), split.labels[chosen]

@@ -19,7 +19,7 @@ import pytest
 import dnn_cli
 from dnn_cli.cli import commands
 from dnn_cli.config import loading, schema
-from dnn_cli.data import datasets
+from dnn_cli.data import known_sets
 from dnn_cli.engines import threads
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.training import loop
@@ -362,23 +362,23 @@ def test_the_datasets_are_listed_with_what_is_in_them(dnn: Dnn, tmp_path: Path) 
     ]
     assert fashion.splitlines()[1] == f"  {cache}/fashion-mnist"
     assert fashion.splitlines()[3].split() == ["x_train", "bad"]
-    assert f"  {cache}/fashion-mnist/train-images-idx3-ubyte: not what Fashion-MNIST has there (MD5 " in fashion
+    assert f"  {cache}/fashion-mnist/train-images-idx3-ubyte: differs from Fashion-MNIST (MD5 " in fashion
     assert sample.splitlines()[2].split() == ["part", "shape", "type", "digest", "state"]
-    digest = datasets.SETS["mnist-sample"].digests["x_train"]
+    digest = known_sets.KNOWN_DATASETS["mnist-sample"].digests["x_train"]
     assert sample.splitlines()[3] == f"  x_train  4000×28×28  uint8  md5:{digest}  verified"
     assert max(len(line) for line in sample.splitlines()[2:]) <= 80
 
 
 def test_the_datasets_for_machines(dnn: Dnn) -> None:
     listed = json.loads(dnn("data", "--json").stdout)
-    assert [entry["name"] for entry in listed] == list(datasets.KNOWN)
+    assert [entry["name"] for entry in listed] == list(known_sets.KNOWN_DATASETS)
     assert listed[0] == {"name": "mnist", "path": None, "parts": []}
     assert listed[2]["parts"][1] == {
         "name": "y_train",
         "state": "ok",
         "shape": [4000],
         "dtype": "int32",
-        "digest": "md5:" + datasets.SETS["mnist-sample"].digests["y_train"],
+        "digest": "md5:" + known_sets.KNOWN_DATASETS["mnist-sample"].digests["y_train"],
         "problem": "",
     }
 
@@ -406,7 +406,7 @@ def test_datasets_that_are_missing_or_damaged(dnn: Dnn, tmp_path: Path) -> None:
     file = folder / "train-images-idx3-ubyte"
     file.write_bytes(idx(digits()["x_train"])[:-1])
     assert dnn("data", folder).stderr == (
-        f"error: {file}: damaged or unreadable: its header claims 96 bytes, but only 95 are there\n"
+        f"error: {file}: damaged or unreadable: the header claims 96 bytes, but the file has only 95\n"
     )
 
 

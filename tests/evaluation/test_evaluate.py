@@ -350,7 +350,7 @@ def test_the_splits_of_a_run_are_lost_with_its_data(sample: Split, tmp_path: Pat
     assert refusal(dnn("evaluate", run, "--split", "validation")) == (
         f"{run} was trained on other data than {path} holds now: its splits are lost"
     )
-    assert refusal(dnn("evaluate", run)) == f"{path}: there is no x_test in it (it holds x_train, y_train)"
+    assert refusal(dnn("evaluate", run)) == f"{path}: there is no array x_test in this file (found: x_train, y_train)"
 
 
 @pytest.mark.parametrize("form", ["npz", "idx", "idx.gz", "float", "channel"])
@@ -391,7 +391,7 @@ def test_the_fallback_is_told_everywhere(tmp_path: Path, dnn: Dnn) -> None:
     found = figures(answer)
     assert (found["dataset"], found["images"]) == ("mnist-sample", 1000)
     assert found["note"].startswith("MNIST was neither found nor downloaded (")
-    assert found["note"].endswith("what comes out are not results on MNIST")
+    assert found["note"].endswith("the results are not results on MNIST")
     assert answer.stderr == f"warning: {found['note']}\n"
     table = dnn("evaluate", run)
     assert table.stdout.splitlines()[-1] == f"warning            {found['note']}"

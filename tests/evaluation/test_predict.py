@@ -117,7 +117,7 @@ def test_standard_input(run: Path, tests: Split) -> None:
     assert image["file"] == "-"
     done = subprocess.run(command("predict", run, "-"), input=b"", capture_output=True, text=False, check=False)
     assert done.returncode == 1
-    assert b"standard input: it is empty\nerror: 1 of 1 images could not be read\n" in done.stderr
+    assert b"standard input: the file is empty\nerror: 1 of 1 images could not be read\n" in done.stderr
 
 
 def test_a_broken_image_is_a_line_and_the_others_go_on(run: Path, tests: Split, dnn: Dnn) -> None:
@@ -128,15 +128,15 @@ def test_a_broken_image_is_a_line_and_the_others_go_on(run: Path, tests: Split, 
     assert answer.code == 1
     assert [line.split()[0] for line in answer.stdout.splitlines()[1:]] == ["scans/0.png", "scans/2.png"]
     assert answer.stderr == (
-        "scans/1.png: it is no PNG, JPEG, GIF, BMP, TIFF or WebP image\n"
-        "none.png: it cannot be read: No such file or directory\n"
-        "*.gif: no file has a name like that\n"
+        "scans/1.png: not a PNG, JPEG, GIF, BMP, TIFF or WebP image\n"
+        "none.png: cannot be read: No such file or directory\n"
+        "*.gif: no file matches this pattern\n"
         "empty: there are no image files in this folder\n"
         "error: 4 of 6 images could not be read\n"
     )
     answer = dnn("predict", run, "scans", "--csv")
     assert answer.code == 1
-    assert answer.stdout.splitlines()[2] == 'scans/1.png,,,,,"it is no PNG, JPEG, GIF, BMP, TIFF or WebP image"'
+    assert answer.stdout.splitlines()[2] == 'scans/1.png,,,,,"not a PNG, JPEG, GIF, BMP, TIFF or WebP image"'
 
 
 def test_keras_says_the_same(run: Path, tests: Split, dnn: Dnn) -> None:
@@ -201,7 +201,7 @@ def test_a_run_on_the_fallback_says_so(dnn: Dnn, tests: Split) -> None:
     ("arguments", "message"),
     [
         (["none", "a.png"], "there is no run or .keras file none"),
-        (["RUN", "-", "-"], "- is standard input, which can be read only once"),
+        (["RUN", "-", "-"], "- (standard input) can be given only once"),
         (["RUN", "a.png", "--out", "x.txt"], "--out x.txt: the name must end in .json or .csv"),
         (["RUN", "a.png", "--out", "no/x.csv"], "--out no/x.csv: there is no folder no"),
         (
@@ -220,4 +220,4 @@ def test_without_pillow_the_extra_is_named(run: Path, dnn: Dnn, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "PIL", None)
     answer = dnn("predict", run, "a.png")
     assert answer.code == 2
-    assert re.search(r"Pillow, which is not here: pip install 'dnn-cli\[images\]'$", answer.stderr.strip())
+    assert re.search(r"needs Pillow, which is not installed: pip install 'dnn-cli\[images\]'$", answer.stderr.strip())

@@ -120,7 +120,7 @@ def test_only_the_classes_that_count(dnn: Dnn) -> None:
         (["run", "--index", 1, "--out", "a.jpg"], 2, "error: --out a.jpg: the name must end in .png or .html\n"),
         (["run", "--index", 1, "--out", "no/a.png"], 2, "error: --out no/a.png: there is no folder no\n"),
         (["none", "--index", 1], 2, "error: there is no run or .keras file none\n"),
-        (["run", "none.png"], 1, "error: none.png: it cannot be read: No such file or directory\n"),
+        (["run", "none.png"], 1, "error: none.png: cannot be read: No such file or directory\n"),
     ],
 )
 def test_refusals(arguments: list[Any], code: int, message: str, run: str, dnn: Dnn) -> None:

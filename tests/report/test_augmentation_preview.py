@@ -40,7 +40,7 @@ def test_the_config_says_what_is_drawn(dnn: Dnn) -> None:
     Path("mine.yaml").write_text(text)
     answer = dnn("data", "--preview", "a.png", "-c", "mine.yaml")
     assert (answer.code, answer.stdout) == (0, "a.png\n")
-    assert "using mnist-sample in its place" in answer.stderr
+    assert "using mnist-sample instead" in answer.stderr
 
 
 @pytest.mark.parametrize("shape", [(8, 5, 4, 3), (8, 5, 4, 2)])

@@ -141,9 +141,9 @@ def test_the_fallback_is_shown_loudly(dnn: Dnn) -> None:
     trained(Path("one"), "--set", "data.dataset=mnist", "--set", "data.fallback=mnist-sample", "--epochs", 1)
     answer = dnn("report", "one")
     assert answer.code == 0
-    assert "using mnist-sample in its place" in answer.stderr
+    assert "using mnist-sample instead" in answer.stderr
     assert '<p class="warning" role="note">' in Path("one/report.html").read_text(encoding="utf-8")
-    assert "using mnist-sample in its place" in text_of("one/report.html")
+    assert "using mnist-sample instead" in text_of("one/report.html")
 
 
 def test_without_its_data_the_rest_is_shown(dnn: Dnn) -> None:
