@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from dnn_cli.cli.commands import cli
+from dnn_cli.cli import cli
 from dnn_cli.errors import DnnError
 
 
