@@ -1,4 +1,4 @@
-"""`dnn compare`: show runs beside each other."""
+"""The command `dnn compare`: show runs side by side."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from dnn_cli.cli.tables import fits, folded, print_json, print_lines
 if TYPE_CHECKING:
     from dnn_cli.runs.comparison import Candidate, Comparison
 
-COLUMN_WIDTH = 30  # characters: two such columns and a heading fit into 80
+COLUMN_WIDTH = 30  # characters; two columns of this width and the headings fit into 80
 
 
 @click.command
@@ -21,14 +21,16 @@ COLUMN_WIDTH = 30  # characters: two such columns and a heading fit into 80
     "--sort",
     type=click.Choice(["val_accuracy", "test_accuracy", "seconds", "parameters"]),
     metavar="FIGURE",
-    help="val_accuracy, test_accuracy, seconds or parameters; best first.  [default: the first that can be compared]",
+    help="Rank by val_accuracy, test_accuracy, seconds or parameters, best first.  "
+    "[default: val_accuracy if comparable, else test_accuracy]",
 )
 @options.as_json
 def compare(runs: tuple[Path, ...], sort: str | None, as_json: bool) -> None:
-    """Compare runs: what differs, and what they reached.
+    """Compare the settings and the metrics of runs.
 
-    They are ranked by the accuracy on what was held out, if all held out the same images, or else on the test images,
-    if all were evaluated on the same ones. Otherwise they are not ranked, and it is said why.
+    The table has the settings that differ, and the metrics. The runs are ranked by validation accuracy if all have the
+    same validation images, else by test accuracy if all were evaluated on the same test images. Otherwise they are not
+    ranked, and the reason is printed.
 
     \b
     Examples:
@@ -44,11 +46,12 @@ def compare(runs: tuple[Path, ...], sort: str | None, as_json: bool) -> None:
 
 
 def print_comparison(found: "Comparison", *, as_json: bool) -> None:
-    """Print the settings that differ and the figures of the runs, and remarks on the figures."""
+    """Print the settings that differ, the metrics of the runs, and remarks on the metrics."""
     candidates = found.candidates
     if as_json:
         runs = [_candidate(one, found.settings, place) for place, one in enumerate(candidates)]
-        return print_json({"ranked_by": found.ranked_by, "remarks": found.remarks, "runs": runs})
+        print_json({"ranked_by": found.ranked_by, "remarks": found.remarks, "runs": runs})
+        return
     columns = {
         "run": [str(one.run) for one in candidates],
         "data": [data_source(one) for one in candidates],
@@ -57,7 +60,6 @@ def print_comparison(found: "Comparison", *, as_json: bool) -> None:
     }
     lines = [*found.remarks, *data_warnings(candidates)]
     print_lines(*_side_by_side(columns), *[""] * bool(lines), *lines)
-    return None
 
 
 def _candidate(one: "Candidate", settings: dict[str, list[Any]], place: int) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def _candidate(one: "Candidate", settings: dict[str, list[Any]], place: int) -> 
 
 
 def _side_by_side(columns: dict[str, list[str]]) -> list[Any]:
-    """Return a table with a row for each run; if the terminal is too narrow, tables with a column for each run."""
+    """Return a table with one row per run or, if the terminal is too narrow, tables with one column per run."""
     rows = list(zip(*columns.values(), strict=True))
     if fits(whole := folded(list(columns), rows)):
         return [whole]

@@ -1,4 +1,4 @@
-"""`dnn data`: list the datasets, fetch and verify one, draw its augmentation."""
+"""The command `dnn data`: list datasets, download and verify one, preview its augmentation."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from dnn_cli.cli.tables import print_json, print_lines, table, warn
 if TYPE_CHECKING:
     from dnn_cli.data.datasets import Dataset, Found, Part
 
-STATES = {"ok": "verified", "unknown": "sound", "bad": "bad"}
+STATES = {"ok": "verified", "unknown": "readable", "bad": "bad"}  # "readable": no published digest to verify with
 
 
 @click.command
@@ -20,20 +20,26 @@ STATES = {"ok": "verified", "unknown": "sound", "bad": "bad"}
     "--preview",
     type=click.Path(path_type=Path),
     metavar="FILE.png",
-    help="Draw images beside copies deformed as training.augmentation says.",
+    help="Write a picture of images and their augmented copies, as training.augmentation of the config sets them.",
 )
-@click.option("-c", "--config", metavar="CONFIG", help="The config whose augmentation --preview draws.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a setting for --preview.")
+@click.option("-c", "--config", metavar="CONFIG", help="Config for --preview: a YAML file or a shipped config.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Replace one setting of the config for --preview. May be repeated.",
+)
 @options.as_json
 @options.quiet
 def data(
     name: str | None, preview: Path | None, config: str | None, settings: tuple[str, ...], as_json: bool, quiet: bool
 ) -> None:
-    """List the datasets; fetch and verify one; show its augmentation.
+    """List datasets; download and verify one; preview augmentation.
 
-    With NAME, that dataset is fetched if need be and verified.
-    NAME is a dataset's name, or the path of an .npz file or of a folder of IDX files. With --preview it may be left
-    out for the config's own.
+    Without NAME, all known datasets are listed with the places where they were found. NAME is a known dataset, which is
+    downloaded if it is missing, or the path of an .npz file or of a folder of IDX files. With --preview, NAME is by
+    default the dataset of the config.
 
     \b
     Examples:
@@ -43,18 +49,27 @@ def data(
       dnn data mnist --preview mnist.png --set training.augmentation.rotation=15
     """
     if preview is not None:
-        return _preview(name, preview, config, settings, as_json=as_json, quiet=quiet)
-    if config is not None or settings:
-        raise click.UsageError("--config and --set are for --preview")
+        _preview(name, preview, config, settings, as_json=as_json, quiet=quiet)
+    elif config is not None or settings:
+        raise click.UsageError("--config and --set need --preview")
+    elif name is None:
+        _list(as_json=as_json)
+    else:
+        _verify(name, as_json=as_json, quiet=quiet)
+
+
+def _list(*, as_json: bool) -> None:
     from dnn_cli.data import datasets
 
-    if name is None:
-        found = [(each, datasets.verify(each.dataset) if each.dataset else []) for each in datasets.list_datasets()]
-        print_datasets(found, as_json=as_json)
-    else:
-        dataset = datasets.find(name, split="both", quiet=quiet)
-        print_dataset(dataset, datasets.verify(dataset), as_json=as_json)
-    return None
+    found = [(each, datasets.verify(each.dataset) if each.dataset else []) for each in datasets.list_datasets()]
+    print_datasets(found, as_json=as_json)
+
+
+def _verify(name: str, *, as_json: bool, quiet: bool) -> None:
+    from dnn_cli.data import datasets
+
+    dataset = datasets.find(name, split="both", quiet=quiet)
+    print_dataset(dataset, datasets.verify(dataset), as_json=as_json)
 
 
 def _preview(
@@ -76,23 +91,23 @@ def _preview(
 
 
 def print_datasets(found: "list[tuple[Found, list[Part]]]", *, as_json: bool) -> None:
-    """Print every known dataset: where it is, and whether each part is undamaged."""
+    """Print the path of every known dataset, and the state of its parts."""
     if as_json:
-        return print_json([{"name": place.name, **_to_json(place.dataset, parts)} for place, parts in found])
+        print_json([{"name": place.name, **_to_json(place.dataset, parts)} for place, parts in found])
+        return
     for number, (place, parts) in enumerate(found):
-        where = str(place.dataset.path) if place.dataset else f"not here; `dnn data {place.name}` fetches it"
+        where = str(place.dataset.path) if place.dataset else f"not found; download it with `dnn data {place.name}`"
         print_lines(*[""] * bool(number), f"{place.name}: {place.description}", f"  {where}")
         _print_parts(parts)
-    return None
 
 
 def print_dataset(dataset: "Dataset", parts: "list[Part]", *, as_json: bool) -> None:
-    """Print the parts of one dataset: shapes, digests, and whether each is undamaged."""
+    """Print the path of one dataset, and the state of its parts."""
     if as_json:
-        return print_json({"name": dataset.name, **_to_json(dataset, parts)})
+        print_json({"name": dataset.name, **_to_json(dataset, parts)})
+        return
     print_lines(dataset.name if dataset.name == str(dataset.path) else f"{dataset.name}: {dataset.path}")
     _print_parts(parts)
-    return None
 
 
 def _to_json(dataset: "Dataset | None", parts: "list[Part]") -> dict[str, Any]:
@@ -102,7 +117,7 @@ def _to_json(dataset: "Dataset | None", parts: "list[Part]") -> dict[str, Any]:
 
 
 def _print_parts(parts: "list[Part]") -> None:
-    """Print a line for each part, and below them the problems of bad parts."""
+    """Print one line per part, and the problems of bad parts below them."""
     if not parts:
         return
     rows = table("  part", "shape", "type", "digest", "state")
@@ -113,6 +128,6 @@ def _print_parts(parts: "list[Part]") -> None:
 
 
 def _short(digest: str) -> str:
-    """Shorten a digest to leave room for the rest of its line; ``--json`` prints all of it."""
+    """Shorten a long digest, so that its line fits into 80 characters; ``--json`` prints all of it."""
     kind, _, value = digest.partition(":")
     return digest if len(value) <= 32 else f"{kind}:{value[:28]}…"

@@ -1,4 +1,4 @@
-"""`dnn evaluate`: score a trained network on a split of its dataset, or on other images."""
+"""The command `dnn evaluate`: measure a trained network on a split of its dataset or on other images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,12 +7,12 @@ import click
 
 from dnn_cli.cli import options
 from dnn_cli.cli.run_summary import selected_classes
-from dnn_cli.cli.tables import print_facts, print_json, print_lines, table, warn
+from dnn_cli.cli.tables import NOTHING, print_facts, print_json, print_lines, table, warn
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-MATRIX_CLASSES = 12  # a confusion matrix of more classes is too wide for a terminal
+MATRIX_CLASSES = 12  # the confusion matrix of more classes is too wide for a terminal
 
 
 @click.command
@@ -22,15 +22,15 @@ MATRIX_CLASSES = 12  # a confusion matrix of more classes is too wide for a term
     type=click.Choice(["test", "validation", "train"]),
     metavar="SPLIT",
     default="test",
-    help="test, validation (what was held out) or train.  [default: test]",
+    help="Images to use: test, validation (those held out of training) or train.  [default: test]",
 )
-@click.option("--data", metavar="PATH", help="Other images: a dataset's name, an .npz file or a folder of IDX files.")
+@click.option("--data", metavar="PATH", help="Use another dataset: its name, an .npz file or a folder of IDX files.")
 @options.checkpoint
 @click.option(
     "--min-accuracy",
     type=click.FloatRange(0, 1),
     metavar="X",
-    help="Exit with code 3 if the accuracy, 0 to 1, is below.",
+    help="Exit with code 3 if the accuracy, as a fraction, is below X.",
 )
 @options.as_json
 @options.verbose
@@ -43,10 +43,11 @@ def evaluate(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Score a trained network on the test images, or on others.
+    """Evaluate a trained network on the test images or on others.
 
-    RUN is a run's folder or a .keras file; without it, the newest run in runs/ is scored. A .keras file is scored on
-    MNIST unless --data says otherwise. What is found of a run is kept in its evaluation/ folder.
+    RUN is a run directory or a .keras file, by default the newest run in runs/. A run is evaluated on its own dataset
+    and a .keras file on MNIST, unless --data names another. The result for a run is also saved in its evaluation/
+    directory.
 
     \b
     Examples:
@@ -65,9 +66,10 @@ def evaluate(
 
 
 def print_evaluation(result: dict[str, Any], *, as_json: bool) -> None:
-    """Print the metrics of each class, the confusion matrix and the metrics over all images."""
+    """Print the metrics of each class, the confusion matrix and the overall metrics."""
     if as_json:
-        return print_json(result)
+        print_json(result)
+        return
     low, high = result["accuracy_interval"]
     epoch = f" (epoch {result['epoch']})" if result["epoch"] else ""
     rows = {
@@ -80,31 +82,34 @@ def print_evaluation(result: dict[str, Any], *, as_json: bool) -> None:
     }
     if result["note"]:
         rows["warning"] = result["note"]
-    print_lines(_class_table(result["classes"]), "", _confusion_table(result["confusion"]), "")
+    print_lines(_class_table(result["classes"]), "", *_confusion(result["confusion"]), "")
     print_facts(rows)
-    return None
 
 
 def _class_table(classes: list[dict[str, Any]]) -> "Table":
     per_class = table("class", "precision", "recall", "F1", "images")
     for figures in classes:
         values = (figures["precision"], figures["recall"], figures["f1"])
-        shown = ("–" if value is None else f"{value:.4f}" for value in values)
+        shown = (NOTHING if value is None else f"{value:.4f}" for value in values)
         per_class.add_row(str(figures["label"]), *shown, f"{figures['support']:,}")
     return per_class
 
 
-def _confusion_table(confusion: list[list[int]]) -> "Table":
-    """Return the confusion matrix, or of many classes the most frequent mistakes."""
+def _confusion(confusion: list[list[int]]) -> "list[Table | str]":
+    """Return the confusion matrix, or for many classes the most frequent errors below a title."""
     labels = range(len(confusion))
     if len(labels) <= MATRIX_CLASSES:
-        matrix = table("true ╲ guess", *map(str, labels))
+        matrix = table("actual ╲ predicted", *map(str, labels))
         for label, counts in zip(labels, confusion, strict=True):
             matrix.add_row(str(label), *(str(count) if count else "·" for count in counts))
-        return matrix
-    mistakes = [(confusion[true][guess], true, guess) for true in labels for guess in labels if true != guess]
-    made = sorted((mistake for mistake in mistakes if mistake[0]), key=lambda mistake: -mistake[0])
-    worst = table("most mistaken", "for", "images")
-    for count, true, guess in made[:MATRIX_CLASSES]:
-        worst.add_row(str(true), str(guess), f"{count:,}")
-    return worst
+        return [matrix]
+    errors = [
+        (count, actual, predicted)
+        for actual, counts in enumerate(confusion)
+        for predicted, count in enumerate(counts)
+        if count and predicted != actual
+    ]
+    most_frequent = table("actual", "predicted", "images")
+    for count, actual, predicted in sorted(errors, key=lambda error: -error[0])[:MATRIX_CLASSES]:
+        most_frequent.add_row(str(actual), str(predicted), f"{count:,}")
+    return ["most frequent errors:", most_frequent]

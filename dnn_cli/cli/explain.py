@@ -1,4 +1,4 @@
-"""`dnn explain`: show which pixels and hidden units decided a prediction."""
+"""The command `dnn explain`: show which pixels and hidden units decided a prediction."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,21 +17,25 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("target", type=click.Path(path_type=Path), metavar="[RUN]", required=False)
 @click.argument("image", metavar="[IMAGE]", required=False)
-@click.option("--index", type=int, metavar="N", help="Explain this image of a split, from 0, instead of a file.")
+@click.option("--index", type=int, metavar="N", help="Explain image N of a split, counted from 0, instead of a file.")
 @click.option(
     "--split",
     type=click.Choice(["test", "validation", "train"]),
     metavar="SPLIT",
     default="test",
-    help="Of which --index counts: test, validation or train.  [default: test]",
+    help="Split that --index refers to: test, validation or train.  [default: test]",
 )
-@click.option("--data", metavar="PATH", help="Other images for --index: a dataset's name, an .npz file or a folder.")
+@click.option(
+    "--data",
+    metavar="PATH",
+    help="Dataset that --index refers to: its name, an .npz file or a folder.  [default: the run's]",
+)
 @options.checkpoint
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write FILE.png or FILE.html alone.  [default: both, in the run's explanations/]",
+    help="Write only FILE.png or FILE.html.  [default: both, in the run's explanations/ directory]",
 )
 @options.as_json
 def explain(
@@ -44,11 +48,13 @@ def explain(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Show why an image is taken for what it is.
+    """Show which pixels and hidden units decided a prediction.
 
-    RUN is a run's folder or a .keras file; with --index it may be left out for the newest run. IMAGE is an image file,
-    or - for standard input, prepared as `dnn predict` does. Integrated gradients, saliency and occlusion are drawn for
-    the predicted class, the runner-up and their difference; --json prints all numbers.
+    RUN is a run directory or a .keras file; with --index, it is by default the newest run in runs/. IMAGE is an image
+    file or - for standard input, and is prepared in the same way as by `dnn predict`.
+
+    Integrated gradients, saliency and occlusion are drawn for the predicted class, for the runner-up and for their
+    difference. --json prints every map and every number.
 
     \b
     Examples:
@@ -57,9 +63,9 @@ def explain(
       dnn explain runs/mnist-1 --index 8 --split test --json
     """
     if (image is None) == (index is None):
-        raise click.UsageError("say what to explain: RUN and an IMAGE, or --index N")
+        raise click.UsageError("nothing to explain: give RUN and IMAGE, or --index N")
     if index is None and data is not None:
-        raise click.UsageError("--data is for --index")
+        raise click.UsageError("--data needs --index")
     from dnn_cli.explanation import explain as explanation
     from dnn_cli.report import explanation_page
 
@@ -70,9 +76,10 @@ def explain(
 
 
 def print_explanation(found: "Explanation", *, as_json: bool) -> None:
-    """Print the prediction, how well the maps agree with it, the units that decided, and the files."""
+    """Print the prediction, the checks on the maps, the most important hidden units, and the files written."""
     if as_json:
-        return print_json(found.to_dict())
+        print_json(found.to_dict())
+        return
     rows = {
         "network": str(found.subject.file),
         "image": found.title,
@@ -86,11 +93,10 @@ def print_explanation(found: "Explanation", *, as_json: bool) -> None:
     if found.units:
         print_lines("", _units(found))
     print_lines("", *map(str, found.files))
-    return None
 
 
 def _maps(found: "Explanation") -> "Table":
-    maps = table("logit", "black image", "this image", "sum of the map", "missed", "agreement: gradients", "saliency")
+    maps = table("logit", "black image", "this image", "attributed", "error", "agreement: gradients", "saliency")
     for name, each in zip(found.names, found.attributions, strict=True):
         agreement = (NOTHING if value is None else f"{value:.2f}" for value in each.agreement.values())
         total = float(each.integrated_gradients.sum())
@@ -100,7 +106,7 @@ def _maps(found: "Explanation") -> "Table":
 
 
 def _units(found: "Explanation") -> "Table":
-    units = table("hidden unit", "activation", "weight", f"speaks for {found.chosen}")
+    units = table("hidden unit", "activation", "weight", f"contribution to {found.chosen}")
     for unit in found.units:
         units.add_row(str(unit.index), f"{unit.activation:.3f}", f"{unit.weight:+.3f}", f"{unit.contribution:+.3f}")
     return units

@@ -1,4 +1,4 @@
-"""`dnn gradcheck`: compare the gradients of Keras, of backpropagation in NumPy and of finite differences."""
+"""The command `dnn gradcheck`: compare the gradients of Keras, NumPy and finite differences."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -15,32 +15,33 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.option("-c", "--config", metavar="CONFIG", required=True, help="A YAML file, or a shipped config.")
+@click.option("-c", "--config", metavar="CONFIG", required=True, help="A YAML file, or a shipped config such as mnist.")
 @options.settings
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, 1, min_open=True),
     metavar="X",
     default=1e-6,
-    help="Exit with code 3 if an error is larger.  [default: 1e-6]",
+    help="Largest relative error allowed; exit with code 3 if one is larger.  [default: 1e-6]",
 )
 @click.option(
     "--samples",
     type=click.IntRange(1),
     metavar="N",
     default=50,
-    help="Entries of each parameter that are compared with differences.  [default: 50]",
+    help="Entries of each parameter to compare with finite differences.  [default: 50]",
 )
 @options.as_json
 @options.verbose
 def gradcheck(
     config: str, settings: tuple[str, ...], tolerance: float, samples: int, as_json: bool, verbose: bool
 ) -> None:
-    """Compare Keras's gradients with backpropagation and differences.
+    """Compare the gradients of Keras, NumPy and finite differences.
 
-    The config's network is built in both with equal weights, in float64, and given the first batch of its training.
-    For every layer the outputs are compared, and three gradients: by Keras's automatic differentiation, by
-    backpropagation in NumPy, and by central differences of the loss. Errors are relative to the largest number.
+    The config's network is built in Keras and in NumPy with equal weights, in float64, and both get the first batch of
+    the training. For each layer, the outputs are compared, and three gradients of the loss: Keras's automatic
+    differentiation, backpropagation in NumPy, and central finite differences. An error is relative to the largest
+    entry. Entries whose difference would cross a kink, such as that of ReLU at 0, are left out.
 
     \b
     Examples:
@@ -61,9 +62,10 @@ def gradcheck(
 
 
 def print_check(check: "Check", tolerance: float, *, as_json: bool) -> None:
-    """Print the errors layer by layer, and the largest of them."""
+    """Print the errors of each layer, and the largest of all."""
     if as_json:
-        return print_json({**asdict(check), "largest": check.largest, "tolerance": tolerance})
+        print_json({**asdict(check), "largest": check.largest, "tolerance": tolerance})
+        return
     print_lines(_layers(check.layers), "")
     print_facts(
         {
@@ -73,7 +75,6 @@ def print_check(check: "Check", tolerance: float, *, as_json: bool) -> None:
         }
     )
     print_lines(*(f"note: {note}" for note in check.notes))
-    return None
 
 
 def _layers(steps: "list[Step]") -> "Table":

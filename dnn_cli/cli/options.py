@@ -1,4 +1,4 @@
-"""Options that several commands share, and the settings of a config that options replace."""
+"""Options that several commands share, and the config settings that options replace."""
 
 from typing import TYPE_CHECKING
 
@@ -7,14 +7,21 @@ import click
 if TYPE_CHECKING:
     from dnn_cli.config.loading import Override
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-quiet = click.option("-q", "--quiet", is_flag=True, help="Tell nothing on the way but warnings.")
-verbose = click.option("-v", "--verbose", is_flag=True, help="Let TensorFlow's own messages through.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of tables.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print no progress, only warnings.")
+verbose = click.option("-v", "--verbose", is_flag=True, help="Show TensorFlow's own messages.")
 checkpoint = click.option(
-    "--checkpoint", metavar="WHICH", default="best", help="best, last or a .keras file.  [default: best]"
+    "--checkpoint",
+    metavar="WHICH",
+    default="best",
+    help="Weights to use: best (those of the best epoch), last or a .keras file.  [default: best]",
 )
 settings = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace one setting; may be repeated."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Replace one setting of the config, for example optimizer=adam. May be repeated.",
 )
 
 
@@ -26,17 +33,17 @@ def overrides(
     seed: int | None = None,
     engine: str | None = None,
 ) -> "list[Override]":
-    """Return what ``--set`` and the short options replace in a config.
+    """Return the config settings that the command line replaces, those of ``--set`` first.
 
     Args:
-        settings: the values of ``--set``, ``key.path=value`` each.
-        epochs: the value of ``--epochs``, None if it was not given; likewise the others.
+        settings: the values of ``--set``, each of the form ``key.path=value``.
+        epochs: the value of ``--epochs``, or None if the option was not given. The same for the others.
         batch_size: the value of ``--batch-size``.
         seed: the value of ``--seed``.
         engine: the value of ``--engine``.
 
     Raises:
-        UsageError: a setting is not of the form ``key.path=value``.
+        UsageError: a value of ``--set`` does not have the form ``key.path=value``.
     """
     from dnn_cli.config.loading import Override
 

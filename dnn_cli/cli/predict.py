@@ -1,4 +1,4 @@
-"""`dnn predict`: classify the digits in image files."""
+"""The command `dnn predict`: classify the digits in image files."""
 
 import os
 import sys
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from dnn_cli.evaluation.predict import Prediction, Predictions
     from dnn_cli.typing import Array
 
-HALF_BLOCK = "▀"  # two pixels: the upper in the text's colour, the lower in the background's
-SHADES = " .:-=+*#%@"  # from the background to the strongest ink
+HALF_BLOCK = "▀"  # shows two pixels: the upper as the text colour, the lower as the background colour
+SHADES = " .:-=+*#%@"  # from black to white
 
 
 @click.command
@@ -30,16 +30,16 @@ SHADES = " .:-=+*#%@"  # from the background to the strongest ink
     "--engine",
     type=click.Choice(["numpy", "keras"]),
     metavar="ENGINE",
-    help="numpy or keras.  [default: numpy, where it knows the network]",
+    help="Library that computes: numpy or keras.  [default: numpy if it supports every layer, else keras]",
 )
-@click.option("--show", is_flag=True, help="Draw each picture as the network saw it.")
+@click.option("--show", is_flag=True, help="Draw each image in the terminal as the network sees it.")
 @options.as_json
-@click.option("--csv", "as_csv", is_flag=True, help="Print the result as CSV.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the result as CSV instead of a table.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Save the result in FILE.json or FILE.csv instead of printing it.",
+    help="Write the result to FILE.json or FILE.csv instead of printing it.",
 )
 @options.quiet
 @options.verbose
@@ -55,11 +55,14 @@ def predict(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Say which digit image files show.
+    """Classify the digits in image files.
 
-    RUN is a run's folder or a .keras file. IMAGE is a PNG, JPEG, GIF, BMP, TIFF or WebP file, a folder of them, a
-    pattern such as 'scans/*.png', or - for standard input. A picture shows one digit, of any size and colour, on a
-    plain background; it is brought to what MNIST is: light on dark, in a box of 20 by 20 pixels, centred in 28 by 28.
+    RUN is a run directory or a .keras file. IMAGE is a PNG, JPEG, GIF, BMP, TIFF or WebP file, a folder of such files,
+    a pattern such as 'scans/*.png', or - for standard input.
+
+    Each image must show one digit on a plain background, in any size and colour. It is converted to the format of
+    MNIST: a light digit on black, scaled to fit 20 by 20 pixels and centred in 28 by 28. An unreadable image is
+    reported, the others are classified, and the exit code is 1.
 
     \b
     Examples:
@@ -68,7 +71,7 @@ def predict(
       dnn predict model.keras - --json < seven.png
     """
     if sum((show, as_json, as_csv, out is not None)) > 1:
-        raise click.UsageError("--show, --json, --csv and --out each say where the result goes; choose one")
+        raise click.UsageError("--show, --json, --csv and --out exclude each other: choose one")
     from dnn_cli.evaluation import predict as prediction
 
     if out is not None:
@@ -85,38 +88,38 @@ def predict(
 
 
 def print_predictions(found: "Predictions", *, as_json: bool, as_csv: bool, show: bool) -> None:
-    """Print the predicted class of each image; with `show`, each below the picture that the network saw."""
+    """Print the prediction for each image; with `show`, draw the network's input above it."""
     if as_json or as_csv:
         sys.stdout.write(found.to_json() if as_json else found.to_csv())
         return
-    guesses = found.guesses
+    predictions = found.guesses
     if not show:
-        if guesses:
-            print_lines(_guesses(guesses))
+        if predictions:
+            print_lines(_table(predictions))
         return
-    for number, guess in enumerate(guesses):
-        print_lines(*[""] * bool(number), *_picture(guess.image), colours="auto")
-        print_lines(_guesses([guess]))
+    for number, one in enumerate(predictions):
+        print_lines(*[""] * bool(number), *_drawing(one.image), colours="auto")
+        print_lines(_table([one]))
 
 
-def _guesses(guesses: "Sequence[Prediction]") -> "Table":
-    predictions = table("file", "digit", "probability", "runner-up", "probability")
-    for guess in guesses:
-        first, second = (f"{guess.probabilities[which]:.4f}" for which in (guess.digit, guess.runner_up))
-        predictions.add_row(guess.file, str(guess.digit), first, str(guess.runner_up), second)
-    return predictions
+def _table(predictions: "Sequence[Prediction]") -> "Table":
+    rows = table("file", "predicted", "probability", "runner-up", "probability")
+    for one in predictions:
+        first, second = (f"{one.probabilities[which]:.4f}" for which in (one.digit, one.runner_up))
+        rows.add_row(one.file, str(one.digit), first, str(one.runner_up), second)
+    return rows
 
 
-def _picture(image: "Array") -> "list[Text]":
-    """Draw a grey image of shape (height, width), uint8.
+def _drawing(image: "Array") -> "list[Text]":
+    """Draw a grey image, (height, width) of uint8, as lines of text.
 
-    On a terminal with colours a half block is two pixels, one above the other; elsewhere each pixel is two characters.
+    With colours, one character shows two pixels, one above the other; without, two equal characters show one pixel.
     """
     from rich.text import Text
 
     if not (sys.stdout.isatty() and not os.environ.get("NO_COLOR") and _can_print(HALF_BLOCK)):
-        steps = image.astype(int) * len(SHADES) // 256
-        return [Text("".join(SHADES[step] * 2 for step in row)) for row in steps]
+        shades = image.astype(int) * len(SHADES) // 256
+        return [Text("".join(SHADES[shade] * 2 for shade in row)) for row in shades]
     rows = [[f"rgb({level},{level},{level})" for level in row] for row in image.tolist()]
     rows += [["default"] * image.shape[1]] * (len(rows) % 2)
     return [

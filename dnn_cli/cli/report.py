@@ -1,4 +1,4 @@
-"""`dnn report`: write the HTML page of a run, or one that compares several."""
+"""The command `dnn report`: write the HTML page of one run, or a page that compares several."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,17 +14,25 @@ if TYPE_CHECKING:
 
 @click.command
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN]...")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.html", help="Where the page is to be.")
 @click.option(
-    "--plots", type=click.Choice(["svg", "png"]), metavar="TYPE", help="Save the pictures too, as svg or png."
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Page to write.  [default: RUN/report.html, or comparison.html for several runs]",
+)
+@click.option(
+    "--plots", type=click.Choice(["svg", "png"]), metavar="TYPE", help="Also save each figure as a file: svg or png."
 )
 @options.as_json
 def report(runs: tuple[Path, ...], out: Path | None, plots: Literal["svg", "png"] | None, as_json: bool) -> None:
-    """Show what a run learned on one HTML page; compare several.
+    """Write an HTML report of one run, or of several runs compared.
 
-    The page is the run's report.html, its pictures go into plots/ there; without RUN it is the newest in runs/. Of
-    several runs it is comparison.html in this folder: their curves, what differs in their configs, and whether one is
-    better than another by more than chance. Nothing is fetched when a page is opened.
+    RUN is a run directory, by default the newest in runs/. The page of one run shows its curves, its errors on the test
+    images, what they mean and what to change. The page of several runs shows their curves, the settings that differ,
+    and whether the differences in accuracy are statistically significant.
+
+    A page is one file and opens without a network connection. --plots saves the figures in the run's plots/ directory,
+    or for several runs in a directory beside the page.
 
     \b
     Examples:
@@ -41,7 +49,7 @@ def report(runs: tuple[Path, ...], out: Path | None, plots: Literal["svg", "png"
 
 
 def print_report(result: "Result", *, as_json: bool) -> None:
-    """Print the path of the page and of its pictures, and the page's headlines."""
+    """Print the paths of the page and of its figures, and the main findings."""
     if as_json:
         print_json({"report": str(result.file), "plots": list(map(str, result.plots)), **result.figures})
     else:

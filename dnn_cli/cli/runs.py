@@ -1,4 +1,4 @@
-"""`dnn runs`: list the runs of a folder."""
+"""The command `dnn runs`: list the runs in a directory."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,20 +14,25 @@ if TYPE_CHECKING:
     from dnn_cli.runs.status import Entry, Standing
 
 FIGURES = ("loss", "accuracy", "val loss", "val accuracy", "time")
-DROPPED_IF_NARROW = ("time", "loss", "val loss", "accuracy", "data")  # in this order, until a run is one line
+DROPPED_IF_NARROW = ("time", "loss", "val loss", "accuracy", "data")  # in this order, until each run fits on a line
 
 
 @click.command
 @click.argument("folder", type=click.Path(path_type=Path), metavar="[DIR]", required=False)
 @options.as_json
 def runs(folder: Path | None, as_json: bool) -> None:
-    """List the runs: running, done, interrupted or damaged.
+    """List the runs with their state, metrics and age.
 
-    DIR is runs/ unless it is given; the run that was written last comes first.
-    A run is running while a process trains it; done with all of its epochs, or with as
-    many as early stopping allowed; damaged if its files cannot be read; otherwise interrupted. For what is interrupted
-    or damaged the command that goes on is told. Checksums of checkpoints are left to `dnn show`. Damaged runs do not
-    change the exit code.
+    DIR is the directory to look in, by default runs/. The run that changed last comes first.
+
+    \b
+    States:
+      running      a process is training it
+      done         it has all of its epochs, or early stopping ended it
+      interrupted  it has fewer; the command that resumes it is printed
+      damaged      a file cannot be read; a command that helps is printed
+
+    The exit code is 0 even if runs are damaged. `dnn show` also verifies the checksums of the checkpoints.
 
     \b
     Examples:
@@ -40,11 +45,13 @@ def runs(folder: Path | None, as_json: bool) -> None:
 
 
 def print_runs(entries: "list[Entry]", folder: Path | None, *, as_json: bool) -> None:
-    """Print a line for each run, and below them the commands that resume what is not done."""
+    """Print one line per run, and below them the commands that resume unfinished runs."""
     if as_json:
-        return print_json([entry_to_json(entry) for entry in entries])
+        print_json([entry_to_json(entry) for entry in entries])
+        return
     if not entries:
-        return print_lines(_nothing_here(folder))
+        print_lines(_no_runs(folder))
+        return
     columns = _columns(entries)
     for title in DROPPED_IF_NARROW:
         if not fits(folded(list(columns), zip(*columns.values(), strict=True))):
@@ -52,10 +59,9 @@ def print_runs(entries: "list[Entry]", folder: Path | None, *, as_json: bool) ->
     known = [entry.standing for entry in entries if entry.standing]
     lines = [line for entry in entries if entry.state != "done" for line in _outlook(entry)] + data_warnings(known)
     print_lines(folded(list(columns), zip(*columns.values(), strict=True)), *[""] * bool(lines), *lines)
-    return None
 
 
-def _nothing_here(folder: Path | None) -> str:
+def _no_runs(folder: Path | None) -> str:
     from dnn_cli.runs.directory import RUNS
 
     where = f" --run-dir {folder / 'mnist-1'}" if folder else ""
@@ -63,7 +69,7 @@ def _nothing_here(folder: Path | None) -> str:
 
 
 def _columns(entries: "list[Entry]") -> dict[str, list[str]]:
-    """Return the columns that are not empty: a heading and a cell for each entry."""
+    """Return the table columns that are not empty: a heading and one cell per entry."""
     known = [entry.standing for entry in entries if entry.standing]
     found = figures(known)
     columns: dict[str, list[str]] = {
@@ -79,7 +85,7 @@ def _columns(entries: "list[Entry]") -> dict[str, list[str]]:
 
 
 def _scattered(values: Iterable[str], entries: "Iterable[Entry]") -> list[str]:
-    """Return a cell for each entry: the next of `values` for one whose figures are known."""
+    """Return one cell per entry: `NOTHING` where the figures are unreadable, the next of `values` elsewhere."""
     remaining = iter(values)
     return [next(remaining) if entry.standing else NOTHING for entry in entries]
 
@@ -92,7 +98,7 @@ def _test_accuracy(one: "Standing") -> str:
 
 
 def _outlook(entry: "Entry") -> list[str]:
-    """Return what is wrong with a run, and the commands that resume it."""
+    """Return a line with the problem of a run and the commands that resume it; no line if there is neither."""
     what = entry.problem or f"{entry.run} was interrupted"
-    ways = [f"; go on with: {command}" for command in entry.commands]
+    ways = [f"; next: {command}" for command in entry.commands]
     return [what + "".join(ways)] if entry.problem or ways else []

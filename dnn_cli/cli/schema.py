@@ -1,4 +1,4 @@
-"""`dnn schema`: print the JSON Schema of config files."""
+"""The command `dnn schema`: print the JSON Schema of config files."""
 
 import click
 
@@ -9,7 +9,7 @@ from dnn_cli.cli.tables import print_json
 def schema() -> None:
     """Print the JSON Schema of config files.
 
-    Editors complete and check YAML with it.
+    Editors use it to complete and check config files while you type.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`dnn show`: print everything that is recorded of one run."""
+"""The command `dnn show`: print everything that is recorded about one run."""
 
 from datetime import datetime
 from pathlib import Path
@@ -8,24 +8,24 @@ import click
 
 from dnn_cli.cli import options
 from dnn_cli.cli.run_summary import age, data_source, entry_to_json, epoch, figures, is_metric, setting
-from dnn_cli.cli.tables import NOTHING, folded, print_facts, print_json, print_lines, print_next, table
+from dnn_cli.cli.tables import NOTHING, facts, folded, print_facts, print_json, print_lines, print_next, table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from dnn_cli.runs.status import Details, Entry
 
-SHOWN_EPOCHS = 5  # at either end of a long history
+SHOWN_EPOCHS = 5  # rows shown at the start and at the end of a long history
 
 
 @click.command
 @click.argument("path", type=click.Path(path_type=Path), metavar="[RUN]", required=False)
 @options.as_json
 def show(path: Path | None, as_json: bool) -> None:
-    """Print one run: settings, environment, history, figures, files.
+    """Print one run: settings, environment, history, metrics, files.
 
-    Without RUN it is the newest run in runs/. Its checkpoints are held against their checksums. Of a damaged run
-    what can be read is printed, and the exit code is 1.
+    RUN is a run directory, by default the newest in runs/. The checksums of its checkpoints are verified. If the run
+    is damaged, everything that can be read is printed and the exit code is 1.
 
     \b
     Examples:
@@ -42,17 +42,14 @@ def show(path: Path | None, as_json: bool) -> None:
 
 
 def print_run(details: "Details", *, as_json: bool) -> None:
-    """Print everything that is known of a run, and the commands to type next."""
+    """Print everything that is recorded about a run, and the commands that evaluate or resume it."""
     entry = details.entry
     if as_json:
-        config = details.config and details.config.to_dict()
-        parts = ("environment", "history", "metrics", "evaluations", "files")
-        return print_json(
-            {**entry_to_json(entry), "config": config, **{part: getattr(details, part) for part in parts}}
-        )
+        print_json(_to_json(details))
+        return
     print_facts(_overview(entry))
     tables = {
-        "what is not at its default": _chosen(details),
+        "settings that differ from the default": _settings(details),
         "environment": _environment(details.environment),
         "history": _history(details),
         "evaluations": _evaluations(details.evaluations),
@@ -65,7 +62,6 @@ def print_run(details: "Details", *, as_json: bool) -> None:
         print_lines("")
     for command in entry.commands:
         print_next(command)
-    return None
 
 
 def _to_json(details: "Details") -> dict[str, Any]:
@@ -76,17 +72,17 @@ def _to_json(details: "Details") -> dict[str, Any]:
 
 def _overview(entry: "Entry") -> dict[str, str]:
     moment = datetime.fromtimestamp(entry.written).astimezone()
-    facts = {"run": str(entry.run), "state": entry.state}
+    rows = {"run": str(entry.run), "state": entry.state}
     if one := entry.standing:
-        facts |= {"data": data_source(one), "epochs": ""} | {title: value for title, (value,) in figures([one]).items()}
-        facts |= {"epochs": epoch(one)}
-    facts |= {"last written": f"{moment:%Y-%m-%d %H:%M:%S %Z}, {age(entry.written)}"}
+        rows |= {"data": data_source(one), "epochs": ""} | {title: value for title, (value,) in figures([one]).items()}
+        rows |= {"epochs": epoch(one)}
+    rows |= {"last written": f"{moment:%Y-%m-%d %H:%M:%S %Z}, {age(entry.written)}"}
     remarks = [entry.problem, *([one.outdated, str(one.data["note"])] if one else [])]
-    return facts | ({"warning": "; ".join(filter(None, remarks))} if any(remarks) else {})
+    return rows | ({"warning": "; ".join(filter(None, remarks))} if any(remarks) else {})
 
 
-def _chosen(details: "Details") -> "Table":
-    """Return the settings that differ from the defaults."""
+def _settings(details: "Details") -> "Table":
+    """Return a row for each setting that differs from its default."""
     from dnn_cli.config import difference, loading
 
     differing = difference.variations([loading.parse("", ""), details.config]) if details.config else {}
@@ -95,9 +91,7 @@ def _chosen(details: "Details") -> "Table":
 
 
 def _environment(values: dict[str, Any]) -> "Table":
-    """Return a row for each fact that the run recorded at its start; nested facts are named by their paths."""
-    from rich.table import Column, Table
-
+    """Return a row for each value recorded when the run started; a nested value is named by its path."""
     if values.get("transfer"):
         from dnn_cli.training.transfer import TransferPlan
 
@@ -108,10 +102,7 @@ def _environment(values: dict[str, Any]) -> "Table":
         rows += [
             (f"{key} {name}".strip().replace("_", " "), _plain(fact)) for name, fact in inner if fact not in (None, "")
         ]
-    facts = Table("", Column(overflow="fold"), box=None, show_header=False, pad_edge=False)
-    for row in rows:
-        facts.add_row(*row)
-    return facts
+    return facts(rows)
 
 
 def _plain(fact: Any) -> str:
@@ -119,7 +110,7 @@ def _plain(fact: Any) -> str:
 
 
 def _history(details: "Details") -> "Table":
-    """Return a row for each epoch; of a long history the first and the last epochs and the best."""
+    """Return a row for each epoch; of a long history only the first, the last and the best epochs."""
     rows, one = details.history, details.entry.standing
     best = one.best["epoch"] if one and one.best else 0
     ends = {*range(1, SHOWN_EPOCHS + 1), *range(len(rows) - SHOWN_EPOCHS + 1, len(rows) + 1)}

@@ -1,6 +1,6 @@
-"""Output of the commands: tables and lines for people, JSON for programs, warnings on stderr.
+"""Print tables, lines and JSON on stdout, and warnings on stderr.
 
-rich is imported when a table is drawn: help, errors and JSON do without it.
+rich is imported by the functions that draw, because help, errors and JSON output don't need it.
 """
 
 import io
@@ -15,12 +15,12 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-UNLIMITED_WIDTH = 100_000  # columns where stdout is no terminal: a line stays a line, for grep and for copying
-NOTHING = "–"  # a cell for which there is no value
+UNLIMITED_WIDTH = 100_000  # characters; in a file or a pipe each row stays on one line, so that grep finds it
+NOTHING = "–"  # printed in a cell without a value
 
 
 def table(*columns: str) -> "Table":
-    """Return an empty table with these headings: the first column is aligned left, the others right."""
+    """Return an empty table with the headings `columns`; the first column is aligned left, the others right."""
     from rich.table import Table
 
     empty = Table(box=None, pad_edge=False, header_style="bold")
@@ -30,12 +30,12 @@ def table(*columns: str) -> "Table":
 
 
 def folded(titles: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None) -> "Table":
-    """Return a table that folds long cells and cuts none.
+    """Return a table that breaks long cells into several lines instead of cutting them.
 
     Args:
         titles: the headings.
-        rows: the cells.
-        width: the largest width of a column in characters; None for as wide as the terminal allows.
+        rows: the cells of each row.
+        width: the maximum width of a column in characters; None for no limit but the terminal's.
     """
     filled = table(*titles)
     for column in filled.columns:
@@ -46,7 +46,7 @@ def folded(titles: Sequence[str], rows: Iterable[Sequence[str]], width: int | No
 
 
 def fits(table: "Table") -> bool:
-    """Return True if no cell of the table has to be folded; always so where stdout is no terminal."""
+    """Return whether every row of the table fits on one line of the terminal; True if stdout is not a terminal."""
     if not sys.stdout.isatty():
         return True
     from rich.console import Console
@@ -56,27 +56,33 @@ def fits(table: "Table") -> bool:
     return Measurement.get(console, console.options.update_width(UNLIMITED_WIDTH), table).maximum <= console.width
 
 
-def print_facts(rows: dict[str, str]) -> None:
-    """Print a name and a value a line; a warning is yellow."""
-    from rich.table import Table
+def facts(rows: Iterable[tuple[str, str]]) -> "Table":
+    """Return a table of names and values without headings; the row named "warning" is yellow."""
+    from rich.table import Column, Table
 
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in rows.items():
-        facts.add_row(name, value, style="yellow" if name == "warning" else None)
-    print_lines(facts)
+    filled = Table("", Column(overflow="fold"), box=None, show_header=False, pad_edge=False)
+    for name, value in rows:
+        filled.add_row(name, value, style="yellow" if name == "warning" else None)
+    return filled
+
+
+def print_facts(rows: dict[str, str]) -> None:
+    """Print one name and its value per line."""
+    print_lines(facts(rows.items()))
 
 
 def print_next(command: str) -> None:
-    """Print the command to type next."""
+    """Print the command that the user may want to run next."""
     print_lines(f"next: {command}")
 
 
 def print_lines(*things: Any, colours: Literal["standard", "auto"] = "standard") -> None:
-    """Print tables, and lines that are never wrapped, so that they can be copied.
+    """Print tables and lines. Strings are never wrapped, so that paths and commands can be copied.
 
     Args:
-        things: tables, texts or strings.
-        colours: the colours of a terminal: its 16, or as many as it has. `NO_COLOR` switches them off.
+        things: strings, and tables or texts of rich.
+        colours: the colours to use on a terminal: its 16 standard ones, or (``auto``) all that it has. A file or a
+            pipe gets none, nor does a terminal if the environment variable ``NO_COLOR`` is set.
     """
     from rich.console import Console
 
@@ -97,7 +103,7 @@ def print_lines(*things: Any, colours: Literal["standard", "auto"] = "standard")
 
 
 def print_json(values: Any) -> None:
-    """Print plain values as JSON, indented by two."""
+    """Print lists, dictionaries and plain values as JSON, indented by two spaces."""
     sys.stdout.write(json.dumps(values, indent=2) + "\n")
 
 

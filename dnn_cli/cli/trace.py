@@ -1,4 +1,4 @@
-"""`dnn trace`: print one training step, number by number."""
+"""The command `dnn trace`: print one training step with every formula and its numbers."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from dnn_cli.cli.tables import print_json, print_lines
 if TYPE_CHECKING:
     from dnn_cli.verification.trace import Quantity, Trace
 
-SHOWN_ROWS, SHOWN_COLUMNS = 4, 10  # of an array
+SHOWN_ROWS, SHOWN_COLUMNS = 4, 10  # of an array, which is cut if it has more
 
 
 @click.command
@@ -20,15 +20,15 @@ SHOWN_ROWS, SHOWN_COLUMNS = 4, 10  # of an array
     "--index",
     type=click.IntRange(0),
     metavar="N",
-    help="The first training image of the batch.  [default: the batch that training takes first]",
+    help="Use the batch that starts at training image N, counted from 0.  [default: the training's first batch]",
 )
 @options.as_json
 def trace(config: str, settings: tuple[str, ...], index: int | None, as_json: bool) -> None:
-    """Print one training step, number by number, with every formula.
+    """Print one training step with every formula and its numbers.
 
-    The step is computed in plain NumPy: forward, backward, and the update.
-    Every quantity comes with its formula, its shape and its numbers; large ones are cut short, and of the pixels the
-    brightest four are shown. docs/backpropagation.md explains them all.
+    The step is computed in NumPy: forward pass, backward pass, update. Each quantity is printed with its formula, its
+    shape and its numbers. Large arrays are cut, and only the four brightest pixels are shown. All formulas are
+    explained in docs/backpropagation.md.
 
     \b
     Examples:
@@ -45,30 +45,37 @@ def trace(config: str, settings: tuple[str, ...], index: int | None, as_json: bo
 
 
 def print_trace(trace: "Trace", *, as_json: bool) -> None:
-    """Print the quantities of one training step: name, formula, shape and numbers."""
-    parts = {"forward": trace.forward, "backward": trace.backward, "update": trace.update}
+    """Print each quantity of one training step: name, formula, shape and numbers."""
     if as_json:
-        listed = {
-            part: [{"name": each.name, "formula": each.formula, "values": each.values.tolist()} for each in quantities]
-            for part, quantities in parts.items()
-        }
-        keys = ("dataset", "note", "images", "labels", "widths", "rule")
-        return print_json({**{key: getattr(trace, key) for key in keys}, **listed})
+        print_json(_to_json(trace))
+        return
     print_lines(
         f"images {_list(trace.images)} of {trace.dataset}, labels {_list(trace.labels)}",
         f"network {' → '.join(map(str, trace.widths))}",
         *[f"note: {trace.note}"] * bool(trace.note),
     )
     pixels = _brightest(trace.forward[0].values)
-    for part, quantities in parts.items():
+    for part, quantities in _parts(trace).items():
         print_lines("", f"update: {trace.rule}" if part == "update" else part)
         for each in quantities:
             print_lines("", *_quantity(each, pixels))
-    return None
+
+
+def _parts(trace: "Trace") -> "dict[str, list[Quantity]]":
+    return {"forward": trace.forward, "backward": trace.backward, "update": trace.update}
+
+
+def _to_json(trace: "Trace") -> dict[str, Any]:
+    listed = {
+        part: [{"name": each.name, "formula": each.formula, "values": each.values.tolist()} for each in quantities]
+        for part, quantities in _parts(trace).items()
+    }
+    keys = ("dataset", "note", "images", "labels", "widths", "rule")
+    return {**{key: getattr(trace, key) for key in keys}, **listed}
 
 
 def _quantity(quantity: "Quantity", pixels: list[int]) -> list[str]:
-    """Return the lines of a quantity: its name, formula and shape, then its numbers, of a large array only some."""
+    """Return the lines of a quantity: name, formula and shape, then its numbers; a large array is cut."""
     title, values = f"{quantity.name} = {quantity.formula}", quantity.values
     if values.ndim == 0:
         return [f"{title} = {values:.6f}"]
@@ -84,7 +91,7 @@ def _quantity(quantity: "Quantity", pixels: list[int]) -> list[str]:
 
 
 def _brightest(images: Any) -> list[int]:
-    """Return the columns of (n, pixels) with the four highest sums, in order."""
+    """Return the indices of the four brightest pixels over all images, (n, pixels), in ascending order."""
     return sorted((-images.sum(axis=0)).argsort(kind="stable")[:SHOWN_ROWS].tolist())
 
 

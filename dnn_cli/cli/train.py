@@ -1,4 +1,4 @@
-"""`dnn train`: train one config, or several in turn, or resume a run."""
+"""The command `dnn train`: train one config or several in turn, or resume a run."""
 
 import sys
 from collections.abc import Sequence
@@ -26,20 +26,34 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="CONFIG",
     help="A YAML file, or a shipped config: mnist, smoke, small, fast, best, tiny, zero-to-four, five-to-nine. "
-    "Several are trained in turn.",
+    "May be repeated: the configs are trained in turn.",
 )
 @options.settings
-@click.option("--epochs", type=int, metavar="N", help="Short for --set training.epochs=N.")
-@click.option("--batch-size", type=int, metavar="N", help="Short for --set training.batch_size=N.")
+@click.option("--epochs", type=int, metavar="N", help="Number of epochs, 1 or more: --set training.epochs=N.")
+@click.option("--batch-size", type=int, metavar="N", help="Images per step, 1 or more: --set training.batch_size=N.")
 @click.option(
-    "--seed", type=int, multiple=True, metavar="N", help="Short for --set seed=N. Several are trained in turn."
+    "--seed",
+    type=int,
+    multiple=True,
+    metavar="N",
+    help="Random seed, 0 or more: --set seed=N. May be repeated: the seeds are trained in turn.",
 )
-@click.option("--engine", metavar="ENGINE", help="Short for --set engine=ENGINE: keras or numpy.")
+@click.option("--engine", metavar="ENGINE", help="Library that trains, keras or numpy: --set engine=ENGINE.")
 @click.option(
-    "--run-dir", type=click.Path(path_type=Path), help="Where the run is to be.  [default: runs/<config>-<n>]"
+    "--run-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Directory of the new run; it must be empty or not exist.  [default: runs/<config>-<n>]",
 )
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with this run instead.")
-@click.option("--dry-run", is_flag=True, help="Only check, and print what would be trained.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Resume this run instead of starting one. Only the number of epochs may change.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Check the config and print it with the network's layers, but don't train."
+)
 @options.as_json
 @options.quiet
 @options.verbose
@@ -59,9 +73,9 @@ def train(
 ) -> None:
     """Train the network that a config describes.
 
-    The run it makes is never overwritten.
-    Ctrl-C stops it after the epoch under way is saved; --resume goes on from there. Several configs, or seeds, are all
-    checked first and then trained one after the other, each as if it were alone.
+    Every training writes a run directory of its own. Ctrl-C stops the training once the current epoch is saved;
+    --resume continues it, and the result is the same as without the interruption. Several configs or seeds are all
+    checked first and then trained in turn; each gets the same result as in a training of its own.
 
     \b
     Examples:
@@ -90,21 +104,21 @@ def train(
 
 def _check_combination(config: tuple[str, ...], *, run_dir: Path | None, resume: Path | None, several: bool) -> None:
     if not config and resume is None:
-        raise click.UsageError("say what to train: --config CONFIG, or --resume RUN")
+        raise click.UsageError("nothing to train: give --config CONFIG or --resume RUN")
     if several and resume is not None:
-        raise click.UsageError("--resume goes on with one run; give it one --config and one --seed at most")
+        raise click.UsageError("--resume continues one run: give at most one --config and one --seed")
     if several and run_dir is not None:
-        raise click.UsageError("--run-dir is for one training; without it, each of several gets a folder in runs/")
+        raise click.UsageError("--run-dir is for a single training: without it, each run gets a directory in runs/")
     if resume is not None and run_dir is not None:
-        raise click.UsageError("--resume goes on in the run's own directory; --run-dir is for a new run")
+        raise click.UsageError("--resume continues in the run's own directory: leave out --run-dir")
 
 
 def _load(
     config: tuple[str, ...], overrides: "list[Override]", resume: Path | None
 ) -> "tuple[RunDirectory | None, Config, str]":
-    """Return the run to resume, if any, the config, and the name that a new run gets.
+    """Return the run to resume or None, the config, and the name for a new run.
 
-    A wrong config is reported before NumPy and the engines are imported.
+    This comes before the imports that take long, so that a mistake in the config is reported at once.
     """
     from dnn_cli.config import loading
     from dnn_cli.runs.directory import RunDirectory
@@ -147,7 +161,7 @@ def _train_several(
     entries = series.load(sources, overrides, seeds)
     try:
         series.train(entries, progress.choose(quiet=quiet), done, verbose=verbose)
-    finally:  # what was trained to the end is printed even if another training failed
+    finally:  # finished runs are printed even if a later training failed
         if results:
             print_trainings(results, as_json=as_json)
 
@@ -169,10 +183,11 @@ def _preview_several(
 
 
 def print_training(result: "Result", *, as_json: bool) -> None:
-    """Print the summary of a training and the command to type next."""
+    """Print the summary of a training and the command that evaluates it."""
     metrics = result.metrics
     if as_json:
-        return print_json(_summary(result))
+        print_json(_summary(result))
+        return
     final, best = metrics["final"], metrics["best"]
     epochs = f"{metrics['epochs']}, stopped early" if metrics["stopped_early"] else str(metrics["epochs"])
     rows = {
@@ -188,11 +203,10 @@ def print_training(result: "Result", *, as_json: bool) -> None:
         rows["warning"] = metrics["note"]
     print_facts(rows)
     print_next(f"dnn evaluate {result.run}")
-    return None
 
 
 def print_trainings(results: "list[Result]", *, as_json: bool) -> None:
-    """Print what follows several trainings: all summaries as JSON, or the command that compares the runs."""
+    """Print the end of several trainings: all summaries as JSON, or the command that compares the runs."""
     if as_json:
         print_json([_summary(result) for result in results])
     elif len(results) > 1:
@@ -204,9 +218,10 @@ def _summary(result: "Result") -> dict[str, Any]:
 
 
 def print_preview(plan: "Preview", *, as_json: bool) -> None:
-    """Print the resolved config and the layers of its network."""
+    """Print the complete config, the layers of its network and the state of its dataset."""
     if as_json:
-        return print_json(_plan(plan))
+        print_json(_plan(plan))
+        return
     sys.stdout.write(plan.config.to_yaml())
     layers = table("layer", "kind", "activation", "output", "parameters")
     for layer in plan.layers:
@@ -214,17 +229,16 @@ def print_preview(plan: "Preview", *, as_json: bool) -> None:
         layers.add_row(layer.name, layer.kind, activation, f"{layer.units:,}", f"{layer.parameters:,}")
     layers.add_row("total", "", "", "", f"{plan.parameters:,}")
     print_lines("", layers, "", plan.data, *([plan.origin.describe()] if plan.origin else []))
-    return None
 
 
 def print_previews(plans: "list[tuple[str, Preview]]", *, as_json: bool) -> None:
-    """Print several previews, each below its name."""
+    """Print several previews, each below the name of its config."""
     if as_json:
-        return print_json([_plan(plan) for _, plan in plans])
+        print_json([_plan(plan) for _, plan in plans])
+        return
     for number, (label, plan) in enumerate(plans):
         print_lines(*[""] * bool(number), f"# {label}")
         print_preview(plan, as_json=False)
-    return None
 
 
 def _plan(plan: "Preview") -> dict[str, Any]:

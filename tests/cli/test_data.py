@@ -21,7 +21,7 @@ def test_datasets_are_listed_with_their_parts(dnn: Dnn, tmp_path: Path) -> None:
     mnist, fashion, sample = answer.stdout.split("\n\n")
     assert mnist.splitlines() == [
         "mnist: 60,000 training and 10,000 test digits",
-        "  not here; `dnn data mnist` fetches it",
+        "  not found; download it with `dnn data mnist`",
     ]
     assert fashion.splitlines()[1] == f"  {cache}/fashion-mnist"
     assert fashion.splitlines()[3].split() == ["x_train", "bad"]
@@ -52,7 +52,7 @@ def test_one_dataset_is_verified(dnn: Dnn, tmp_path: Path) -> None:
     answer = dnn("data", path)
     lines = answer.stdout.splitlines()
     assert lines[0] == str(path)
-    assert re.fullmatch(r"  x_train  8×3×4  uint8  sha256:[0-9a-f]{28}…  sound", lines[2])
+    assert re.fullmatch(r"  x_train  8×3×4  uint8  sha256:[0-9a-f]{28}…  readable", lines[2])
     assert max(map(len, lines[1:])) <= 80
     whole = json.loads(dnn("data", path, "--json").stdout)
     assert whole["path"] == str(path)
@@ -86,10 +86,10 @@ def test_the_problem_of_a_bad_part_stands_below_the_table(capsys: pytest.Capture
         "  /here",
         "  part           shape   type                                digest     state",
         "  x_train  60000×28×28  uint8  md5:00000000000000000000000000000000  verified",
-        "  y_train        60000  int32  sha256:1111111111111111111111111111…     sound",
+        "  y_train        60000  int32  sha256:1111111111111111111111111111…  readable",
         "  x_test                                                                  bad",
         "  /here/x: it is empty",
         "",
         "other: more",
-        "  not here; `dnn data other` fetches it",
+        "  not found; download it with `dnn data other`",
     ]

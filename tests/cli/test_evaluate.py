@@ -59,9 +59,9 @@ def test_tables_of_an_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
         "0         0.5000       –  1.0000   1,234",
         "1         0.5000       –  1.0000   1,234",
         "",
-        "true ╲ guess    0   1",
-        "0             100   2",
-        "1               ·  99",
+        "actual ╲ predicted    0   1",
+        "0                   100   2",
+        "1                     ·  99",
         "",
         "checkpoint         runs/a-1/checkpoints/x.keras (epoch 3)",
         "data               mnist, test split, 12,345 images",
@@ -78,8 +78,12 @@ def test_many_classes_are_shown_by_their_most_frequent_mistakes(capsys: pytest.C
     confusion[4][4], confusion[4][9], confusion[7][1] = 5000, 17, 1234
     evaluate.print_evaluation(evaluation(confusion, epoch=None), as_json=False)
     lines = capsys.readouterr().out.splitlines()
-    start = lines.index("most mistaken  for  images")
-    assert lines[start + 1 : start + 3] == ["7                1   1,234", "4                9      17"]
+    start = lines.index("most frequent errors:")
+    assert lines[start + 1 : start + 4] == [
+        "actual  predicted  images",
+        "7               1   1,234",
+        "4               9      17",
+    ]
     assert "checkpoint         runs/a-1/checkpoints/x.keras" in lines
 
 
@@ -87,4 +91,4 @@ def test_no_mistakes_leave_the_table_empty(capsys: pytest.CaptureFixture[str]) -
     confusion = [[10 * (true == guess) for guess in range(13)] for true in range(13)]
     evaluate.print_evaluation(evaluation(confusion), as_json=False)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[lines.index("most mistaken  for  images") + 1] == ""
+    assert lines[lines.index("most frequent errors:") + 2] == ""

@@ -32,6 +32,7 @@ def test_lines_to_copy_are_not_wrapped_on_a_narrow_terminal(monkeypatch: pytest.
     lines = shown.getvalue().splitlines()
     assert lines[-1] == f"next: dnn evaluate {long}"
     assert max(map(len, lines[:-1])) <= 40
+    assert "".join(lines[:-2]).replace(" ", "") == f"run{long}"
     assert "\x1b" not in shown.getvalue()
 
 

@@ -98,16 +98,16 @@ def test_usage_errors_are_reported_before_tensorflow_is_imported(
 
 
 def test_options_that_exclude_each_other_are_usage_errors(dnn: Dnn, tmp_path: Path) -> None:
-    assert usage(dnn("train")) == "Error: say what to train: --config CONFIG, or --resume RUN"
+    assert usage(dnn("train")) == "Error: nothing to train: give --config CONFIG or --resume RUN"
     assert usage(dnn("train", "--resume", "runs/a-1", "--run-dir", "b")) == (
-        "Error: --resume goes on in the run's own directory; --run-dir is for a new run"
+        "Error: --resume continues in the run's own directory: leave out --run-dir"
     )
     for several in (["-c", "smoke"], ["--seed", "1", "--seed", "2"]):
         assert usage(dnn("train", "-c", "small", *several, "--resume", "runs/a-1")) == (
-            "Error: --resume goes on with one run; give it one --config and one --seed at most"
+            "Error: --resume continues one run: give at most one --config and one --seed"
         )
         assert usage(dnn("train", "-c", "small", *several, "--run-dir", "b")) == (
-            "Error: --run-dir is for one training; without it, each of several gets a folder in runs/"
+            "Error: --run-dir is for a single training: without it, each run gets a directory in runs/"
         )
     assert usage(dnn("train", "-c", "smoke", "--epochs", "x")) == (
         "Error: Invalid value for '--epochs': 'x' is not a valid integer."
