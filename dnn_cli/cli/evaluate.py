@@ -17,13 +17,7 @@ MATRIX_CLASSES = 12  # the confusion matrix of more classes is too wide for a te
 
 @click.command
 @click.argument("target", type=click.Path(path_type=Path), metavar="[RUN]", required=False)
-@click.option(
-    "--split",
-    type=click.Choice(["test", "validation", "train"]),
-    metavar="SPLIT",
-    default="test",
-    help="Images to use: test, validation (those held out of training) or train.  [default: test]",
-)
+@options.split(help="Images to use: test, validation (those held out of training) or train.  [default: test]")
 @click.option("--data", metavar="PATH", help="Use another dataset: its name, an .npz file or a folder of IDX files.")
 @options.checkpoint
 @click.option(

@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 @click.argument("target", type=click.Path(path_type=Path), metavar="[RUN]", required=False)
 @click.argument("image", metavar="[IMAGE]", required=False)
 @click.option("--index", type=int, metavar="N", help="Explain image N of a split, counted from 0, instead of a file.")
-@click.option(
-    "--split",
-    type=click.Choice(["test", "validation", "train"]),
-    metavar="SPLIT",
-    default="test",
-    help="Split that --index refers to: test, validation or train.  [default: test]",
-)
+@options.split(help="Split that --index refers to: test, validation or train.  [default: test]")
 @click.option(
     "--data",
     metavar="PATH",

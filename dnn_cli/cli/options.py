@@ -1,5 +1,6 @@
 """Options that several commands share, and the config settings that options replace."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +16,9 @@ checkpoint = click.option(
     metavar="WHICH",
     default="best",
     help="Weights to use: best (those of the best epoch), last or a .keras file.  [default: best]",
+)
+split = partial(
+    click.option, "--split", type=click.Choice(["test", "validation", "train"]), metavar="SPLIT", default="test"
 )
 settings = click.option(
     "--set",

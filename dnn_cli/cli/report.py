@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE.html",
-    help="Page to write.  [default: RUN/report.html, or comparison.html for several runs]",
+    help="Page to write.  [default: a file in the run, or comparison.html for several runs]",
 )
 @click.option(
     "--plots", type=click.Choice(["svg", "png"]), metavar="TYPE", help="Also save each figure as a file: svg or png."
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 def report(runs: tuple[Path, ...], out: Path | None, plots: Literal["svg", "png"] | None, as_json: bool) -> None:
     """Write an HTML report of one run, or of several runs compared.
 
-    RUN is a run directory, by default the newest in runs/. The page of one run shows its curves, its errors on the test
-    images, what they mean and what to change. The page of several runs shows their curves, the settings that differ,
-    and whether the differences in accuracy are statistically significant.
+    RUN is a run directory, by default the newest in runs/. The page of one run, RUN/report.html, shows its curves, its
+    errors on the test images, what they mean and what to change. The page of several runs, comparison.html in the
+    current directory, shows their curves, the settings that differ, and whether the differences in accuracy are
+    statistically significant.
 
     A page is one file and opens without a network connection. --plots saves the figures in the run's plots/ directory,
     or for several runs in a directory beside the page.

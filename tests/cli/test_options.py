@@ -1,8 +1,12 @@
 """The options that replace settings of a config."""
 
 import json
+from pathlib import Path
 
-from tests.cli.conftest import Dnn
+import pytest
+
+from tests.cli.conftest import FRAMEWORKS, Dnn, Fresh
+from tests.conftest import Answer
 
 
 def test_settings_are_replaced_in_order(dnn: Dnn) -> None:
@@ -26,3 +30,12 @@ def test_invalid_settings_are_reported_together(dnn: Dnn) -> None:
         "ema_overwrite_frequency, gradient_accumulation_steps, beta_1, beta_2, epsilon, amsgrad)",
         "  --set seed=none        seed: must be a whole number, got 'none'",
     ]
+
+
+@pytest.mark.parametrize("command", ["train", "gradcheck", "trace", "data --preview mnist.png"])
+def test_a_wrong_config_is_reported_before_numpy_is_imported(command: str, fresh: Fresh) -> None:
+    Path("bad.yaml").write_text("seed: -1\n")
+    answer, modules = fresh(*command.split(), "-c", "bad.yaml")
+    message = "error: bad.yaml has 1 problem\n  bad.yaml:1:7  seed: must be at least 0, got -1\n"
+    assert answer == Answer(2, "", message)
+    assert not modules & (FRAMEWORKS | {"numpy", "rich"})
