@@ -253,7 +253,7 @@ def test_the_table_says_the_same(trained: Path, dnn: Dnn) -> None:
     assert lines[0].split() == ["class", "precision", "recall", "F1", "images"]
     zero = found["classes"][0]
     assert lines[1].split() == ["0", *(f"{zero[name]:.4f}" for name in ("precision", "recall", "f1")), "100"]
-    matrix = lines.index("true ╲ guess" + lines[12].removeprefix("true ╲ guess"))
+    matrix = lines.index("actual ╲ predicted" + lines[12].removeprefix("actual ╲ predicted"))
     assert lines[matrix + 1].split() == ["0", *(str(count or "·") for count in found["confusion"][0])]
     assert lines[-6:] == [
         f"checkpoint         {best(trained)} (epoch {found['epoch']})",
@@ -276,9 +276,9 @@ def test_figures_that_do_not_exist_are_dashes(tests: Split, tmp_path: Path, trai
 def test_of_many_classes_the_worst_mistakes_are_shown(tests: Split, tmp_path: Path, dnn: Dnn) -> None:
     stock = network(keras.layers.Flatten(), keras.layers.Dense(40, "softmax", kernel_initializer="zeros"))
     lines = dnn("evaluate", saved(stock, tmp_path / "a.keras"), "--data", "mnist-sample").stdout.splitlines()
-    start = lines.index("most mistaken  for  images")
-    assert lines[start + 1].split() == ["1", "0", "100"]
-    assert lines[start + 10] == ""  # nothing else is mistaken
+    start = lines.index("most frequent errors:")
+    assert lines[start + 1 : start + 3] == ["actual  predicted  images", "1               0     100"]
+    assert lines[start + 11] == ""  # nothing else is mistaken
 
 
 def test_the_kept_result_is_written_whole_or_not_at_all(

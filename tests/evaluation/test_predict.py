@@ -56,7 +56,7 @@ def test_a_line_for_each_image(run: Path, tests: Split, dnn: Dnn) -> None:
     answer = dnn("predict", run, "scans")
     assert (answer.code, answer.stderr) == (0, "")
     title, *lines = answer.stdout.splitlines()
-    assert title.split() == ["file", "digit", "probability", "runner-up", "probability"]
+    assert title.split() == ["file", "predicted", "probability", "runner-up", "probability"]
     assert [line.split()[0] for line in lines] == [f"scans/{number}.png" for number in range(12)]
     guessed = np.array([int(line.split()[1]) for line in lines])
     assert (guessed == tests.labels[:12]).mean() > 0.7
@@ -206,7 +206,7 @@ def test_a_run_on_the_fallback_says_so(dnn: Dnn, tests: Split) -> None:
         (["RUN", "a.png", "--out", "no/x.csv"], "--out no/x.csv: there is no folder no"),
         (
             ["RUN", "a.png", "--json", "--csv"],
-            "--show, --json, --csv and --out each say where the result goes; choose one",
+            "--show, --json, --csv and --out exclude each other: choose one",
         ),
     ],
 )

@@ -113,8 +113,8 @@ def test_only_the_classes_that_count(dnn: Dnn) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["run"], 2, "say what to explain: RUN and an IMAGE, or --index N"),
-        (["run", "a.png", "--index", 1], 2, "say what to explain: RUN and an IMAGE, or --index N"),
+        (["run"], 2, "nothing to explain: give RUN and IMAGE, or --index N"),
+        (["run", "a.png", "--index", 1], 2, "nothing to explain: give RUN and IMAGE, or --index N"),
         (["run", "--index", 1000], 2, "error: --index 1000: the test split of mnist-sample has images 0 to 999\n"),
         (["run", "--index", -1], 2, "error: --index -1: the test split of mnist-sample has images 0 to 999\n"),
         (["run", "--index", 1, "--out", "a.jpg"], 2, "error: --out a.jpg: the name must end in .png or .html\n"),

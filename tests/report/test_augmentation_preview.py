@@ -57,7 +57,7 @@ def test_colours_and_other_channels(shape: tuple[int, ...], dnn: Dnn) -> None:
         (["--preview", "a.jpg", *TURNED], "error: --preview a.jpg: the name must end in .png"),
         (["--preview", "no/a.png", *TURNED], "error: --preview no/a.png: there is no folder no"),
         (["--preview", "a.png", "--set", "training.augmentation.rotation=-1"], "error: the command line has 1 problem"),
-        (["-c", "small"], "Error: --config and --set are for --preview"),
+        (["-c", "small"], "Error: --config and --set need --preview"),
     ],
 )
 def test_refusals(arguments: list[str], message: str, dnn: Dnn) -> None:

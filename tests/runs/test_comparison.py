@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dnn_cli.cli.commands import cli
+from dnn_cli.cli.compare import compare
 from dnn_cli.config import loading
 from dnn_cli.runs import comparison
 from dnn_cli.runs.directory import RunDirectory
@@ -230,7 +230,7 @@ def test_times_of_different_machines_are_not_ranked(both: None, dnn: Dnn) -> Non
 
 
 def test_what_can_be_sorted_by_is_what_the_help_names() -> None:
-    (option,) = [parameter for parameter in cli.commands["compare"].params if parameter.name == "sort"]
+    (option,) = [parameter for parameter in compare.params if parameter.name == "sort"]
     assert option.to_info_dict()["type"]["choices"] == tuple(comparison.CRITERIA)
 
 

@@ -117,9 +117,9 @@ def test_every_state_at_once_with_figures_and_what_to_do(
         ["runs/done-1", "done", "2", *figures, seconds, tested, "mnist-sample", "2 days ago"],
     ]
     assert answer.stdout.split("\n\n")[1].splitlines() == [
-        "runs/begun-1 was interrupted; go on with: dnn train --resume runs/begun-1",
-        "runs/broken-1/state.json is damaged; go on with: dnn train -c runs/broken-1/config.yaml",
-        "runs/halted-1 was interrupted; go on with: dnn train --resume runs/halted-1",
+        "runs/begun-1 was interrupted; next: dnn train --resume runs/begun-1",
+        "runs/broken-1/state.json is damaged; next: dnn train -c runs/broken-1/config.yaml",
+        "runs/halted-1 was interrupted; next: dnn train --resume runs/halted-1",
     ]
 
 
@@ -375,7 +375,7 @@ def test_a_run_is_running_while_its_process_lives(start: Start, dnn: Dnn) -> Non
         time.sleep(0.01)
     answer = dnn("runs")
     assert re.search(r"^runs/a-1  running  \d+ of 100000  .*  (now|\d+ (s|min) ago)$", answer.stdout.splitlines()[1])
-    assert "go on with" not in answer.stdout
+    assert "next:" not in answer.stdout
     for _ in range(20):  # while files are replaced
         (found,) = status.list_runs()
         assert (found.state, found.problem) == ("running", "")
@@ -383,7 +383,7 @@ def test_a_run_is_running_while_its_process_lives(start: Start, dnn: Dnn) -> Non
     training.kill()
     training.wait()
     assert states(dnn) == {"a-1": "interrupted"}
-    assert dnn("runs").stdout.splitlines()[-1].endswith("; go on with: dnn train --resume runs/a-1")
+    assert dnn("runs").stdout.splitlines()[-1].endswith("; next: dnn train --resume runs/a-1")
 
 
 def test_asking_never_keeps_a_training_from_its_run(copy: Callable[..., Path], process: Dnn) -> None:
@@ -440,11 +440,11 @@ def test_one_run_from_top_to_bottom(copy: Callable[..., Path], dnn: Dnn) -> None
     answer = dnn("show", run)
     assert (answer.code, answer.stderr) == (0, "")
     parts = dict(part.split(":\n", 1) for part in answer.stdout.split("\n\n")[1:-1])
-    assert list(parts) == ["what is not at its default", "environment", "history", "evaluations", "files"]
+    assert list(parts) == ["settings that differ from the default", "environment", "history", "evaluations", "files"]
     facts = dict(re.split("  +", line) for line in answer.stdout.split("\n\n")[0].splitlines())
     assert (facts["run"], facts["state"], facts["epochs"], facts["parameters"]) == ("runs/a-1", "done", "2", "6,370")
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \S+, 2 days ago", facts["last written"])
-    settings = [re.split("  +", line) for line in parts["what is not at its default"].splitlines()]
+    settings = [re.split("  +", line) for line in parts["settings that differ from the default"].splitlines()]
     assert settings == [
         ["setting", "value", "default"],
         ["engine", "numpy", "keras"],
