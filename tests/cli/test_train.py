@@ -225,7 +225,7 @@ def test_summary_of_a_training(capsys: pytest.CaptureFixture[str]) -> None:
         "best epoch    7, val loss 0.0654",
         "time          12.3 s, 123,457 images/s",
         "warning       MNIST was neither found nor downloaded",
-        f"next: dnn evaluate {RUN}",
+        f"next: dnn evaluate '{RUN}'",
     ]
     train.print_training(Result(RunDirectory(RUN), METRICS), as_json=True)
     assert json.loads(capsys.readouterr().out) == {"run": str(RUN), **METRICS}
