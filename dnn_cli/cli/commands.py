@@ -188,8 +188,8 @@ def evaluate(
     from dnn_cli.cli import display
 
     display.evaluation(result, as_json=as_json)
-    if min_accuracy is not None and not result["accuracy"] >= min_accuracy:
-        raise GateError(f"accuracy {result['accuracy']:.6g} is below --min-accuracy {min_accuracy:g}")
+    if min_accuracy is not None and not result.accuracy >= min_accuracy:
+        raise GateError(f"accuracy {result.accuracy:.6g} is below --min-accuracy {min_accuracy:g}")
 
 
 @cli.command(short_help="List the runs: running, done, interrupted or damaged.")
@@ -235,7 +235,7 @@ def show(path: Path | None, as_json: bool) -> None:
 
     details = status.inspect_run(RunDirectory.open(path) if path else RunDirectory.newest())
     display.run(details, as_json=as_json)
-    details.entry.raise_if_damaged()
+    details.status.raise_if_damaged()
 
 
 @cli.command(short_help="Say which digit image files show.")

@@ -18,14 +18,14 @@ from rich.text import Text
 
 from dnn_cli.config import difference, loading
 from dnn_cli.runs.directory import RUNS
-from dnn_cli.runs.records import Score
 
 if TYPE_CHECKING:
     from dnn_cli.evaluation.predict import Prediction, Predictions
     from dnn_cli.explanation.explain import Explanation
     from dnn_cli.report.write import Result as Report
-    from dnn_cli.runs.comparison import Candidate, Comparison
-    from dnn_cli.runs.status import Details, Entry, Standing
+    from dnn_cli.runs.comparison import Comparison
+    from dnn_cli.runs.records import Environment, Evaluation
+    from dnn_cli.runs.status import RunDetails, RunStatus
     from dnn_cli.training.loop import Result
     from dnn_cli.training.plan import Preview
     from dnn_cli.typing import Array
@@ -39,6 +39,7 @@ NOTHING = "–"
 HALF_BLOCK = "▀"
 SHADES = " .:-=+*#%@"  # from the background to the strongest ink
 SHOWN_ROWS, SHOWN_COLUMNS = 4, 10  # of an array
+TEST_KEYS = ("dataset", "fingerprint", "images", "epoch", "loss", "accuracy", "accuracy_interval")
 SHOWN_EPOCHS = 5  # the first and the last of a long history
 STATES = {"ok": "verified", "unknown": "sound", "bad": "bad"}
 
@@ -48,19 +49,19 @@ def training(result: "Result", *, as_json: bool) -> None:
     metrics = result.metrics
     if as_json:
         return _json(_summary(result))
-    final, best = metrics["final"], metrics["best"]
-    epochs = f"{metrics['epochs']}, stopped early" if metrics["stopped_early"] else str(metrics["epochs"])
+    final, best = metrics.final, metrics.best
+    epochs = f"{metrics.epochs}, stopped early" if metrics.stopped_early else str(metrics.epochs)
     rows = {
         "run": str(result.run),
-        "data": f"{metrics['dataset']}, {_selected(metrics)}{metrics['training_images']:,} training images",
-        "parameters": f"{metrics['parameters']:,}",
+        "data": f"{metrics.dataset}, {_selected(metrics.selected_classes)}{metrics.training_images:,} training images",
+        "parameters": f"{metrics.parameters:,}",
         "epochs": epochs,
         **{name.replace("_", " "): f"{value:.4f}" for name, value in final.items() if _is_figure(name)},
-        "best epoch": f"{best['epoch']}, {best['monitor'].replace('_', ' ')} {best['value']:.4f}",
-        "time": f"{metrics['seconds']:.1f} s, {metrics['images_per_second']:,.0f} images/s",
+        **({"best epoch": f"{best.epoch}, {best.monitor.replace('_', ' ')} {best.value:.4f}"} if best else {}),
+        "time": f"{metrics.seconds:.1f} s, {metrics.images_per_second:,.0f} images/s",
     }
-    if metrics["note"]:
-        rows["warning"] = metrics["note"]
+    if metrics.note:
+        rows["warning"] = metrics.note
     _facts(rows)
     _print(f"next: dnn evaluate {result.run}")
     return None
@@ -76,31 +77,32 @@ def trainings(results: "list[Result]", *, as_json: bool) -> None:
 
 
 def _summary(result: "Result") -> dict[str, Any]:
-    return {"run": str(result.run), **result.metrics}
+    return {"run": str(result.run), **result.metrics.to_dict()}
 
 
-def evaluation(result: dict[str, Any], *, as_json: bool) -> None:
+def evaluation(result: "Evaluation", *, as_json: bool) -> None:
     """What an evaluation found: the figures, each class, the confusion matrix."""
     if as_json:
-        return _json(result)
-    low, high = result["accuracy_interval"]
-    epoch = f" (epoch {result['epoch']})" if result["epoch"] else ""
+        return _json(result.to_dict())
+    low, high = result.accuracy_interval
+    epoch = f" (epoch {result.epoch})" if result.epoch else ""
+    classes = _selected(result.selected_classes)
     rows = {
-        "checkpoint": f"{result['checkpoint']}{epoch}",
-        "data": f"{result['dataset']}, {result['split']} split, {_selected(result)}{result['images']:,} images",
-        "loss": f"{result['loss']:.4f}",
-        f"{result['split']} accuracy": f"{result['accuracy']:.4f}, 95 % interval {low:.4f} to {high:.4f}",
-        "errors": f"{result['errors']:,}",
-        "calibration error": f"{result['calibration_error']:.4f}",
+        "checkpoint": f"{result.checkpoint}{epoch}",
+        "data": f"{result.dataset}, {result.split} split, {classes}{result.images:,} images",
+        "loss": f"{result.loss:.4f}",
+        f"{result.split} accuracy": f"{result.accuracy:.4f}, 95 % interval {low:.4f} to {high:.4f}",
+        "errors": f"{result.errors:,}",
+        "calibration error": f"{result.calibration_error:.4f}",
     }
-    if result["note"]:
-        rows["warning"] = result["note"]
+    if result.note:
+        rows["warning"] = result.note
     per_class = _table("class", "precision", "recall", "F1", "images")
-    for figures in result["classes"]:
-        values = (figures["precision"], figures["recall"], figures["f1"])
+    for figures in result.classes:
+        values = (figures.precision, figures.recall, figures.f1)
         shown = ("–" if value is None else f"{value:.4f}" for value in values)
-        per_class.add_row(str(figures["label"]), *shown, f"{figures['support']:,}")
-    _print(per_class, "", _confusion_table(result["confusion"]), "")
+        per_class.add_row(str(figures.label), *shown, f"{figures.support:,}")
+    _print(per_class, "", _confusion_table(result.confusion), "")
     _facts(rows)
     return None
 
@@ -134,7 +136,7 @@ def explanation(found: "Explanation", *, as_json: bool) -> None:
     return None
 
 
-def _confusion_table(confusion: list[list[int]]) -> Table:
+def _confusion_table(confusion: Sequence[Sequence[int]]) -> Table:
     """The whole matrix, or of a large one what was mistaken for what most often."""
     labels = range(len(confusion))
     if len(labels) <= MATRIX_CLASSES:
@@ -200,31 +202,31 @@ def comparison(found: "Comparison", *, as_json: bool) -> None:
     return None
 
 
-def _warnings(candidates: "Iterable[Standing]") -> list[str]:
+def _warnings(candidates: "Iterable[RunStatus]") -> list[str]:
     """What is to be known about their data, and of whose."""
     notes: dict[str, list[str]] = {}
     for one in candidates:
-        if one.data["note"]:
-            notes.setdefault(str(one.data["note"]), []).append(str(one.run))
+        if one.data.note:
+            notes.setdefault(one.data.note, []).append(str(one.run))
     return [f"warning: {', '.join(which)}: {note}" for note, which in notes.items()]
 
 
-def _candidate(one: "Candidate", settings: dict[str, list[Any]], place: int) -> dict[str, Any]:
+def _candidate(one: "RunStatus", settings: dict[str, list[Any]], place: int) -> dict[str, Any]:
     chosen = {key: values[place] for key, values in settings.items() if values[place] is not difference.ABSENT}
     return {"run": str(one.run), "settings": chosen, **_standing(one)}
 
 
-def _standing(one: "Standing") -> dict[str, Any]:
+def _standing(one: "RunStatus") -> dict[str, Any]:
     keys = ("epochs", "finished", "seconds", "parameters", "best")
     return {
-        "dataset": one.data["name"],
-        "note": one.data["note"],
+        "dataset": one.data.name,
+        "note": one.data.note,
         **{key: getattr(one, key) for key in keys},
-        "test": one.test and {**asdict(one.test), "outdated": one.is_outdated},
+        "test": one.test and {**{key: getattr(one.test, key) for key in TEST_KEYS}, "outdated": one.is_outdated},
     }
 
 
-def _figures(candidates: "Sequence[Standing]") -> dict[str, list[str]]:
+def _figures(candidates: "Sequence[RunStatus]") -> dict[str, list[str]]:
     """What the runs reached, a column each; those in which there would be nothing are left out."""
 
     def best(key: str, instead_of: str = "") -> list[str]:
@@ -248,7 +250,7 @@ def _figures(candidates: "Sequence[Standing]") -> dict[str, list[str]]:
     return {title: values for title, values in columns.items() if set(values) != {NOTHING}}
 
 
-def _progress(one: "Standing") -> str:
+def _progress(one: "RunStatus") -> str:
     if not one.finished:
         return f"{one.epochs} of {one.wanted}, unfinished"
     return str(one.epochs) if one.epochs == one.wanted else f"{one.epochs}, stopped early"
@@ -258,12 +260,12 @@ def _setting(value: Any) -> str:
     return NOTHING if value is difference.ABSENT else difference.show(value)
 
 
-def _source(one: "Standing") -> str:
-    name, requested = one.data["name"], one.data["requested"]
-    return f"{name}, not {requested}" if one.data["note"] else str(name)
+def _source(one: "RunStatus") -> str:
+    name, requested = one.data.name, one.data.requested
+    return f"{name}, not {requested}" if one.data.note else name
 
 
-def runs(entries: "list[Entry]", folder: Path | None, *, as_json: bool) -> None:
+def runs(entries: "list[RunStatus]", folder: Path | None, *, as_json: bool) -> None:
     """The runs of a folder with their states and figures, and below them how to go on with what is not done.
 
     A narrow terminal gets fewer figures, so that a run stays a line.
@@ -273,7 +275,7 @@ def runs(entries: "list[Entry]", folder: Path | None, *, as_json: bool) -> None:
     if not entries:
         where = f" --run-dir {folder / 'mnist-1'}" if folder else ""
         return _print(f"there is no run in {folder or RUNS}/ yet; `dnn train -c mnist{where}` makes one")
-    known = [entry.standing for entry in entries if entry.standing]
+    known = [entry for entry in entries if entry.is_readable]
     figures = _figures(known)
     shown = ("loss", "accuracy", "val loss", "val accuracy", "time")
     columns: dict[str, list[str]] = {
@@ -294,31 +296,31 @@ def runs(entries: "list[Entry]", folder: Path | None, *, as_json: bool) -> None:
     return None
 
 
-def _entry(entry: "Entry") -> dict[str, Any]:
+def _entry(entry: "RunStatus") -> dict[str, Any]:
     written = datetime.fromtimestamp(entry.written, UTC).isoformat(timespec="seconds")
-    known = {} if entry.standing is None else {"wanted": entry.standing.wanted, **_standing(entry.standing)}
+    known = {"wanted": entry.wanted, **_standing(entry)} if entry.is_readable else {}
     state = {"state": entry.state, "problem": entry.problem, "written": written, "next": entry.commands}
     return {"run": str(entry.run), **state, **known}
 
 
-def _scattered(values: Iterable[str], entries: "Iterable[Entry]") -> list[str]:
+def _scattered(values: Iterable[str], entries: "Iterable[RunStatus]") -> list[str]:
     """A value for each entry: those of `values`, in order, for those of which there is something known."""
     remaining = iter(values)
-    return [next(remaining) if entry.standing else NOTHING for entry in entries]
+    return [next(remaining) if entry.is_readable else NOTHING for entry in entries]
 
 
-def _epoch(one: "Standing") -> str:
+def _epoch(one: "RunStatus") -> str:
     return _progress(one) if one.finished else f"{one.epochs} of {one.wanted}"
 
 
-def _tested(one: "Standing") -> str:
+def _tested(one: "RunStatus") -> str:
     if one.test is None:
         return NOTHING
     of = "another file" if one.test.epoch is None else f"epoch {one.test.epoch}"
     return f"{one.test.accuracy:.4f}" + f" of {of}" * one.is_outdated
 
 
-def _outlook(entry: "Entry") -> list[str]:
+def _outlook(entry: "RunStatus") -> list[str]:
     """What is wrong with a run, and the commands that go on with it."""
     what = entry.problem or f"{entry.run} was interrupted"
     ways = [f"; go on with: {command}" for command in entry.commands]
@@ -334,13 +336,19 @@ def _ago(written: float) -> str:
     return "now"
 
 
-def run(details: "Details", *, as_json: bool) -> None:
+def run(details: "RunDetails", *, as_json: bool) -> None:
     """One run: where it stands, its settings, environment, history, evaluations and files, and how to go on."""
-    entry = details.entry
+    entry = details.status
     if as_json:
-        config = details.config and details.config.to_dict()
-        parts = ("environment", "history", "metrics", "evaluations", "files")
-        return _json({**_entry(entry), "config": config, **{part: getattr(details, part) for part in parts}})
+        parts = {
+            "config": details.config and details.config.to_dict(),
+            "environment": details.environment.to_dict() if details.environment else {},
+            "history": details.history,
+            "metrics": details.metrics and details.metrics.to_dict(),
+            "evaluations": {name: found.to_dict() for name, found in details.evaluations.items()},
+            "files": details.files,
+        }
+        return _json({**_entry(entry), **parts})
     _facts(_overview(entry))
     tables = {
         "what is not at its default": _chosen(details),
@@ -356,30 +364,29 @@ def run(details: "Details", *, as_json: bool) -> None:
     return None
 
 
-def _overview(entry: "Entry") -> dict[str, str]:
+def _overview(entry: "RunStatus") -> dict[str, str]:
     moment = datetime.fromtimestamp(entry.written).astimezone()
     facts = {"run": str(entry.run), "state": entry.state}
-    if one := entry.standing:
-        facts |= {"data": _source(one), "epochs": ""} | {title: value for title, (value,) in _figures([one]).items()}
-        facts |= {"epochs": _epoch(one)}
+    if entry.is_readable:
+        facts |= {"data": _source(entry), "epochs": ""}
+        facts |= {title: value for title, (value,) in _figures([entry]).items()} | {"epochs": _epoch(entry)}
     facts |= {"last written": f"{moment:%Y-%m-%d %H:%M:%S %Z}, {_ago(entry.written)}"}
-    remarks = [entry.problem, *([one.outdated, str(one.data["note"])] if one else [])]
+    remarks = [entry.problem, *([entry.outdated, entry.data.note] if entry.is_readable else [])]
     return facts | ({"warning": "; ".join(filter(None, remarks))} if any(remarks) else {})
 
 
-def _chosen(details: "Details") -> Table:
+def _chosen(details: "RunDetails") -> Table:
     """The settings of a run that are not what they would be if nobody had set them."""
     differing = difference.variations([loading.parse("", ""), details.config]) if details.config else {}
     rows = [(key, _setting(value), _setting(default)) for key, (default, value) in differing.items()]
     return _filled(("setting", "value", "default"), rows)
 
 
-def _environment(values: dict[str, Any]) -> Table:
+def _environment(record: "Environment | None") -> Table:
     """What a run was begun with, a fact a row; nested ones are named by their paths."""
-    if values.get("transfer"):
-        from dnn_cli.training.transfer import TransferPlan
-
-        values = values | {"transfer": TransferPlan.from_dict(values["transfer"]).describe()}
+    values = record.to_dict() if record else {}
+    if record and record.transfer:
+        values["transfer"] = record.transfer.describe()
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
         inner = value.items() if isinstance(value, dict) else [("", value)]
@@ -396,10 +403,10 @@ def _plain(fact: Any) -> str:
     return " ".join(map(str, fact)) if isinstance(fact, list) else str(fact)
 
 
-def _history(details: "Details") -> Table:
+def _history(details: "RunDetails") -> Table:
     """A row an epoch; of many, the first, those around the best, and the last."""
-    rows, one = details.history, details.entry.standing
-    best = one.best["epoch"] if one and one.best else 0
+    rows, one = details.history, details.status
+    best = one.best["epoch"] if one.best else 0
     ends = {*range(1, SHOWN_EPOCHS + 1), *range(len(rows) - SHOWN_EPOCHS + 1, len(rows) + 1)}
     kept = [row for row in rows if row["epoch"] in ends | {best} or len(rows) <= 3 * SHOWN_EPOCHS]
     table = _table(*(key.replace("_", " ") for key in rows[0])) if rows else _table()
@@ -414,10 +421,9 @@ def _history(details: "Details") -> Table:
     return table
 
 
-def _evaluations(found: dict[str, dict[str, Any]]) -> Table:
+def _evaluations(found: "dict[str, Evaluation]") -> Table:
     table = _table("split", "data", "images", "epoch", "loss", "accuracy", "95 % interval")
-    for name, values in found.items():
-        score = Score.from_dict(values)
+    for name, score in found.items():
         low, high = score.accuracy_interval
         epoch = NOTHING if score.epoch is None else str(score.epoch)
         figures = (f"{score.loss:.4f}", f"{score.accuracy:.4f}", f"{low:.4f} to {high:.4f}")
@@ -641,9 +647,8 @@ def _short(digest: str) -> str:
     return digest if len(value) <= 32 else f"{kind}:{value[:28]}…"
 
 
-def _selected(result: dict[str, Any]) -> str:
+def _selected(classes: tuple[int, ...] | None) -> str:
     """The classes that were picked, where not all were."""
-    classes = result["selected_classes"]
     return f"classes {' '.join(map(str, classes))}, " if classes else ""
 
 

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets
@@ -19,7 +19,7 @@ from dnn_cli.progress import Progress
 from dnn_cli.runs import directory
 from dnn_cli.runs import environment as runs_environment
 from dnn_cli.runs.directory import RunDirectory
-from dnn_cli.runs.records import Row
+from dnn_cli.runs.records import Row, TrainingMetrics
 from dnn_cli.runs.state import State
 from dnn_cli.training.checkpointer import Checkpoints
 from dnn_cli.training.early_stopping import has_converged
@@ -46,7 +46,7 @@ class Result:
     """What a training came to: its run, and the summary that `metrics.json` holds."""
 
     run: RunDirectory
-    metrics: dict[str, Any]
+    metrics: TrainingMetrics
 
 
 def start(
@@ -85,7 +85,7 @@ def start(
         progress.warn(material.dataset.note)
     if origin is not None:
         progress.note(origin.describe())
-    environment = runs_environment.describe_environment(material.describe(), origin.to_dict() if origin else None)
+    environment = runs_environment.describe_environment(material.describe(), origin)
     run = RunDirectory.create(folder, name, config, environment)
     with run.locked():
         return _train(run, config, material, progress, callbacks, origin=origin)
@@ -111,7 +111,7 @@ def resume(
     with run.locked():
         check_same_config(run, config)
         environment = run.environment()
-        if (then := environment.get("versions")) != (now := runs_environment.versions()):
+        if (then := environment.versions) != (now := runs_environment.versions()):
             progress.warn(f"{run} was begun with {then}, this is {now}; weights may differ in the last bits")
         state, checkpoint = run.resumable(progress.warn)
         done = state.last.epoch if state else 0
@@ -119,18 +119,17 @@ def resume(
             raise UsageError(f"{run} has trained {done} epochs already; --epochs must be at least {done}")
         if done == config.training.epochs:
             progress.say(f"{run} has trained all of its {done} epochs; --epochs N goes on to N")
-        recorded = environment["dataset"]
-        material = _load(config, recorded["name"], None, None, verbose=verbose)
-        if material.fingerprint != recorded["fingerprint"]:
+        recorded = environment.dataset
+        material = _load(config, recorded.name, None, None, verbose=verbose)
+        if material.fingerprint != recorded.fingerprint:
             raise RunError(
                 f"{run} was trained on other data than {material.dataset.path} holds now; resuming is refused"
             )
-        if note := recorded["note"]:
+        if note := recorded.note:
             progress.warn(note)
-            material = replace(material, dataset=replace(material.dataset, requested=recorded["requested"], note=note))
+            material = replace(material, dataset=replace(material.dataset, requested=recorded.requested, note=note))
         run.write_config(config)
-        began = environment.get("transfer")  # not there in runs of the first version
-        origin = TransferPlan.from_dict(began) if began else None
+        origin = TransferPlan(**vars(environment.transfer)) if environment.transfer else None
         return _train(run, config, material, progress, callbacks, origin=origin, state=state, checkpoint=checkpoint)
 
 
@@ -246,20 +245,20 @@ def interrupt_message(run: RunDirectory, checkpoints: Checkpoints) -> str:
 
 def _summary(
     config: Config, material: TrainingData, history: list[Row], state: State | None, parameters: int
-) -> dict[str, Any]:
+) -> TrainingMetrics:
     seconds = median(row["seconds"] for row in history)
     images = len(material.training.labels)
-    return {
-        "epochs": len(history),
-        "stopped_early": len(history) < config.training.epochs,
-        "final": history[-1],
-        "best": asdict(state.last.best) if state else None,
-        "parameters": parameters,
-        "dataset": material.dataset.name,
-        "note": material.dataset.note,
-        "selected_classes": material.selected,
-        "training_images": images,
-        "seconds": sum(row["seconds"] for row in history),
-        "seconds_per_epoch": seconds,
-        "images_per_second": images / seconds,
-    }
+    return TrainingMetrics(
+        epochs=len(history),
+        stopped_early=len(history) < config.training.epochs,
+        final=history[-1],
+        best=state.last.best if state else None,
+        parameters=parameters,
+        dataset=material.dataset.name,
+        note=material.dataset.note,
+        selected_classes=material.selected,
+        training_images=images,
+        seconds=sum(row["seconds"] for row in history),
+        seconds_per_epoch=seconds,
+        images_per_second=images / seconds,
+    )

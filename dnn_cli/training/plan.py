@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from dnn_cli.config import difference
 from dnn_cli.config.schema import Config
@@ -13,6 +12,7 @@ from dnn_cli.engines.network_spec import Layer, count_parameters, network_spec
 from dnn_cli.errors import DataError, UsageError
 from dnn_cli.runs import directory
 from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.records import DatasetRecord
 from dnn_cli.training import transfer
 from dnn_cli.training.transfer import Source, TransferPlan
 
@@ -48,20 +48,20 @@ class TrainingData:
         """Height, width and, if there are any, channels."""
         return tuple(self.training.images.shape[1:])
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> DatasetRecord:
         """What `environment.json` says of it."""
-        return {
-            "name": self.dataset.name,
-            "requested": self.dataset.requested,
-            "note": self.dataset.note,
-            "path": str(self.dataset.path),
-            "fingerprint": self.fingerprint,
-            "training_images": len(self.training.labels),
-            "validation_images": len(self.held_out.labels) if self.held_out else 0,
-            "classes": self.classes,
-            "selected_classes": self.selected,
-            "image_shape": list(self.image_shape),
-        }
+        return DatasetRecord(
+            name=self.dataset.name,
+            requested=self.dataset.requested,
+            note=self.dataset.note,
+            path=str(self.dataset.path),
+            fingerprint=self.fingerprint,
+            training_images=len(self.training.labels),
+            validation_images=len(self.held_out.labels) if self.held_out else 0,
+            classes=self.classes,
+            selected_classes=self.selected,
+            image_shape=self.image_shape,
+        )
 
 
 def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | None = None) -> Preview:

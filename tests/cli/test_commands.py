@@ -154,7 +154,7 @@ def test_without_a_command_the_help_is_shown(dnn: Dnn) -> None:
         ),
         (
             ["-c", "smoke", "--run-dir", "taken"],
-            "error: taken exists already; go on with it by --resume taken, or choose another --run-dir\n",
+            "error: taken exists already; resume it with --resume taken, or choose another --run-dir\n",
         ),
         (["--resume", "taken"], "error: taken is not a run: it has no config.yaml\n"),
         (["--resume", "nowhere"], "error: there is no run nowhere\n"),

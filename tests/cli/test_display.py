@@ -11,6 +11,7 @@ import pytest
 from dnn_cli.cli import display
 from dnn_cli.data.datasets import Dataset, Found, Part
 from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.records import Evaluation, TrainingMetrics
 from dnn_cli.training.loop import Result
 
 METRICS: dict[str, Any] = {
@@ -38,7 +39,7 @@ METRICS: dict[str, Any] = {
 RUN = Path("runs", "[bold]a:smile:-1")
 
 
-def evaluation(confusion: list[list[int]], **changes: Any) -> dict[str, Any]:
+def evaluation(confusion: list[list[int]], **changes: Any) -> Evaluation:
     classes = [
         {"label": label, "precision": 0.5, "recall": None, "f1": 1.0, "support": 1234}
         for label in range(len(confusion))
@@ -51,6 +52,7 @@ def evaluation(confusion: list[list[int]], **changes: Any) -> dict[str, Any]:
         "dataset": "mnist",
         "note": "",
         "selected_classes": None,
+        "fingerprint": "sha256:0",
         "images": 12345,
         "loss": 0.12345,
         "accuracy": 0.97,
@@ -60,11 +62,11 @@ def evaluation(confusion: list[list[int]], **changes: Any) -> dict[str, Any]:
         "classes": classes,
         "confusion": confusion,
     }
-    return figures | changes
+    return Evaluation.from_dict(figures | changes)
 
 
 def test_a_training(capsys: pytest.CaptureFixture[str]) -> None:
-    display.training(Result(RunDirectory(RUN), METRICS), as_json=False)
+    display.training(Result(RunDirectory(RUN), TrainingMetrics.from_dict(METRICS)), as_json=False)
     assert capsys.readouterr().out.splitlines() == [
         f"run           {RUN}",
         "data          mnist-sample, 3,600 training images",
@@ -79,7 +81,7 @@ def test_a_training(capsys: pytest.CaptureFixture[str]) -> None:
         "warning       MNIST was neither found nor downloaded",
         f"next: dnn evaluate {RUN}",
     ]
-    display.training(Result(RunDirectory(RUN), METRICS), as_json=True)
+    display.training(Result(RunDirectory(RUN), TrainingMetrics.from_dict(METRICS)), as_json=True)
     assert json.loads(capsys.readouterr().out) == {"run": str(RUN), **METRICS}
 
 
@@ -155,7 +157,7 @@ def test_on_a_terminal_what_is_to_be_copied_stays_in_one_line(monkeypatch: pytes
     shown = Terminal()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", shown)
-        display.training(Result(RunDirectory(long), METRICS), as_json=False)
+        display.training(Result(RunDirectory(long), TrainingMetrics.from_dict(METRICS)), as_json=False)
     lines = shown.getvalue().splitlines()
     assert lines[-1] == f"next: dnn evaluate {long}"
     assert max(map(len, lines[:-1])) <= 40
