@@ -27,7 +27,9 @@ class JsonRecord:
         except ValidationError as error:
             problem = error.errors()[0]
             key = ".".join(map(str, problem["loc"]))
-            message = problem["msg"].removeprefix("Value error, ")
+            message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            if problem["type"] == "dataclass_type":
+                message = "should be a JSON object"
             raise ValueError(f"{key}: {message[0].lower()}{message[1:]}" if key else message) from None
         return record
 

@@ -5,7 +5,6 @@ A comment names the fields that the first version did not write.
 
 import csv
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -68,7 +67,7 @@ class TransferRecord(JsonRecord):
 
     file: Path
     sha256: str
-    layers: Mapping[str, LayerOrigin]
+    layers: dict[str, LayerOrigin]
     reason: str = ""
 
     def describe(self) -> str:

@@ -144,7 +144,7 @@ def test_stock_keras_without_this_package_computes_the_same_figures(
 import json, sys
 sys.path.append({str(Path(tf.__file__).parent.parent)!r})
 try:
-    import dnn_cli
+    import dnn_cli.errors
 except ImportError:
     pass
 else:
