@@ -37,9 +37,12 @@ def values(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_record_is_written_with_the_keys_and_the_order_that_it_was_read_with(name: str) -> None:
-    record = FILES[name].from_dict(values(name))
-    assert json.dumps(record.to_dict(), indent=2) + "\n" == (RUN / name).read_text()
-    assert FILES[name].from_dict(record.to_dict()) == record
+    record, read = FILES[name].from_dict(values(name)), values(name)
+    written = record.to_dict()
+    # Keys that a later version added are null for this run.
+    assert json.dumps({key: value for key, value in written.items() if key in read}) == json.dumps(read)
+    assert [key for key in written if key not in read and written[key] is not None] == []
+    assert FILES[name].from_dict(written) == record
 
 
 def test_a_transfer_is_recorded_in_the_environment() -> None:
