@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dnn_cli.cli import options
-from dnn_cli.cli.run_summary import data_source, data_warnings, figures, setting, standing_to_json
+from dnn_cli.cli.run_summary import data_source, data_warnings, figures, metrics_to_json, setting
 from dnn_cli.cli.tables import fits, folded, print_json, print_lines
 
 if TYPE_CHECKING:
-    from dnn_cli.runs.comparison import Candidate, Comparison
+    from dnn_cli.runs.comparison import Comparison
+    from dnn_cli.runs.status import RunStatus
 
 COLUMN_WIDTH = 30  # characters; two columns of this width and the headings fit into 80
 
@@ -62,11 +63,11 @@ def print_comparison(found: "Comparison", *, as_json: bool) -> None:
     print_lines(*_side_by_side(columns), *[""] * bool(lines), *lines)
 
 
-def _candidate(one: "Candidate", settings: dict[str, list[Any]], place: int) -> dict[str, Any]:
+def _candidate(one: "RunStatus", settings: dict[str, list[Any]], place: int) -> dict[str, Any]:
     from dnn_cli.config import difference
 
     chosen = {key: values[place] for key, values in settings.items() if values[place] is not difference.ABSENT}
-    return {"run": str(one.run), "settings": chosen, **standing_to_json(one)}
+    return {"run": str(one.run), "settings": chosen, **metrics_to_json(one)}
 
 
 def _side_by_side(columns: dict[str, list[str]]) -> list[Any]:

@@ -1,7 +1,8 @@
 """The command `dnn evaluate`: measure a trained network on a split of its dataset or on other images."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,8 @@ from dnn_cli.cli.tables import NOTHING, print_facts, print_json, print_lines, ta
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from dnn_cli.runs.records import ClassFigures, Evaluation
 
 MATRIX_CLASSES = 12  # the confusion matrix of more classes is too wide for a terminal
 
@@ -55,41 +58,42 @@ def evaluate(
 
     result = evaluation.evaluate(target, split=split, dataset=data, checkpoint=checkpoint, say=warn, verbose=verbose)
     print_evaluation(result, as_json=as_json)
-    if min_accuracy is not None and not result["accuracy"] >= min_accuracy:
-        raise GateError(f"accuracy {result['accuracy']:.6g} is below --min-accuracy {min_accuracy:g}")
+    if min_accuracy is not None and not result.accuracy >= min_accuracy:
+        raise GateError(f"accuracy {result.accuracy:.6g} is below --min-accuracy {min_accuracy:g}")
 
 
-def print_evaluation(result: dict[str, Any], *, as_json: bool) -> None:
+def print_evaluation(result: "Evaluation", *, as_json: bool) -> None:
     """Print the metrics of each class, the confusion matrix and the overall metrics."""
     if as_json:
-        print_json(result)
+        print_json(result.to_dict())
         return
-    low, high = result["accuracy_interval"]
-    epoch = f" (epoch {result['epoch']})" if result["epoch"] else ""
+    low, high = result.accuracy_interval
+    epoch = f" (epoch {result.epoch})" if result.epoch else ""
+    classes = selected_classes(result.selected_classes)
     rows = {
-        "checkpoint": f"{result['checkpoint']}{epoch}",
-        "data": f"{result['dataset']}, {result['split']} split, {selected_classes(result)}{result['images']:,} images",
-        "loss": f"{result['loss']:.4f}",
-        f"{result['split']} accuracy": f"{result['accuracy']:.4f}, 95 % interval {low:.4f} to {high:.4f}",
-        "errors": f"{result['errors']:,}",
-        "calibration error": f"{result['calibration_error']:.4f}",
+        "checkpoint": f"{result.checkpoint}{epoch}",
+        "data": f"{result.dataset}, {result.split} split, {classes}{result.images:,} images",
+        "loss": f"{result.loss:.4f}",
+        f"{result.split} accuracy": f"{result.accuracy:.4f}, 95 % interval {low:.4f} to {high:.4f}",
+        "errors": f"{result.errors:,}",
+        "calibration error": f"{result.calibration_error:.4f}",
     }
-    if result["note"]:
-        rows["warning"] = result["note"]
-    print_lines(_class_table(result["classes"]), "", *_confusion(result["confusion"]), "")
+    if result.note:
+        rows["warning"] = result.note
+    print_lines(_class_table(result.classes), "", *_confusion(result.confusion), "")
     print_facts(rows)
 
 
-def _class_table(classes: list[dict[str, Any]]) -> "Table":
+def _class_table(classes: "Sequence[ClassFigures]") -> "Table":
     per_class = table("class", "precision", "recall", "F1", "images")
     for figures in classes:
-        values = (figures["precision"], figures["recall"], figures["f1"])
+        values = (figures.precision, figures.recall, figures.f1)
         shown = (NOTHING if value is None else f"{value:.4f}" for value in values)
-        per_class.add_row(str(figures["label"]), *shown, f"{figures['support']:,}")
+        per_class.add_row(str(figures.label), *shown, f"{figures.support:,}")
     return per_class
 
 
-def _confusion(confusion: list[list[int]]) -> "list[Table | str]":
+def _confusion(confusion: Sequence[Sequence[int]]) -> "list[Table | str]":
     """Return the confusion matrix, or for many classes the most frequent errors below a title."""
     labels = range(len(confusion))
     if len(labels) <= MATRIX_CLASSES:

@@ -2,17 +2,18 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dnn_cli.cli.tables import NOTHING
 
 if TYPE_CHECKING:
-    from dnn_cli.runs.status import Entry, Standing
+    from dnn_cli.runs.status import RunStatus
+
+TEST_KEYS = ("dataset", "fingerprint", "images", "epoch", "loss", "accuracy", "accuracy_interval")
 
 
-def figures(runs: "Sequence[Standing]") -> dict[str, list[str]]:
+def figures(runs: "Sequence[RunStatus]") -> dict[str, list[str]]:
     """Return a table column, heading and one cell per run, for each figure that at least one run has."""
 
     def best(key: str, instead_of: str = "") -> list[str]:
@@ -36,30 +37,30 @@ def figures(runs: "Sequence[Standing]") -> dict[str, list[str]]:
     return {title: values for title, values in columns.items() if set(values) != {NOTHING}}
 
 
-def finished_epochs(one: "Standing") -> str:
+def finished_epochs(one: "RunStatus") -> str:
     """Return the number of epochs, and the reason if it differs from the config's: ``3 of 10, unfinished``."""
     if not one.finished:
         return f"{one.epochs} of {one.wanted}, unfinished"
     return str(one.epochs) if one.epochs == one.wanted else f"{one.epochs}, stopped early"
 
 
-def epoch(one: "Standing") -> str:
+def epoch(one: "RunStatus") -> str:
     """Return the number of epochs in few characters: ``10``, ``3 of 10`` or ``7, stopped early``."""
     return finished_epochs(one) if one.finished else f"{one.epochs} of {one.wanted}"
 
 
-def data_source(one: "Standing") -> str:
+def data_source(one: "RunStatus") -> str:
     """Return the name of the dataset: ``mnist``, or ``mnist-sample, not mnist`` if the run used the fallback."""
-    name, requested = one.data["name"], one.data["requested"]
-    return f"{name}, not {requested}" if one.data["note"] else str(name)
+    name, requested = one.data.name, one.data.requested
+    return f"{name}, not {requested}" if one.data.note else name
 
 
-def data_warnings(runs: "Iterable[Standing]") -> list[str]:
+def data_warnings(runs: "Iterable[RunStatus]") -> list[str]:
     """Return one warning for each different note about a run's data, with the paths of the runs."""
     notes: dict[str, list[str]] = {}
     for one in runs:
-        if one.data["note"]:
-            notes.setdefault(str(one.data["note"]), []).append(str(one.run))
+        if one.data.note:
+            notes.setdefault(one.data.note, []).append(str(one.run))
     return [f"warning: {', '.join(which)}: {note}" for note, which in notes.items()]
 
 
@@ -70,9 +71,8 @@ def setting(value: Any) -> str:
     return NOTHING if value is difference.ABSENT else difference.show(value)
 
 
-def selected_classes(record: dict[str, Any]) -> str:
+def selected_classes(classes: tuple[int, ...] | None) -> str:
     """Return ``classes 0 1 2,`` and a space for a training or an evaluation of some classes; empty for all classes."""
-    classes = record["selected_classes"]
     return f"classes {' '.join(map(str, classes))}, " if classes else ""
 
 
@@ -90,20 +90,20 @@ def age(written: float) -> str:
     return "now"
 
 
-def standing_to_json(one: "Standing") -> dict[str, Any]:
+def metrics_to_json(one: "RunStatus") -> dict[str, Any]:
     """Return the metrics of a run as JSON values."""
     keys = ("epochs", "finished", "seconds", "parameters", "best")
     return {
-        "dataset": one.data["name"],
-        "note": one.data["note"],
+        "dataset": one.data.name,
+        "note": one.data.note,
         **{key: getattr(one, key) for key in keys},
-        "test": one.test and {**asdict(one.test), "outdated": one.is_outdated},
+        "test": one.test and {**{key: getattr(one.test, key) for key in TEST_KEYS}, "outdated": one.is_outdated},
     }
 
 
-def entry_to_json(entry: "Entry") -> dict[str, Any]:
+def status_to_json(status: "RunStatus") -> dict[str, Any]:
     """Return the state and the metrics of a run as JSON values."""
-    written = datetime.fromtimestamp(entry.written, UTC).isoformat(timespec="seconds")
-    known = {} if entry.standing is None else {"wanted": entry.standing.wanted, **standing_to_json(entry.standing)}
-    state = {"state": entry.state, "problem": entry.problem, "written": written, "next": entry.commands}
-    return {"run": str(entry.run), **state, **known}
+    written = datetime.fromtimestamp(status.written, UTC).isoformat(timespec="seconds")
+    known = {"wanted": status.wanted, **metrics_to_json(status)} if status.is_readable else {}
+    state = {"state": status.state, "problem": status.problem, "written": written, "next": status.commands}
+    return {"run": str(status.run), **state, **known}

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from dnn_cli.cli import options
-from dnn_cli.cli.run_summary import age, data_source, data_warnings, entry_to_json, epoch, figures
+from dnn_cli.cli.run_summary import age, data_source, data_warnings, epoch, figures, status_to_json
 from dnn_cli.cli.tables import NOTHING, fits, folded, print_json, print_lines
 from dnn_cli.command import command
 
 if TYPE_CHECKING:
-    from dnn_cli.runs.status import Entry, Standing
+    from dnn_cli.runs.status import RunStatus
 
 FIGURES = ("loss", "accuracy", "val loss", "val accuracy", "time")
 DROPPED_IF_NARROW = ("time", "loss", "val loss", "accuracy", "data")  # in this order, until each run fits on a line
@@ -45,20 +45,20 @@ def runs(folder: Path | None, as_json: bool) -> None:
     print_runs(status.list_runs(folder), folder, as_json=as_json)
 
 
-def print_runs(entries: "list[Entry]", folder: Path | None, *, as_json: bool) -> None:
+def print_runs(statuses: "list[RunStatus]", folder: Path | None, *, as_json: bool) -> None:
     """Print one line per run, and below them the commands that resume unfinished runs."""
     if as_json:
-        print_json([entry_to_json(entry) for entry in entries])
+        print_json([status_to_json(status) for status in statuses])
         return
-    if not entries:
+    if not statuses:
         print_lines(_no_runs(folder))
         return
-    columns = _columns(entries)
+    columns = _columns(statuses)
     for title in DROPPED_IF_NARROW:
         if not fits(folded(list(columns), zip(*columns.values(), strict=True))):
             columns.pop(title, None)
-    known = [entry.standing for entry in entries if entry.standing]
-    lines = [line for entry in entries if entry.state != "done" for line in _outlook(entry)] + data_warnings(known)
+    known = [status for status in statuses if status.is_readable]
+    lines = [line for status in statuses if status.state != "done" for line in _outlook(status)] + data_warnings(known)
     print_lines(folded(list(columns), zip(*columns.values(), strict=True)), *[""] * bool(lines), *lines)
 
 
@@ -69,37 +69,37 @@ def _no_runs(folder: Path | None) -> str:
     return f"there is no run in {folder or RUNS}/ yet; `{training}` makes one"
 
 
-def _columns(entries: "list[Entry]") -> dict[str, list[str]]:
-    """Return the table columns that are not empty: a heading and one cell per entry."""
-    known = [entry.standing for entry in entries if entry.standing]
+def _columns(statuses: "list[RunStatus]") -> dict[str, list[str]]:
+    """Return the table columns that are not empty: a heading and one cell per run."""
+    known = [status for status in statuses if status.is_readable]
     found = figures(known)
     columns: dict[str, list[str]] = {
-        "run": [str(entry.run) for entry in entries],
-        "state": [entry.state for entry in entries],
-        "epoch": _scattered(map(epoch, known), entries),
-        **{title: _scattered(found[title], entries) for title in FIGURES if title in found},
-        "test accuracy": _scattered(map(_test_accuracy, known), entries),
-        "data": _scattered(map(data_source, known), entries),
-        "age": [age(entry.written) for entry in entries],
+        "run": [str(status.run) for status in statuses],
+        "state": [status.state for status in statuses],
+        "epoch": _scattered(map(epoch, known), statuses),
+        **{title: _scattered(found[title], statuses) for title in FIGURES if title in found},
+        "test accuracy": _scattered(map(_test_accuracy, known), statuses),
+        "data": _scattered(map(data_source, known), statuses),
+        "age": [age(status.written) for status in statuses],
     }
     return {title: values for title, values in columns.items() if set(values) != {NOTHING}}
 
 
-def _scattered(values: Iterable[str], entries: "Iterable[Entry]") -> list[str]:
-    """Return one cell per entry: `NOTHING` where the figures are unreadable, the next of `values` elsewhere."""
+def _scattered(values: Iterable[str], statuses: "Iterable[RunStatus]") -> list[str]:
+    """Return one cell per run: `NOTHING` where the figures are unreadable, the next of `values` elsewhere."""
     remaining = iter(values)
-    return [next(remaining) if entry.standing else NOTHING for entry in entries]
+    return [next(remaining) if status.is_readable else NOTHING for status in statuses]
 
 
-def _test_accuracy(one: "Standing") -> str:
+def _test_accuracy(one: "RunStatus") -> str:
     if one.test is None:
         return NOTHING
     of = "another file" if one.test.epoch is None else f"epoch {one.test.epoch}"
     return f"{one.test.accuracy:.4f}" + f" of {of}" * one.is_outdated
 
 
-def _outlook(entry: "Entry") -> list[str]:
+def _outlook(status: "RunStatus") -> list[str]:
     """Return a line with the problem of a run and the commands that resume it; no line if there is neither."""
-    what = entry.problem or f"{entry.run} was interrupted"
-    ways = [f"; next: {command}" for command in entry.commands]
-    return [what + "".join(ways)] if entry.problem or ways else []
+    what = status.problem or f"{status.run} was interrupted"
+    ways = [f"; next: {command}" for command in status.commands]
+    return [what + "".join(ways)] if status.problem or ways else []

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dnn_cli.cli import options
-from dnn_cli.cli.run_summary import age, data_source, entry_to_json, epoch, figures, is_metric, setting
+from dnn_cli.cli.run_summary import age, data_source, epoch, figures, is_metric, setting, status_to_json
 from dnn_cli.cli.tables import NOTHING, facts, folded, print_facts, print_json, print_lines, table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dnn_cli.runs.status import Details, Entry
+    from dnn_cli.runs.records import Environment, Evaluation
+    from dnn_cli.runs.status import RunDetails, RunStatus
 
 SHOWN_EPOCHS = 5  # rows shown at the start and at the end of a long history
 
@@ -38,16 +39,16 @@ def show(path: Path | None, as_json: bool) -> None:
 
     details = status.inspect_run(RunDirectory.open(path) if path else RunDirectory.newest())
     print_run(details, as_json=as_json)
-    details.entry.raise_if_damaged()
+    details.status.raise_if_damaged()
 
 
-def print_run(details: "Details", *, as_json: bool) -> None:
+def print_run(details: "RunDetails", *, as_json: bool) -> None:
     """Print everything that is recorded about a run, and the commands that evaluate or resume it."""
-    entry = details.entry
+    status = details.status
     if as_json:
         print_json(_to_json(details))
         return
-    print_facts(_overview(entry))
+    print_facts(_overview(status))
     tables = {
         "settings that differ from the default": _settings(details),
         "environment": _environment(details.environment),
@@ -58,30 +59,36 @@ def print_run(details: "Details", *, as_json: bool) -> None:
     for title, rows in tables.items():
         if rows.row_count:
             print_lines("", f"{title}:", rows)
-    if entry.commands:
+    if status.commands:
         print_lines("")
-    for command in entry.commands:
+    for command in status.commands:
         print_lines(f"next: {command}")
 
 
-def _to_json(details: "Details") -> dict[str, Any]:
-    config = details.config and details.config.to_dict()
-    parts = ("environment", "history", "metrics", "evaluations", "files")
-    return {**entry_to_json(details.entry), "config": config, **{part: getattr(details, part) for part in parts}}
+def _to_json(details: "RunDetails") -> dict[str, Any]:
+    return {
+        **status_to_json(details.status),
+        "config": details.config and details.config.to_dict(),
+        "environment": details.environment.to_dict() if details.environment else {},
+        "history": details.history,
+        "metrics": details.metrics and details.metrics.to_dict(),
+        "evaluations": {name: evaluation.to_dict() for name, evaluation in details.evaluations.items()},
+        "files": details.files,
+    }
 
 
-def _overview(entry: "Entry") -> dict[str, str]:
-    moment = datetime.fromtimestamp(entry.written).astimezone()
-    rows = {"run": str(entry.run), "state": entry.state}
-    if one := entry.standing:
-        rows |= {"data": data_source(one), "epochs": ""} | {title: value for title, (value,) in figures([one]).items()}
-        rows |= {"epochs": epoch(one)}
-    rows |= {"last written": f"{moment:%Y-%m-%d %H:%M:%S %Z}, {age(entry.written)}"}
-    remarks = [entry.problem, *([one.outdated, str(one.data["note"])] if one else [])]
+def _overview(status: "RunStatus") -> dict[str, str]:
+    moment = datetime.fromtimestamp(status.written).astimezone()
+    rows = {"run": str(status.run), "state": status.state}
+    if status.is_readable:
+        rows |= {"data": data_source(status), "epochs": ""}
+        rows |= {title: value for title, (value,) in figures([status]).items()} | {"epochs": epoch(status)}
+    rows |= {"last written": f"{moment:%Y-%m-%d %H:%M:%S %Z}, {age(status.written)}"}
+    remarks = [status.problem, *([status.outdated, status.data.note] if status.is_readable else [])]
     return rows | ({"warning": "; ".join(filter(None, remarks))} if any(remarks) else {})
 
 
-def _settings(details: "Details") -> "Table":
+def _settings(details: "RunDetails") -> "Table":
     """Return a row for each setting that differs from its default."""
     from dnn_cli.config import difference, loading
 
@@ -90,12 +97,11 @@ def _settings(details: "Details") -> "Table":
     return folded(("setting", "value", "default"), rows)
 
 
-def _environment(values: dict[str, Any]) -> "Table":
+def _environment(record: "Environment | None") -> "Table":
     """Return a row for each value recorded when the run started; a nested value is named by its path."""
-    if values.get("transfer"):
-        from dnn_cli.training.transfer import TransferPlan
-
-        values = values | {"transfer": TransferPlan.from_dict(values["transfer"]).describe()}
+    values = record.to_dict() if record else {}
+    if record and record.transfer:
+        values["transfer"] = record.transfer.describe()
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
         inner = value.items() if isinstance(value, dict) else [("", value)]
@@ -109,10 +115,10 @@ def _plain(fact: Any) -> str:
     return " ".join(map(str, fact)) if isinstance(fact, list) else str(fact)
 
 
-def _history(details: "Details") -> "Table":
+def _history(details: "RunDetails") -> "Table":
     """Return a row for each epoch; of a long history only the first, the last and the best epochs."""
-    rows, one = details.history, details.entry.standing
-    best = one.best["epoch"] if one and one.best else 0
+    rows = details.history
+    best = details.status.best["epoch"] if details.status.best else 0
     ends = {*range(1, SHOWN_EPOCHS + 1), *range(len(rows) - SHOWN_EPOCHS + 1, len(rows) + 1)}
     kept = [row for row in rows if row["epoch"] in ends | {best} or len(rows) <= 3 * SHOWN_EPOCHS]
     epochs = table(*(key.replace("_", " ") for key in rows[0])) if rows else table()
@@ -127,12 +133,9 @@ def _history(details: "Details") -> "Table":
     return epochs
 
 
-def _evaluations(found: dict[str, dict[str, Any]]) -> "Table":
-    from dnn_cli.runs.records import Score
-
+def _evaluations(found: "dict[str, Evaluation]") -> "Table":
     scores = table("split", "data", "images", "epoch", "loss", "accuracy", "95 % interval")
-    for name, values in found.items():
-        score = Score.from_dict(values)
+    for name, score in found.items():
         low, high = score.accuracy_interval
         of = NOTHING if score.epoch is None else str(score.epoch)
         cells = (f"{score.loss:.4f}", f"{score.accuracy:.4f}", f"{low:.4f} to {high:.4f}")

@@ -188,19 +188,19 @@ def print_training(result: "Result", *, as_json: bool) -> None:
     if as_json:
         print_json(_summary(result))
         return
-    final, best = metrics["final"], metrics["best"]
-    epochs = f"{metrics['epochs']}, stopped early" if metrics["stopped_early"] else str(metrics["epochs"])
+    final, best, classes = metrics.final, metrics.best, selected_classes(metrics.selected_classes)
+    epochs = f"{metrics.epochs}, stopped early" if metrics.stopped_early else str(metrics.epochs)
     rows = {
         "run": str(result.run),
-        "data": f"{metrics['dataset']}, {selected_classes(metrics)}{metrics['training_images']:,} training images",
-        "parameters": f"{metrics['parameters']:,}",
+        "data": f"{metrics.dataset}, {classes}{metrics.training_images:,} training images",
+        "parameters": f"{metrics.parameters:,}",
         "epochs": epochs,
         **{name.replace("_", " "): f"{value:.4f}" for name, value in final.items() if is_metric(name)},
-        "best epoch": f"{best['epoch']}, {best['monitor'].replace('_', ' ')} {best['value']:.4f}",
-        "time": f"{metrics['seconds']:.1f} s, {metrics['images_per_second']:,.0f} images/s",
+        **({"best epoch": f"{best.epoch}, {best.monitor.replace('_', ' ')} {best.value:.4f}"} if best else {}),
+        "time": f"{metrics.seconds:.1f} s, {metrics.images_per_second:,.0f} images/s",
     }
-    if metrics["note"]:
-        rows["warning"] = metrics["note"]
+    if metrics.note:
+        rows["warning"] = metrics.note
     print_facts(rows)
     print_next("evaluate", result.run)
 
@@ -214,7 +214,7 @@ def print_trainings(results: "list[Result]", *, as_json: bool) -> None:
 
 
 def _summary(result: "Result") -> dict[str, Any]:
-    return {"run": str(result.run), **result.metrics}
+    return {"run": str(result.run), **result.metrics.to_dict()}
 
 
 def print_preview(plan: "Preview", *, as_json: bool) -> None:

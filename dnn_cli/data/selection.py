@@ -6,7 +6,7 @@ on exactly the images that it was trained on.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -57,21 +57,6 @@ class TrainingData:
     def image_shape(self) -> tuple[int, ...]:
         """Height, width and, if the images have them, channels."""
         return tuple(self.training.images.shape[1:])
-
-    def describe(self) -> dict[str, Any]:
-        """Return the record of the data for `environment.json`."""
-        return {
-            "name": self.dataset.name,
-            "requested": self.dataset.requested,
-            "note": self.dataset.note,
-            "path": str(self.dataset.path),
-            "fingerprint": self.fingerprint,
-            "training_images": len(self.training.labels),
-            "validation_images": len(self.held_out.labels) if self.held_out else 0,
-            "classes": self.classes,
-            "selected_classes": self.selected,
-            "image_shape": list(self.image_shape),
-        }
 
 
 def select_training_data(dataset: Dataset, settings: SelectionSettings, seed: int) -> TrainingData:

@@ -17,7 +17,7 @@ import numpy as np
 from dnn_cli.data import image_files
 from dnn_cli.engines.numpy import build, keras_format
 from dnn_cli.errors import RunError, UsageError
-from dnn_cli.evaluation import evaluate, model_source
+from dnn_cli.evaluation import evaluate, metrics, model_source
 from dnn_cli.evaluation.model_source import ModelSource
 from dnn_cli.explanation import attribution
 from dnn_cli.explanation.attribution import Attribution, Unit
@@ -198,12 +198,9 @@ def _of_split(subject: ModelSource, index: int, split: str, dataset: str | None)
 
 def _first_two(subject: ModelSource, probabilities: Array) -> tuple[int, int]:
     """The two most probable of the classes that count."""
-    selected = subject.selected_classes
-    candidates = np.arange(len(probabilities)) if selected is None else np.array(selected)
-    if len(candidates) < 2:
+    if len(probabilities) < 2:
         raise RunError(f"{subject.file} knows one class only: there is nothing that it could have chosen instead")
-    first = candidates[np.argsort(-probabilities[candidates], kind="stable")]
-    return int(first[0]), int(first[1])
+    return metrics.two_most_probable(probabilities, subject.selected_classes)
 
 
 def _files(subject: ModelSource, name: str, out: Path | None) -> list[Path]:

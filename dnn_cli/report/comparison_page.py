@@ -92,7 +92,7 @@ def _apart(studies: Sequence[RunResults], groups: Sequence[Sequence[RunResults]]
 def _images(study: RunResults) -> str:
     """The test images of a run that was judged, in words."""
     assert study.judged
-    chosen = study.candidate.data["selected_classes"]
+    chosen = study.candidate.data.selected_classes
     classes = f" of the classes {' '.join(map(str, chosen))}" if chosen else ""
     return f"{len(study.judged.labels):,} images{classes} of {study.judged.dataset}"
 

@@ -4,17 +4,16 @@ Every threshold was tried on trainings that show what it is for, and on sound on
 is no finding: counted shares are judged by their 95 % intervals, other figures by what is said where they are used.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, log, sqrt
 from statistics import median
-from typing import Any
 
 from dnn_cli.config.schema import Config
 from dnn_cli.report import remedies
 from dnn_cli.report.remedies import Change
 from dnn_cli.report.unit_activity import LayerActivity
-from dnn_cli.runs.records import Row
+from dnn_cli.runs.records import DatasetRecord, Row, Score
 from dnn_cli.stats import binomial_deviation, wilson
 
 RECENT = 3  # epochs at the end by which it is told where a figure goes: one by itself is noise
@@ -64,15 +63,15 @@ class Evidence:
 
     config: Config
     history: Sequence[Row]
-    score: Mapping[str, Any] | None
+    score: Score | None
     activity: Sequence[LayerActivity]
-    dataset: Mapping[str, Any]
+    dataset: DatasetRecord
     split: str
 
     @property
     def classes(self) -> int:
         """How many there were images of."""
-        return len(self.dataset["selected_classes"] or range(self.dataset["classes"]))
+        return len(self.dataset.selected_classes or range(self.dataset.classes))
 
     @property
     def monitor(self) -> str:
@@ -91,7 +90,7 @@ class Evidence:
 
     def count(self, figure: str) -> int:
         """Of how many images a figure of the history is."""
-        return int(self.dataset["validation_images" if figure.startswith("val_") else "training_images"])
+        return (self.dataset.validation_images or 0) if figure.startswith("val_") else self.dataset.training_images
 
     def interval(self, accuracy: str) -> tuple[float, float]:
         """The 95 % interval of an accuracy in the last row."""
@@ -115,10 +114,10 @@ class Evidence:
 def diagnose(
     config: Config,
     history: Sequence[Row],
-    score: Mapping[str, Any] | None,
+    score: Score | None,
     activity: Sequence[LayerActivity] | None,
     *,
-    dataset: Mapping[str, Any],
+    dataset: DatasetRecord,
     split: str = "test",
 ) -> list[Finding]:
     """What there is to say of a run, the most important first, and nothing that contradicts another.
@@ -233,9 +232,9 @@ def nothing_held_out(run: Evidence) -> Finding | None:
     if run.count("val_loss"):
         return None
     text = "No images were held out, so that overfitting cannot be told and settings cannot be compared."
-    if run.score and run.split == "test" and run.best["accuracy"] > run.score["accuracy_interval"][1]:
+    if run.score and run.split == "test" and run.best["accuracy"] > run.score.accuracy_interval[1]:
         text += (
-            f" The training accuracy of {run.best['accuracy']:.4f} beside {run.score['accuracy']:.4f} on the test "
+            f" The training accuracy of {run.best['accuracy']:.4f} beside {run.score.accuracy:.4f} on the test "
             "images is a hint, but what is chosen by these is no longer tested by them."
         )
     answer = ("data.validation", 0.1)
@@ -270,7 +269,7 @@ def saturation(run: Evidence) -> Finding | None:
 
 def confused_class(run: Evidence) -> Finding | None:
     """A class that is often taken for another one; the worst is told."""
-    rows = run.score["confusion"] if run.score else []
+    rows = run.score.confusion if run.score else ()
     confused = [label for label in range(len(rows)) if _is_confused(rows, label)]
     if not confused:
         return None
@@ -288,7 +287,7 @@ def confused_class(run: Evidence) -> Finding | None:
     return run.finding("confused_class", f"Class {label} is often taken for {guess}", text, answers)
 
 
-def _is_confused(rows: list[list[int]], label: int) -> bool:
+def _is_confused(rows: Sequence[Sequence[int]], label: int) -> bool:
     """Whether a class is recognised less often than the others, which mostly are, and taken for one of them.
 
     The 95 % interval of its recall lies below that of the others together. Two that do not touch are what chance makes
@@ -303,13 +302,13 @@ def _is_confused(rows: list[list[int]], label: int) -> bool:
     return taken >= CONFUSED * errors and wilson(taken, errors)[0] > 1 / wrong
 
 
-def _others(rows: list[list[int]], label: int) -> tuple[int, int]:
+def _others(rows: Sequence[Sequence[int]], label: int) -> tuple[int, int]:
     """How many images all other classes have, and how many of them are recognised."""
     rest = [(sum(row), row[index]) for index, row in enumerate(rows) if index != label]
     return sum(support for support, _ in rest), sum(hits for _, hits in rest)
 
 
-def _mistaken(rows: list[list[int]], label: int) -> tuple[int, int]:
+def _mistaken(rows: Sequence[Sequence[int]], label: int) -> tuple[int, int]:
     """How many images of a class are taken for the class that most of the wrong ones are taken for, and that class."""
     return max((count, guess) for guess, count in enumerate(rows[label]) if guess != label)
 
@@ -322,18 +321,18 @@ def miscalibration(run: Evidence) -> Finding | None:
     """
     if not run.score:
         return None
-    bins = [each for each in run.score["calibration"] if each["images"]]
-    images, error = run.score["images"], run.score["calibration_error"]
-    means, variances = zip(*(binomial_deviation(each["images"], each["confidence"]) for each in bins), strict=True)
+    bins = [(each.images, each.confidence) for each in run.score.calibration if each.confidence is not None]
+    images, error = run.score.images, run.score.calibration_error
+    means, variances = zip(*(binomial_deviation(count, confidence) for count, confidence in bins), strict=True)
     expected = sum(means) / images
     highest = expected + Z_ONE_SIDED * sqrt(sum(variances)) / images
     if error <= max(highest, MISCALIBRATED):
         return None
-    sure = sum(each["images"] * each["confidence"] for each in bins) / images
-    excess = sure - run.score["accuracy"]
+    sure = sum(count * confidence for count, confidence in bins) / images
+    excess = sure - run.score.accuracy
     text = (
         f"On the {images:,} {run.split} images the highest probability is {sure:.4f} on average, but "
-        f"{run.score['accuracy']:.4f} of the answers are right. The calibration error is {error:.4f}; chance alone "
+        f"{run.score.accuracy:.4f} of the answers are right. The calibration error is {error:.4f}; chance alone "
         f"would make it {expected:.4f}, and rarely more than {highest:.4f}.{_caution(run)}"
     )
     if abs(excess) < error / 2:

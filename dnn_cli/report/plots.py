@@ -8,7 +8,7 @@ the page is; what is drawn of single pixels is transparent, or stands on a plate
 import base64
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dnn_cli.report.unit_activity import LayerActivity
+from dnn_cli.runs.records import CalibrationBin
 from dnn_cli.stats import wilson
 from dnn_cli.typing import Array
 
@@ -238,12 +239,12 @@ def _rgb(color: str) -> list[int]:
     return [int(color[start : start + 2], 16) for start in (1, 3, 5)]
 
 
-def reliability(bins: Sequence[Mapping[str, Any]]) -> "Figure":
+def reliability(bins: Sequence[CalibrationBin]) -> "Figure":
     """How often the network is right when it is so sure, as `evaluate.calibration` has it, and how often it is."""
     width = 1 / len(bins)
-    filled = [each for each in bins if each["images"]]
-    sure, right = (np.array([each[key] for each in filled]) for key in ("confidence", "accuracy"))
-    ends = [wilson(round(each["accuracy"] * each["images"]), each["images"]) for each in filled]
+    filled = [(each.images, each.confidence, each.accuracy) for each in bins if each.accuracy is not None]
+    _, sure, right = (np.array(column) for column in zip(*filled, strict=True))
+    ends = [wilson(round(accuracy * images), images) for images, _, accuracy in filled]
     with _styled():
         figure = _figure(4.4, 4.2)
         upper, lower = figure.subplots(2, sharex=True, height_ratios=[2.6, 1])
@@ -252,7 +253,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> "Figure":
         upper.vlines(sure, *zip(*ends, strict=True), color=BLUE, linewidth=1, alpha=0.6)
         upper.plot(sure, right, "o-", color=BLUE, markersize=3.5, linewidth=1)
         upper.set(title="share that was right", ylim=(0, 1.03), xlim=(0, 1.01))
-        counts = [each["images"] for each in bins]
+        counts = [each.images for each in bins]
         lower.bar([(index + 0.5) * width for index in range(len(bins))], counts, width * 0.9, color=BLUE)
         lower.set_yscale("symlog", linthresh=1)
         lower.set(title="images", xlabel="probability of the guess", yticks=[], ylim=(0, 8 * max(counts)))

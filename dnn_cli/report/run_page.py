@@ -15,7 +15,7 @@ from dnn_cli.report.html import Page, Picture
 from dnn_cli.report.plots import BLUE, VERMILION, Line
 from dnn_cli.report.run_results import RunResults, TestPredictions
 from dnn_cli.report.unit_activity import LayerActivity
-from dnn_cli.runs.comparison import Candidate
+from dnn_cli.runs.status import RunStatus
 from dnn_cli.stats import wilson
 from dnn_cli.typing import Array
 
@@ -105,12 +105,12 @@ def _curves(study: RunResults) -> dict[str, Picture]:
 
 
 def _outcome(judged: TestPredictions) -> dict[str, Picture]:
-    matrix = np.array(judged.score["confusion"])
-    words = f"confusion matrix: {judged.score['errors']:,} of {judged.score['images']:,} images are off the diagonal"
-    honesty = f"reliability diagram: the calibration error is {judged.score['calibration_error']:.4f}"
+    matrix = np.array(judged.score.confusion)
+    words = f"confusion matrix: {judged.score.errors:,} of {judged.score.images:,} images are off the diagonal"
+    honesty = f"reliability diagram: the calibration error is {judged.score.calibration_error:.4f}"
     return {
         "confusion": Picture(plots.confusion(matrix, judged.present), words),
-        "reliability": Picture(plots.reliability(judged.score["calibration"]), honesty),
+        "reliability": Picture(plots.reliability(judged.score.calibration), honesty),
     }
 
 
@@ -147,11 +147,11 @@ def _summary(study: RunResults) -> str:
     """What was trained, in a line."""
     config, about = study.candidate.config, study.candidate.data
     blocks = [f"{block.units:,} {block.activation}" for block in config.model.layers]
-    chosen = about["selected_classes"]
+    chosen = about.selected_classes
     classes = f", classes {' '.join(map(str, chosen))}" if chosen else ""
     return " · ".join(
         [
-            f"{about['name']}{classes}",
+            f"{about.name}{classes}",
             f"{' → '.join([*blocks, 'softmax'])}",
             f"{config.optimizer.name}, batches of {config.training.batch_size:,}",
             f"seed {config.seed}",
@@ -167,12 +167,12 @@ def _facts(study: RunResults) -> list[tuple[str, str, str]]:
     found = []
     if study.judged:
         score = study.judged.score
-        low, high = score["accuracy_interval"]
+        low, high = score.accuracy_interval
         found = [
-            ("test accuracy", f"{score['accuracy']:.4f}", f"95 % interval {low:.4f} to {high:.4f}"),
-            ("test errors", f"{score['errors']:,}", f"of {score['images']:,} images"),
-            ("test loss", f"{score['loss']:.4f}", "mean cross-entropy in nats"),
-            ("calibration error", f"{score['calibration_error']:.4f}", "how far its probabilities are off"),
+            ("test accuracy", f"{score.accuracy:.4f}", f"95 % interval {low:.4f} to {high:.4f}"),
+            ("test errors", f"{score.errors:,}", f"of {score.images:,} images"),
+            ("test loss", f"{score.loss:.4f}", "mean cross-entropy in nats"),
+            ("calibration error", f"{score.calibration_error:.4f}", "how far its probabilities are off"),
         ]
     elif "val_accuracy" in best:
         found = [("validation accuracy", f"{best['val_accuracy']:.4f}", f"of epoch {best['epoch']}")]
@@ -182,16 +182,16 @@ def _facts(study: RunResults) -> list[tuple[str, str, str]]:
         *found,
         ("best epoch", f"{best['epoch']}", f"of {len(study.history)}{stopped}"),
         ("parameters", parameters, f"in {len(candidate.config.model.layers) + 1} layers"),
-        ("time", report_html.duration(candidate.seconds), f"{candidate.data['training_images']:,} training images"),
+        ("time", report_html.duration(candidate.seconds), f"{candidate.data.training_images:,} training images"),
     ]
 
 
 def _figures(study: RunResults) -> list[dict[str, Any]]:
     """Loss and accuracy on what was trained on, held out and kept for the test."""
-    rows, best, about = [], study.best, study.candidate.data
+    rows, best, candidate = [], study.best, study.candidate
     for name, prefix, images in (
-        ("training", "", about["training_images"]),
-        ("validation", "val_", about["validation_images"]),
+        ("training", "", candidate.data.training_images),
+        ("validation", "val_", candidate.held_out),
     ):
         if f"{prefix}accuracy" in best:
             right = round(best[f"{prefix}accuracy"] * images)
@@ -211,8 +211,8 @@ def _figures(study: RunResults) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": "test",
-                **{key: score[key] for key in ("images", "loss", "accuracy", "errors")},
-                "interval": score["accuracy_interval"],
+                **{key: getattr(score, key) for key in ("images", "loss", "accuracy", "errors")},
+                "interval": score.accuracy_interval,
                 "loss_interval": study.judged.loss_interval,
             }
         )
@@ -221,23 +221,23 @@ def _figures(study: RunResults) -> list[dict[str, Any]]:
 
 def _classes(judged: TestPredictions) -> list[dict[str, Any]]:
     """Every class's figures, with the intervals of what is counted."""
-    matrix = np.array(judged.score["confusion"])
+    matrix = np.array(judged.score.confusion)
     rows = []
-    for figures in judged.score["classes"]:
-        label = figures["label"]
+    for figures in judged.score.classes:
+        label = figures.label
         if label in judged.present:
-            hits, guessed, support = int(matrix[label, label]), int(matrix[:, label].sum()), figures["support"]
+            hits, guessed, support = int(matrix[label, label]), int(matrix[:, label].sum()), figures.support
             intervals = {
                 "precision_interval": wilson(hits, guessed) if guessed else None,
                 "recall_interval": wilson(hits, support) if support else None,
             }
-            rows.append(figures | intervals)
+            rows.append(figures.to_dict() | intervals)
     return rows
 
 
 def _confused(judged: TestPredictions) -> list[dict[str, Any]]:
     """Which class was taken for which most often."""
-    matrix = np.array(judged.score["confusion"])
+    matrix = np.array(judged.score.confusion)
     wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
     order = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
     return [
@@ -247,19 +247,19 @@ def _confused(judged: TestPredictions) -> list[dict[str, Any]]:
     ]
 
 
-def _environment(candidate: Candidate) -> list[tuple[str, str]]:
+def _environment(candidate: RunStatus) -> list[tuple[str, str]]:
     """What the result may depend on besides the config."""
-    values, about = candidate.environment, candidate.data
-    held_out = f", {about['validation_images']:,} held out" if about.get("validation_images") else ""
-    command = ["dnn", *values.get("command", [])[1:]]
+    values, about = candidate.run.environment(), candidate.data
+    held_out = f", {about.validation_images:,} held out" if about.validation_images else ""
+    command = ["dnn", *values.command[1:]]
     rows = [
-        ("command", shlex.join(map(str, command))),
-        ("folder", values.get("folder")),
-        ("data", f"{about['name']}, {about['training_images']:,} training images{held_out}"),
-        ("fingerprint", about["fingerprint"]),
-        ("versions", ", ".join(f"{name} {version}" for name, version in values.get("versions", {}).items())),
-        ("machine", f"{values.get('platform')}, {values.get('cpus')} processors"),
-        ("git revision", values.get("git")),
-        ("started from", (values.get("transfer") or {}).get("file")),
+        ("command", shlex.join(command)),
+        ("folder", values.folder),
+        ("data", f"{about.name}, {about.training_images:,} training images{held_out}"),
+        ("fingerprint", about.fingerprint),
+        ("versions", ", ".join(f"{name} {version}" for name, version in values.versions.items())),
+        ("machine", f"{values.platform}, {values.cpus} processors"),
+        ("git revision", values.git),
+        ("started from", values.transfer and values.transfer.file),
     ]
     return [(name, str(value)) for name, value in rows if value]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +11,10 @@ from dnn_cli.command import command
 from dnn_cli.errors import DataError
 from dnn_cli.evaluation import evaluate, metrics, model_source
 from dnn_cli.evaluation.model_source import ModelSource
-from dnn_cli.runs.comparison import Candidate
-from dnn_cli.runs.records import Row
+from dnn_cli.runs.records import Row, Score
+from dnn_cli.runs.status import RunStatus, State
 from dnn_cli.stats import Z_95
 from dnn_cli.typing import Array
-
-State = Literal["running", "done", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class TestPredictions:
     labels: Array
     fingerprint: str
     probabilities: Array
-    score: dict[str, Any]
+    score: Score
 
     @cached_property
     def guesses(self) -> Array:
@@ -61,10 +59,9 @@ class TestPredictions:
     @property
     def loss_interval(self) -> tuple[float, float]:
         """The 95 % interval of the loss: the losses of so many images have a mean that is normally distributed."""
-        of_truth = self.probabilities[np.arange(len(self.labels)), self.labels].astype(np.float64)
-        losses = -np.log(np.clip(of_truth, metrics.LEAST_PROBABILITY, 1.0))
+        losses = metrics.cross_entropies(self.probabilities, self.labels)
         half = Z_95 * float(losses.std()) / len(losses) ** 0.5
-        return max(0.0, self.score["loss"] - half), self.score["loss"] + half
+        return max(0.0, self.score.loss - half), self.score.loss + half
 
     @property
     def present(self) -> list[int]:
@@ -111,7 +108,7 @@ class RunResults:
         absence: why, then.
     """
 
-    candidate: Candidate
+    candidate: RunStatus
     state: State
     history: list[Row]
     subject: ModelSource
@@ -131,7 +128,7 @@ class RunResults:
     @property
     def warnings(self) -> list[str]:
         """What has to be known before the figures are believed."""
-        wanted, note = self.candidate.config.training.epochs, self.candidate.data["note"]
+        wanted, note = self.candidate.config.training.epochs, self.candidate.data.note
         progress = f"{len(self.history)} of {wanted} epochs"
         found = [note]
         if self.state == "running":
@@ -159,24 +156,23 @@ class RunResults:
             "seconds": candidate.seconds,
             "best": self.best,
             "warnings": self.warnings,
-            "test": judged and {**(about or {}), **judged.score, "loss_interval": judged.loss_interval},
+            "test": judged and {**(about or {}), **judged.score.to_dict(), "loss_interval": judged.loss_interval},
         }
 
 
-def run_results(candidate: Candidate) -> RunResults:
+def run_results(candidate: RunStatus) -> RunResults:
     """Look at a run, and ask its best checkpoint about the test images.
 
     Raises:
         RunError: it has no finished epoch, or is damaged.
     """
     subject = model_source.find_model(candidate.run.path)
-    state: State = "running" if candidate.run.is_locked() else "done" if candidate.finished else "interrupted"
     history = candidate.run.history(max(candidate.epochs, subject.epoch or 0))
     try:
         judged, absence = _judge(subject), ""
     except DataError as error:
         judged, absence = None, str(error)
-    return RunResults(candidate, state, history, subject, judged, absence)
+    return RunResults(candidate, candidate.state, history, subject, judged, absence)
 
 
 def _judge(subject: ModelSource) -> TestPredictions:

@@ -12,7 +12,7 @@ from dnn_cli.report import comparison_page, plots, run_page
 from dnn_cli.report.html import Page
 from dnn_cli.report.plots import Format
 from dnn_cli.report.run_results import run_results
-from dnn_cli.runs import comparison
+from dnn_cli.runs import comparison, status
 from dnn_cli.runs.directory import RunDirectory
 
 COMPARISON = Path("comparison.html")
@@ -51,11 +51,16 @@ def report(paths: Sequence[Path], *, out: Path | None = None, kind: Format | Non
         DnnError: a file cannot be written.
     """
     _check(out)
-    found = comparison.compare_runs(list(paths) or [RunDirectory.newest().path])
-    found.raise_if_damaged()
-    studies = [run_results(candidate) for candidate in found.candidates]
-    alone = studies[0].candidate.run if len(studies) == 1 else None
-    page = run_page.build(studies[0]) if alone else comparison_page.build(found, studies)
+    runs = comparison.open_runs(paths) or [RunDirectory.newest()]
+    alone = runs[0] if len(runs) == 1 else None
+    if alone:
+        studies = [run_results(status.read_status(alone))]
+        page = run_page.build(studies[0])
+    else:
+        found = comparison.compare_runs(paths)
+        found.raise_if_damaged()
+        studies = [run_results(candidate) for candidate in found.candidates]
+        page = comparison_page.build(found, studies)
     file = out or (alone.report_file if alone else COMPARISON)
     folder = alone.plots_folder if alone else file.with_name(f"{file.stem}-plots")
     write_output(file, page.html)

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dnn_cli import processor
 from dnn_cli.command import command
@@ -22,13 +22,14 @@ from dnn_cli.progress import Progress
 from dnn_cli.runs import directory
 from dnn_cli.runs import environment as runs_environment
 from dnn_cli.runs.directory import RunDirectory
-from dnn_cli.runs.records import Row
+from dnn_cli.runs.records import Environment, Row, TrainingMetrics
 from dnn_cli.runs.state import State
 from dnn_cli.training.checkpointer import Checkpoints
 from dnn_cli.training.early_stopping import has_converged
 from dnn_cli.training.engine import Callbacks, Engine, KerasEngine, NumpyEngine
 from dnn_cli.training.plan import (
     check_extras,
+    dataset_record,
     design,
     design_for_known,
     is_present,
@@ -48,7 +49,7 @@ class Result:
     """What a training came to: its run, and the summary that `metrics.json` holds."""
 
     run: RunDirectory
-    metrics: dict[str, Any]
+    metrics: TrainingMetrics
 
 
 def start(
@@ -88,8 +89,9 @@ def start(
         progress.warn(material.dataset.note)
     if origin is not None:
         progress.note(origin.describe())
+    threads_used = config.training.threads
     environment = runs_environment.describe_environment(
-        material.describe(), origin.to_dict() if origin else None, threads=config.training.threads
+        dataset_record(material), origin, threads=None if threads_used == "auto" else threads_used
     )
     run = RunDirectory.create(folder, name, config, environment)
     with run.locked():
@@ -124,24 +126,23 @@ def resume(
             raise UsageError(f"{run} has trained {done} epochs already; --epochs must be at least {done}")
         if done == config.training.epochs:
             progress.say(f"{run} has trained all of its {done} epochs; --epochs N goes on to N")
-        recorded = environment["dataset"]
-        material = _load(config, recorded["name"], None, None, verbose=verbose)
-        if material.fingerprint != recorded["fingerprint"]:
+        recorded = environment.dataset
+        material = _load(config, recorded.name, None, None, verbose=verbose)
+        if material.fingerprint != recorded.fingerprint:
             raise RunError(
                 f"{run} was trained on other data than {material.dataset.path} holds now; resuming is refused"
             )
-        if note := recorded["note"]:
+        if note := recorded.note:
             progress.warn(note)
-            material = replace(material, dataset=replace(material.dataset, requested=recorded["requested"], note=note))
+            material = replace(material, dataset=replace(material.dataset, requested=recorded.requested, note=note))
         run.write_config(config)
-        began = environment.get("transfer")  # not there in runs of the first version
-        origin = TransferPlan.from_dict(began) if began else None
+        origin = TransferPlan(**vars(environment.transfer)) if environment.transfer else None
         return _train(run, config, material, progress, callbacks, origin=origin, state=state, checkpoint=checkpoint)
 
 
-def _changes(run: RunDirectory, environment: dict[str, Any], config: Config, done: int) -> Iterator[str]:
+def _changes(run: RunDirectory, environment: Environment, config: Config, done: int) -> Iterator[str]:
     """Return what may change the last bits of a run after `done` epochs, a sentence each."""
-    versions, kind = environment.get("versions"), environment.get("processor")
+    versions, kind = environment.versions, environment.processor
     if versions != (now := runs_environment.versions()):
         yield f"{run} was begun with {versions}, this is {now}; weights may differ in the last bits"
     if kind not in (None, here := processor.kind()):  # runs of older versions do not record it
@@ -265,20 +266,20 @@ def interrupt_message(run: RunDirectory, checkpoints: Checkpoints) -> str:
 
 def _summary(
     config: Config, material: TrainingData, history: list[Row], state: State | None, parameters: int
-) -> dict[str, Any]:
+) -> TrainingMetrics:
     seconds = median(row["seconds"] for row in history)
     images = len(material.training.labels)
-    return {
-        "epochs": len(history),
-        "stopped_early": len(history) < config.training.epochs,
-        "final": history[-1],
-        "best": asdict(state.last.best) if state else None,
-        "parameters": parameters,
-        "dataset": material.dataset.name,
-        "note": material.dataset.note,
-        "selected_classes": material.selected,
-        "training_images": images,
-        "seconds": sum(row["seconds"] for row in history),
-        "seconds_per_epoch": seconds,
-        "images_per_second": images / seconds,
-    }
+    return TrainingMetrics(
+        epochs=len(history),
+        stopped_early=len(history) < config.training.epochs,
+        final=history[-1],
+        best=state.last.best if state else None,
+        parameters=parameters,
+        dataset=material.dataset.name,
+        note=material.dataset.note,
+        selected_classes=material.selected,
+        training_images=images,
+        seconds=sum(row["seconds"] for row in history),
+        seconds_per_epoch=seconds,
+        images_per_second=images / seconds,
+    )

@@ -15,6 +15,7 @@ from dnn_cli.engines.network_spec import Layer, count_parameters, network_spec
 from dnn_cli.errors import DataError, UsageError
 from dnn_cli.runs import directory
 from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.records import DatasetRecord
 from dnn_cli.training import transfer
 from dnn_cli.training.transfer import Source, TransferPlan
 
@@ -32,6 +33,22 @@ class Preview:
     def parameters(self) -> int:
         """How many numbers the network would hold."""
         return count_parameters(self.layers)
+
+
+def dataset_record(data: TrainingData) -> DatasetRecord:
+    """Return the record of the data that `environment.json` keeps."""
+    return DatasetRecord(
+        name=data.dataset.name,
+        requested=data.dataset.requested,
+        note=data.dataset.note,
+        path=str(data.dataset.path),
+        fingerprint=data.fingerprint,
+        training_images=len(data.training.labels),
+        validation_images=len(data.held_out.labels) if data.held_out else 0,
+        classes=data.classes,
+        selected_classes=data.selected,
+        image_shape=data.image_shape,
+    )
 
 
 def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | None = None) -> Preview:

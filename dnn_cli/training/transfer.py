@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any
 
 from dnn_cli.config.schema import Config
 from dnn_cli.data import known_sets
@@ -19,12 +19,11 @@ from dnn_cli.engines.network_spec import Layer
 from dnn_cli.errors import RunError, UsageError, reason
 from dnn_cli.files import sha256
 from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.records import LayerOrigin, TransferRecord
 
 if TYPE_CHECKING:
     import keras
 
-State = Literal["frozen", "loaded", "new"]  # what is frozen was loaded too
-STATES: tuple[State, ...] = get_args(State)
 Shapes = Mapping[str, tuple[int, ...]]
 
 WITHOUT_WEIGHTS = ("Activation", "Dropout")
@@ -49,35 +48,8 @@ class Source:
 
 
 @dataclass(frozen=True)
-class TransferPlan:
-    """What a training starts from.
-
-    Attributes:
-        file: the `.keras` file.
-        sha256: the digest of its content.
-        layers: the name of each layer that holds weights → what becomes of it.
-        reason: why the head is new, in a phrase; empty where it is not.
-    """
-
-    file: Path
-    sha256: str
-    layers: Mapping[str, State]
-    reason: str = ""
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
-        return cls(Path(values["file"]), values["sha256"], values["layers"], values["reason"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
-        return {"file": str(self.file), "sha256": self.sha256, "layers": dict(self.layers), "reason": self.reason}
-
-    def describe(self) -> str:
-        """``started from FILE: frozen dense_1; loaded dense_2; new output (for other classes)``."""
-        names = {state: [name for name, one in self.layers.items() if one == state] for state in STATES}
-        parts = "; ".join(f"{state} {', '.join(layers)}" for state, layers in names.items() if layers)
-        return f"started from {self.file}: {parts}" + (f" ({self.reason})" if self.reason else "")
+class TransferPlan(TransferRecord):
+    """What a training starts from."""
 
     def rate_factors(self, factor: float) -> dict[str, float]:
         """The name of each layer with a learning rate of its own → what the optimizer's is multiplied by there."""
@@ -156,9 +128,9 @@ def plan(source: Source, config: Config, layers: Sequence[Layer], dataset: str) 
             f"model.freeze: {source.file} has {_count(trained)}, so that model.layers[{unknown[0]}] is new: "
             "what is not trained must have been trained before"
         )
-    states: dict[str, State] = {}
+    states: dict[str, LayerOrigin] = {}
     for index, block in enumerate(hidden):
-        state: State = "new" if index >= len(trained) else "frozen" if index in config.model.frozen else "loaded"
+        state: LayerOrigin = "new" if index >= len(trained) else "frozen" if index in config.model.frozen else "loaded"
         states |= dict.fromkeys((layer.name for layer in block), state)
     why = ""
     if len(hidden) > len(trained):
@@ -188,7 +160,7 @@ def _other_classes(source: Source, config: Config, dataset: str) -> bool:
         return False
     before, now = source.run.config().data.classes, config.data.classes
     same = before == now if before is None or now is None else set(before) == set(now)
-    return not (same and known_sets.may_share_labels(source.run.environment()["dataset"]["name"], dataset))
+    return not (same and known_sets.may_share_labels(source.run.environment().dataset.name, dataset))
 
 
 def _blocks(layers: Iterable[Layer]) -> list[list[Layer]]:

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from dnn_cli.cli import evaluate
+from dnn_cli.runs.records import Evaluation
 from tests.cli.conftest import FRAMEWORKS, Dnn, Fresh, listing, usage
 from tests.conftest import Answer
 
 
-def evaluation(confusion: list[list[int]], **changes: Any) -> dict[str, Any]:
+def evaluation(confusion: list[list[int]], **changes: Any) -> Evaluation:
     classes = [
         {"label": label, "precision": 0.5, "recall": None, "f1": 1.0, "support": 1234}
         for label in range(len(confusion))
@@ -23,16 +24,18 @@ def evaluation(confusion: list[list[int]], **changes: Any) -> dict[str, Any]:
         "dataset": "mnist",
         "note": "",
         "selected_classes": None,
+        "fingerprint": "sha256:0",
         "images": 12345,
         "loss": 0.12345,
         "accuracy": 0.97,
         "accuracy_interval": (0.96, 0.98),
         "errors": 1234,
         "calibration_error": 0.01,
+        "calibration": [],
         "classes": classes,
         "confusion": confusion,
     }
-    return figures | changes
+    return Evaluation.from_dict(figures | changes)
 
 
 def test_a_damaged_model_is_reported_before_tensorflow_is_imported(fresh: Fresh, tmp_path: Path) -> None:

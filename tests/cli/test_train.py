@@ -12,6 +12,7 @@ from dnn_cli.cli import train
 from dnn_cli.config import loading
 from dnn_cli.engines import threads
 from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.records import TrainingMetrics
 from dnn_cli.training.loop import Result
 from tests.cli.conftest import FRAMEWORKS, Dnn, Fresh, listing, usage
 from tests.conftest import Answer
@@ -212,7 +213,7 @@ def test_warnings_and_progress_go_to_stderr(dnn: Dnn) -> None:
 
 
 def test_summary_of_a_training(capsys: pytest.CaptureFixture[str]) -> None:
-    train.print_training(Result(RunDirectory(RUN), METRICS), as_json=False)
+    train.print_training(Result(RunDirectory(RUN), TrainingMetrics.from_dict(METRICS)), as_json=False)
     assert capsys.readouterr().out.splitlines() == [
         f"run           {RUN}",
         "data          mnist-sample, 3,600 training images",
@@ -227,5 +228,5 @@ def test_summary_of_a_training(capsys: pytest.CaptureFixture[str]) -> None:
         "warning       MNIST was neither found nor downloaded",
         f"next: dnn evaluate '{RUN}'",
     ]
-    train.print_training(Result(RunDirectory(RUN), METRICS), as_json=True)
+    train.print_training(Result(RunDirectory(RUN), TrainingMetrics.from_dict(METRICS)), as_json=True)
     assert json.loads(capsys.readouterr().out) == {"run": str(RUN), **METRICS}

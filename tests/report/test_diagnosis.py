@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from dnn_cli.progress import QuietProgress
 from dnn_cli.report import diagnosis, unit_activity
 from dnn_cli.report.diagnosis import LEARNING, Finding
 from dnn_cli.report.unit_activity import LayerActivity
-from dnn_cli.runs.records import Row
+from dnn_cli.runs.records import CalibrationBin, DatasetRecord, Row, Score
 from dnn_cli.training import loop
 from tests.conftest import Answer
 
@@ -94,9 +94,9 @@ class Trained:
 
     config: Config
     history: list[Row]
-    score: dict[str, Any]
+    score: Score
     activity: list[LayerActivity]
-    dataset: dict[str, Any]
+    dataset: DatasetRecord
 
     def find(self, **changes: Any) -> list[Finding]:
         what = vars(self) | changes
@@ -132,7 +132,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Cache:
                 run.history(state.last.epoch),
                 metrics.score(model_source.probabilities(subject.file, tests.images), tests.labels),
                 unit_activity.measure(loaded.network, tests.images, loaded.batch),
-                run.environment()["dataset"],
+                run.environment().dataset,
             )
         return made[settings]
 
@@ -212,14 +212,14 @@ def test_the_line_of_yaml_answers_it(training: Cache, kind: str, settings: tuple
     run = training(*settings)
     better = training(*settings, shlex.split(told(run.find(), kind).option)[1])
     assert kind not in better.kinds()
-    assert better.score["accuracy"] > run.score["accuracy"]
+    assert better.score.accuracy > run.score.accuracy
 
 
 def test_less_smoothing_and_little_smoothing_make_it_more_honest(training: Cache) -> None:
     for settings in TABLE["miscalibration"][0]:
         run = training(*settings)
         better = training(*settings, shlex.split(told(run.find(), "miscalibration").option)[1])
-        assert better.score["calibration_error"] < 0.8 * run.score["calibration_error"]
+        assert better.score.calibration_error < 0.8 * run.score.calibration_error
 
 
 # What is said
@@ -290,17 +290,21 @@ def history(**columns: list[float]) -> list[Row]:
     ]
 
 
-def dataset(training_images: int, held_out: int, classes: int = 10) -> dict[str, Any]:
-    return {
-        "training_images": training_images,
-        "validation_images": held_out,
-        "classes": classes,
-        "selected_classes": None,
-    }
+def dataset(training_images: int, held_out: int, classes: int = 10) -> DatasetRecord:
+    return DatasetRecord(
+        name="mnist",
+        requested="mnist",
+        note="",
+        path="mnist.npz",
+        fingerprint="sha256:0",
+        training_images=training_images,
+        validation_images=held_out,
+        classes=classes,
+    )
 
 
-def kinds(rows: list[Row], images: dict[str, Any], *overrides: str, score: Any = None) -> list[str]:
-    settings = ("data.validation=100", *overrides) if images["validation_images"] else overrides
+def kinds(rows: list[Row], images: DatasetRecord, *overrides: str, score: Any = None) -> list[str]:
+    settings = ("data.validation=100", *overrides) if images.validation_images else overrides
     config = loading.load("mnist", [Override.parse(text) for text in settings])
     return [finding.kind for finding in diagnosis.diagnose(config, rows, score, None, dataset=images)]
 
@@ -333,21 +337,22 @@ def test_a_validation_loss_that_jumps_where_the_training_images_are_known_by_hea
     assert kinds(known, dataset(50_000, 5000)) == ["overfitting"]
 
 
-def score(confusion: list[list[int]], *bins: tuple[int, float, float]) -> dict[str, Any]:
+def score(confusion: list[list[int]], *bins: tuple[int, float, float]) -> Score:
     """As `evaluate.score` gives it, of a confusion matrix and of bins of images, confidence and accuracy."""
     images = sum(map(sum, confusion))
     errors = images - sum(row[label] for label, row in enumerate(confusion))
-    filled = [{"images": n, "confidence": sure, "accuracy": right} for n, sure, right in bins]
     error = sum(n * abs(sure - right) for n, sure, right in bins) / images
-    return {
-        "images": images,
-        "errors": errors,
-        "accuracy": 1 - errors / images,
-        "accuracy_interval": (0.0, 1.0),
-        "confusion": confusion,
-        "calibration": [{"images": 0, "confidence": None, "accuracy": None}, *filled],
-        "calibration_error": error,
-    }
+    return Score(
+        images=images,
+        loss=0.1,
+        accuracy=1 - errors / images,
+        accuracy_interval=(0.0, 1.0),
+        errors=errors,
+        calibration_error=error,
+        calibration=(CalibrationBin(0, None, None), *(CalibrationBin(*one) for one in bins)),
+        classes=(),
+        confusion=tuple(map(tuple, confusion)),
+    )
 
 
 SURE = history(**LEARNED, val_loss=[0.4, 0.2, 0.12, 0.12], val_accuracy=[0.88, 0.94, 0.975, 0.98])
@@ -403,4 +408,4 @@ def test_classes_that_were_left_out_do_not_count_for_guessing() -> None:
     """Five classes are guessed at a loss of 1.61."""
     rows = history(loss=[1.7, 1.7, 1.7, 1.7], accuracy=[0.2] * 4)
     assert kinds(rows, dataset(4000, 0))[0] == "underfitting"
-    assert kinds(rows, dataset(4000, 0) | {"selected_classes": [5, 6, 7, 8, 9]})[0] == "learning_rate"
+    assert kinds(rows, replace(dataset(4000, 0), selected_classes=(5, 6, 7, 8, 9)))[0] == "learning_rate"

@@ -10,15 +10,14 @@ from matplotlib.figure import Figure
 from dnn_cli.report import plots
 from dnn_cli.report.plots import Line
 from dnn_cli.report.unit_activity import LayerActivity
+from dnn_cli.runs.records import CalibrationBin
 
 LAYER = LayerActivity("model.layers[0]", "relu", 4, 0.25, 0.0, 0.5, 0.3, (6, 0, 2), (0.0, 1.0, 2.0, 3.0))
 
 
 def figures() -> dict[str, Figure]:
     random = np.random.default_rng(0)
-    bins = [
-        {"images": n, "confidence": c, "accuracy": a} for n, c, a in ((0, None, None), (4, 0.6, 0.5), (90, 0.9, 1.0))
-    ]
+    bins = [CalibrationBin(0, None, None), CalibrationBin(4, 0.6, 0.5), CalibrationBin(90, 0.9, 1.0)]
     return {
         "curves": plots.curves("loss", [Line("a", [3.0, 0.1]), Line("b", [2.0, 1.0], best=2)], scale="log"),
         "one epoch": plots.curves("loss", [Line("a", [3.0], best=1)], scale="log"),

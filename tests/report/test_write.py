@@ -186,7 +186,7 @@ def test_an_unfinished_run_says_so(runs: tuple[str, str], dnn: Dnn) -> None:
 def test_a_run_without_an_epoch(runs: tuple[str, str], dnn: Dnn) -> None:
     Path(runs[0], "state.json").unlink()
     assert dnn("report", runs[0]) == Answer(
-        1, "", "error: runs/one has no checkpoint yet; `dnn train --resume runs/one` goes on with it\n"
+        1, "", "error: runs/one has no checkpoint yet; `dnn train --resume runs/one` trains it\n"
     )
 
 

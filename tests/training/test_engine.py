@@ -188,7 +188,7 @@ def test_other_images_than_it_was_trained_on_must_fit(dnn: Dnn, tiny: Path, tmp_
     dnn("train", "-c", tiny, "--run-dir", "run", "--epochs", 1)
     answer = dnn("evaluate", "run", "--data", user(tmp_path))
     assert answer.code == 1
-    assert answer.stderr.endswith("error: the images are 3×4, but run/checkpoints/best.keras takes 28×28\n")
+    assert answer.stderr.endswith("error: the images are 3×4, but run/checkpoints/best.keras needs 28×28\n")
 
 
 def test_callbacks_are_keras_own(tiny: Path) -> None:

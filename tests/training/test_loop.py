@@ -242,7 +242,7 @@ def test_a_run_stopped_before_its_first_epoch_can_be_resumed(dnn: Dnn, trained: 
         if path.name not in ("config.yaml", "environment.json"):
             path.unlink()
     assert dnn("evaluate", "early").stderr == (
-        "error: early has no checkpoint yet; `dnn train --resume early` goes on with it\n"
+        "error: early has no checkpoint yet; `dnn train --resume early` trains it\n"
     )
     assert dnn("train", "--resume", "early").code == 0
     assert_same_training("straight", "early")
@@ -265,7 +265,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(dnn: Dnn, trained: Tra
     assert answer.code == 0
     warning, line = answer.stderr.splitlines()
     assert warning == (
-        "warning: damaged/checkpoints/last.keras is unfinished or damaged; going on from previous.keras, epoch 3"
+        "warning: damaged/checkpoints/last.keras is unfinished or damaged; resuming from previous.keras, epoch 3"
     )
     assert line.startswith("epoch 4/4")
     assert_same_training("straight", "damaged")
@@ -275,7 +275,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(dnn: Dnn, trained: Tra
     answer = dnn("train", "--resume", "damaged")
     assert (answer.code, answer.stderr) == (
         1,
-        "error: damaged cannot be resumed: no checkpoint in damaged/checkpoints is whole\n",
+        "error: damaged cannot be resumed: all checkpoints in damaged/checkpoints are damaged; "
+        "`dnn train -c damaged/config.yaml` trains it again, into a new run\n",
     )
 
 
@@ -366,7 +367,7 @@ def test_keras_callbacks_work_where_epochs_begin_and_end() -> None:
     stop = keras.callbacks.EarlyStopping("val_loss", min_delta=100.0, patience=1)
     result = loop.start(config, "test", progress.create(quiet=True), callbacks=[rates, log, stop])
     assert [row["learning_rate"] for row in history(result.run.path)] == ["0.0015", "0.00075"]
-    assert result.metrics["stopped_early"] is True
+    assert result.metrics.stopped_early is True
     with Path("log.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
 

@@ -14,6 +14,7 @@ from dnn_cli.config import loading
 from dnn_cli.data import datasets
 from dnn_cli.errors import RunError
 from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.records import TrainingMetrics
 from tests.conftest import Answer, assert_same_bits
 from tests.shared_runs import SharedRuns
 
@@ -211,7 +212,7 @@ def test_a_signal_in_one_ends_all_after_its_epoch(
 def test_a_signal_between_two_trainings_is_heard(dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
     write = RunDirectory.write_metrics
 
-    def interrupted(run: RunDirectory, metrics: dict[str, Any]) -> None:
+    def interrupted(run: RunDirectory, metrics: TrainingMetrics) -> None:
         write(run, metrics)
         signal.raise_signal(signal.SIGTERM)
 

@@ -278,12 +278,14 @@ def test_a_run_stopped_before_its_first_epoch_starts_from_the_same_file_or_not_a
 def test_a_record_that_was_damaged_is_named(dnn: Dnn, few_digits: Path) -> None:
     dnn("train", "-c", few_digits, "--run-dir", "run", "--epochs", 1)
     recorded = environment("run")
-    for damaged in ("x", {"file": "x"}, recorded["transfer"] | {"layers": []}):
+    for damaged, problem in (
+        ("x", "transfer: should be a JSON object"),
+        ({"file": "x"}, "transfer.sha256: field required"),
+        (recorded["transfer"] | {"layers": []}, "transfer.layers: should be a valid dictionary"),
+    ):
         Path("run/environment.json").write_text(json.dumps(recorded | {"transfer": damaged}))
         answer = dnn("train", "--resume", "run")
-        assert answer == Answer(
-            1, "", "error: run/environment.json is damaged: it does not say what the training began with\n"
-        )
+        assert answer == Answer(1, "", f"error: run/environment.json is damaged: {problem}\n")
 
 
 def test_the_factor_slows_only_what_was_loaded(dnn: Dnn, donor: Path, few_digits: Path) -> None:
