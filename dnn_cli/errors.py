@@ -6,6 +6,7 @@ Any other exception is a bug and keeps its traceback.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 
 class DnnError(Exception):
@@ -86,3 +87,21 @@ def reason(error: object) -> str:
     """What the operating system or an exception says went wrong, in a line that is never empty."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return str(text).splitlines()[0]
+
+
+def require_extra(extra: str, *packages: str, purpose: str) -> None:
+    """Check that the packages of an optional extra are installed, without importing them.
+
+    Args:
+        extra: the extra that installs them, such as ``report``.
+        packages: the names by which they are imported.
+        purpose: what needs them, as the beginning of the message: ``dnn report``.
+
+    Raises:
+        UsageError: a package is missing.
+    """
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        names = " and ".join({"PIL": "Pillow"}.get(name, name) for name in missing)
+        verb = "is" if len(missing) == 1 else "are"
+        raise UsageError(f"{purpose} needs {names}, which {verb} not installed: pip install 'dnn-cli[{extra}]'")

@@ -12,7 +12,6 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob, has_magic
-from importlib.util import find_spec
 from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dnn_cli.data.digit_normalization import SIDE, prepare
-from dnn_cli.errors import DataError, UsageError, reason
+from dnn_cli.errors import DataError, UsageError, reason, require_extra
 from dnn_cli.typing import Array
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
@@ -124,8 +123,7 @@ def _attempt(source: Source, side: int) -> Array | str:
 
 def check() -> None:
     """Raise `UsageError` if images cannot be decoded here."""
-    if find_spec("PIL") is None:
-        raise UsageError("image files are read with Pillow, which is not here: pip install 'dnn-cli[images]'")
+    require_extra("images", "PIL", purpose="reading image files")
 
 
 def _content(source: Path | BinaryIO) -> bytes:

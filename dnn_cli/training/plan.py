@@ -1,7 +1,6 @@
 """Plan a training: its data, its network's layers and the weights it starts from."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Dataset, Split
 from dnn_cli.engines.network_spec import Layer, count_parameters, network_spec
-from dnn_cli.errors import DataError, UsageError
+from dnn_cli.errors import DataError, UsageError, require_extra
 from dnn_cli.runs import directory
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.training import transfer
@@ -97,8 +96,8 @@ def check(config: Config, dataset: Dataset) -> None:
 
 def check_extras(config: Config) -> None:
     """Raise `UsageError` if something that `config` asks for is not installed."""
-    if config.training.tensorboard and find_spec("tensorboard") is None:
-        raise UsageError("training.tensorboard: TensorBoard is not installed: pip install 'dnn-cli[tensorboard]'")
+    if config.training.tensorboard:
+        require_extra("tensorboard", "tensorboard", purpose="training.tensorboard")
 
 
 def transfer_source(config: Config) -> Source | None:

@@ -220,4 +220,4 @@ def test_without_pillow_the_extra_is_named(run: Path, dnn: Dnn, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "PIL", None)
     answer = dnn("predict", run, "a.png")
     assert answer.code == 2
-    assert re.search(r"Pillow, which is not here: pip install 'dnn-cli\[images\]'$", answer.stderr.strip())
+    assert re.search(r"needs Pillow, which is not installed: pip install 'dnn-cli\[images\]'$", answer.stderr.strip())
