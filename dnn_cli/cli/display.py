@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dnn_cli.training.loop import Result
     from dnn_cli.training.plan import Preview
     from dnn_cli.typing import Array
-    from dnn_cli.verification.gradcheck import Check
+    from dnn_cli.verification.gradcheck import GradientCheck
     from dnn_cli.verification.trace import Quantity, Trace
 
 UNLIMITED_WIDTH = 100_000  # columns where stdout is no terminal: a line stays a line, for grep and for copying
@@ -516,7 +516,7 @@ def _can_print(text: str) -> bool:
     return True
 
 
-def gradients(check: "Check", tolerance: float, *, as_json: bool) -> None:
+def gradients(check: "GradientCheck", tolerance: float, *, as_json: bool) -> None:
     """How far the gradients of Keras, NumPy and finite differences are apart, layer by layer."""
     if as_json:
         return _json({**asdict(check), "largest": check.largest, "tolerance": tolerance})
