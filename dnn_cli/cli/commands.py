@@ -351,13 +351,14 @@ def explain(
     from dnn_cli.explanation import explain as explaining
     from dnn_cli.report import explanation_page
 
-    chosen: str | tuple[int, str, str | None] = image if image is not None else (index or 0, split, data)
-    found = explaining.explain(target, chosen, checkpoint=checkpoint, out=out, say=_warn)
-    explanation_page.write(found)
+    explanation_page.check(out, image)
+    chosen = image if image is not None else explaining.SplitImage(index or 0, split, data)
+    found = explaining.explain(target, chosen, checkpoint=checkpoint, say=_warn)
+    files = explanation_page.write(found, out)
 
     from dnn_cli.cli import display
 
-    display.explanation(found, as_json=as_json)
+    display.explanation(found, files, as_json=as_json)
 
 
 @cli.command(short_help="Compare runs: what differs, and what they reached.")

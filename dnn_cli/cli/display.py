@@ -105,15 +105,15 @@ def evaluation(result: dict[str, Any], *, as_json: bool) -> None:
     return None
 
 
-def explanation(found: "Explanation", *, as_json: bool) -> None:
+def explanation(found: "Explanation", files: Sequence[Path], *, as_json: bool) -> None:
     """Why an image is taken for what it is: how well the maps hold, the units that decided, where the pictures are."""
     if as_json:
-        return _json(found.to_dict())
+        return _json({**found.to_dict(), "files": list(map(str, files))})
     rows = {
-        "network": str(found.subject.file),
+        "network": str(found.source.file),
         "image": found.title,
-        "prediction": f"{found.chosen}, probability {found.probabilities[found.chosen]:.4f}",
-        "runner-up": f"{found.other}, probability {found.probabilities[found.other]:.4f}",
+        "prediction": f"{found.predicted}, probability {found.probabilities[found.predicted]:.4f}",
+        "runner-up": f"{found.runner_up}, probability {found.probabilities[found.runner_up]:.4f}",
     }
     if found.note:
         rows["warning"] = found.note
@@ -126,11 +126,11 @@ def explanation(found: "Explanation", *, as_json: bool) -> None:
         maps.add_row(name, *figures, f"{each.residual:.2%}", *agreement)
     _print("", maps)
     if found.units:
-        units = _table("hidden unit", "activation", "weight", f"speaks for {found.chosen}")
+        units = _table("hidden unit", "activation", "weight", f"speaks for {found.predicted}")
         for unit in found.units:
             units.add_row(str(unit.index), f"{unit.activation:.3f}", f"{unit.weight:+.3f}", f"{unit.contribution:+.3f}")
         _print("", units)
-    _print("", *map(str, found.files))
+    _print("", *map(str, files))
     return None
 
 
