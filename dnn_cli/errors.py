@@ -6,6 +6,7 @@ a bug, and its traceback is printed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 
 class DnnError(Exception):
@@ -101,3 +102,21 @@ def reason(error: object) -> str:
     """Return the reason for an error on one line, never empty: the operating system's message, or the exception's."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return str(text).splitlines()[0]
+
+
+def require_extra(extra: str, *packages: str, purpose: str) -> None:
+    """Check that the packages of an optional extra are installed, without importing them.
+
+    Args:
+        extra: the extra that installs them, such as ``report``.
+        packages: the names by which they are imported.
+        purpose: what needs them, as the beginning of the message: ``dnn report``.
+
+    Raises:
+        UsageError: a package is missing.
+    """
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        names = " and ".join({"PIL": "Pillow"}.get(name, name) for name in missing)
+        verb = "is" if len(missing) == 1 else "are"
+        raise UsageError(f"{purpose} needs {names}, which {verb} not installed: pip install 'dnn-cli[{extra}]'")

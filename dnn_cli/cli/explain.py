@@ -1,5 +1,6 @@
 """The command `dnn explain`: show which pixels and hidden units decided a prediction."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,22 +64,22 @@ def explain(
     from dnn_cli.explanation import explain as explanation
     from dnn_cli.report import explanation_page
 
-    chosen: str | tuple[int, str, str | None] = image if image is not None else (index or 0, split, data)
-    found = explanation.explain(target, chosen, checkpoint=checkpoint, out=out, say=warn)
-    explanation_page.write(found)
-    print_explanation(found, as_json=as_json)
+    explanation_page.check(out, image)
+    chosen = image if image is not None else explanation.SplitImage(index or 0, split, data)
+    found = explanation.explain(target, chosen, checkpoint=checkpoint, say=warn)
+    print_explanation(found, explanation_page.write(found, out), as_json=as_json)
 
 
-def print_explanation(found: "Explanation", *, as_json: bool) -> None:
+def print_explanation(found: "Explanation", files: Sequence[Path], *, as_json: bool) -> None:
     """Print the prediction, the checks on the maps, the most important hidden units, and the files written."""
     if as_json:
-        print_json(found.to_dict())
+        print_json({**found.to_dict(), "files": list(map(str, files))})
         return
     rows = {
-        "network": str(found.subject.file),
+        "network": str(found.source.file),
         "image": found.title,
-        "prediction": f"{found.chosen}, probability {found.probabilities[found.chosen]:.4f}",
-        "runner-up": f"{found.other}, probability {found.probabilities[found.other]:.4f}",
+        "prediction": f"{found.predicted}, probability {found.probabilities[found.predicted]:.4f}",
+        "runner-up": f"{found.runner_up}, probability {found.probabilities[found.runner_up]:.4f}",
     }
     if found.note:
         rows["warning"] = found.note
@@ -86,7 +87,7 @@ def print_explanation(found: "Explanation", *, as_json: bool) -> None:
     print_lines("", _maps(found))
     if found.units:
         print_lines("", _units(found))
-    print_lines("", *map(str, found.files))
+    print_lines("", *map(str, files))
 
 
 def _maps(found: "Explanation") -> "Table":
@@ -100,7 +101,7 @@ def _maps(found: "Explanation") -> "Table":
 
 
 def _units(found: "Explanation") -> "Table":
-    units = table("hidden unit", "activation", "weight", f"contribution to {found.chosen}")
+    units = table("hidden unit", "activation", "weight", f"contribution to {found.predicted}")
     for unit in found.units:
         units.add_row(str(unit.index), f"{unit.activation:.3f}", f"{unit.weight:+.3f}", f"{unit.contribution:+.3f}")
     return units

@@ -11,7 +11,7 @@ from dnn_cli.cli.tables import NOTHING, print_facts, print_json, print_lines, ta
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from dnn_cli.verification.gradcheck import Check, Step
+    from dnn_cli.verification.gradcheck import GradientCheck, LayerErrors
 
 
 @click.command
@@ -61,7 +61,7 @@ def gradcheck(
         raise GateError(f"the largest relative error, {result.largest:.2g}, is above --tolerance {tolerance:g}")
 
 
-def print_check(check: "Check", tolerance: float, *, as_json: bool) -> None:
+def print_check(check: "GradientCheck", tolerance: float, *, as_json: bool) -> None:
     """Print the errors of each layer, and the largest of all."""
     if as_json:
         print_json({**asdict(check), "largest": check.largest, "tolerance": tolerance})
@@ -77,7 +77,7 @@ def print_check(check: "Check", tolerance: float, *, as_json: bool) -> None:
     print_lines(*(f"note: {note}" for note in check.notes))
 
 
-def _layers(steps: "list[Step]") -> "Table":
+def _layers(steps: "list[LayerErrors]") -> "Table":
     columns = ("NumPy − Keras", "NumPy − differences", "Keras − differences", "sampled", "at a kink")
     layers = table("layer", "outputs", "parameter", *columns)
     for step in steps:

@@ -16,7 +16,6 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob, has_magic
-from importlib.util import find_spec
 from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dnn_cli.data.digit_normalization import IMAGE_SIDE, normalize, reduce_image
-from dnn_cli.errors import DataError, UsageError, reason
+from dnn_cli.errors import DataError, UsageError, reason, require_extra
 from dnn_cli.typing import Array
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")  # Names of Pillow's decoders.
@@ -140,8 +139,7 @@ def _image_or_problem(source: ImageSource, side: int) -> Array | str:
 
 def require_pillow() -> None:
     """Raise `UsageError` if Pillow, which decodes the images, is not installed."""
-    if find_spec("PIL") is None:
-        raise UsageError("reading image files needs Pillow, which is not installed: pip install 'dnn-cli[images]'")
+    require_extra("images", "PIL", purpose="reading image files")
 
 
 def _content(source: Path | BinaryIO) -> bytes:

@@ -1,7 +1,6 @@
 """Plan a training: its data, its network's layers and the weights it starts from."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from dnn_cli.config import difference
@@ -12,7 +11,7 @@ from dnn_cli.data.selection import TrainingData
 from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.engines.network_spec import Layer, count_parameters, network_spec
-from dnn_cli.errors import DataError, UsageError
+from dnn_cli.errors import DataError, UsageError, require_extra
 from dnn_cli.runs import directory
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.runs.records import DatasetRecord
@@ -102,8 +101,8 @@ def resolve_threads(config: Config, run: RunDirectory | None = None) -> Config:
 
 def check_extras(config: Config) -> None:
     """Raise `UsageError` if something that `config` asks for is not installed."""
-    if config.training.tensorboard and find_spec("tensorboard") is None:
-        raise UsageError("training.tensorboard: TensorBoard is not installed: pip install 'dnn-cli[tensorboard]'")
+    if config.training.tensorboard:
+        require_extra("tensorboard", "tensorboard", purpose="training.tensorboard")
 
 
 def transfer_source(config: Config) -> Source | None:

@@ -19,7 +19,6 @@ from tensorboard.backend.event_processing.event_multiplexer import EventMultiple
 
 from dnn_cli.__main__ import run as dnn_main
 from dnn_cli.runs.directory import RunDirectory
-from dnn_cli.training import loop
 from dnn_cli.training.tensorboard import Board
 from tests.conftest import ROOT, Answer, assert_same_bits, saved_epoch, wait_for_epoch, weights
 
@@ -33,7 +32,7 @@ training: {epochs: 3, batch_size: 100, tensorboard: true}
 """
 LAYER = {"class_name": "Flatten", "config": {"name": "flatten"}}
 NETWORK = json.dumps({"class_name": "Sequential", "config": {"name": "net", "layers": [LAYER]}})
-MISSING = "error: training.tensorboard: TensorBoard is not installed: pip install 'dnn-cli[tensorboard]'\n"
+MISSING = "error: training.tensorboard needs tensorboard, which is not installed: pip install 'dnn-cli[tensorboard]'\n"
 
 
 @pytest.fixture
@@ -237,7 +236,7 @@ def test_histograms_of_odd_values(values: Any, expected: tuple[Any, ...], tmp_pa
 
 def test_without_the_extra_it_is_said_how_to_get_it(dnn: Dnn, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dnn("train", "-c", config, "--engine", "numpy", "--run-dir", "run")
-    monkeypatch.setattr(loop, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     for arguments in (
         ["-c", config],
         ["-c", config, "--dry-run"],
