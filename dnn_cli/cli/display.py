@@ -160,7 +160,7 @@ def preview(plan: "Preview", *, as_json: bool) -> None:
         activation = layer.arguments.get("activation", "")
         table.add_row(layer.name, layer.kind, activation, f"{layer.units:,}", f"{layer.parameters:,}")
     table.add_row("total", "", "", "", f"{plan.parameters:,}")
-    _print("", table, "", plan.data, *([plan.origin.describe()] if plan.origin else []))
+    _print("", table, "", plan.data, *([plan.transfer.describe()] if plan.transfer else []))
     return None
 
 
@@ -179,8 +179,8 @@ def _plan(plan: "Preview") -> dict[str, Any]:
         {"name": layer.name, "kind": layer.kind, "units": layer.units, "parameters": layer.parameters}
         for layer in plan.layers
     ]
-    origin = plan.origin.to_dict() if plan.origin else None
-    return {"config": plan.config.to_dict(), "layers": layers, "parameters": plan.parameters, "transfer": origin}
+    transfer = plan.transfer.to_dict() if plan.transfer else None
+    return {"config": plan.config.to_dict(), "layers": layers, "parameters": plan.parameters, "transfer": transfer}
 
 
 def comparison(found: "Comparison", *, as_json: bool) -> None:

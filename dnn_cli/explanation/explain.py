@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from dnn_cli.data import image_files
-from dnn_cli.engines.numpy import build, keras_format
+from dnn_cli.data.pixels import to_unit_range
+from dnn_cli.engines.numpy import keras_format
 from dnn_cli.errors import RunError, UsageError
 from dnn_cli.evaluation import evaluate, model_source
 from dnn_cli.evaluation.model_source import ModelSource
@@ -143,7 +144,7 @@ def explain(
     chosen, other = _first_two(subject, probabilities)
     targets = np.eye(len(probabilities))[[chosen, other]]
     targets = np.concatenate([targets, targets[:1] - targets[1:]])
-    seen = build.rows_of(image[None]).reshape(image.shape)
+    seen = to_unit_range(image)
     with np.errstate(all="ignore"):  # the outputs are finite; slopes that are not are told below
         attributions = attribution.attribute(loaded.network, seen, targets, loaded.batch)
         units = attribution.units(loaded.network, seen, chosen, other, UNITS)

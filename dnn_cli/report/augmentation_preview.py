@@ -72,9 +72,9 @@ def _copies(config: Config, originals: Array) -> list[Array]:
     from dnn_cli.engines.keras.augmentation import Augmenter
 
     deform = Augmenter(config.training.augmentation, originals.shape[1:])
-    chance = deform.chance(config.seed, 0)
+    randomness = deform.randomness(config.seed, 0)
     images = tf.constant(originals)
-    return [deform(images, tf.constant(step), chance).numpy() for step in range(COPIES)]
+    return [deform(images, tf.constant(step), randomness).numpy() for step in range(COPIES)]
 
 
 def _figure(columns: list[Array], config: Config, name: str) -> Any:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from dnn_cli.data.pixels import to_unit_range
 from dnn_cli.report.unit_activity import LayerActivity
 from dnn_cli.stats import wilson
 from dnn_cli.typing import Array
@@ -341,7 +342,7 @@ def of_weights(kernel: Array, image_shape: Sequence[int]) -> tuple[Array, list[i
 
 def shown(image: Array) -> Array:
     """(height, width) grey or (height, width, 3) colours in [0, 1]; other numbers of channels as their mean."""
-    scaled = np.clip(image / np.float32(255) if image.dtype == np.uint8 else image, 0, 1)
+    scaled = np.clip(to_unit_range(image), 0, 1)
     return scaled if scaled.ndim == GREYS or scaled.shape[-1] == 3 else scaled.mean(-1)
 
 

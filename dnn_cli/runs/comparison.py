@@ -259,7 +259,7 @@ def _count_parameters(config: Config, dataset: dict[str, Any]) -> int | None:
         return None
     from dnn_cli.engines import network_spec
 
-    return network_spec.count_parameters(network_spec.network_spec(config, tuple(dataset["image_shape"]), dataset["classes"]))
+    return network_spec.network_spec(config, tuple(dataset["image_shape"]), dataset["classes"]).parameters
 
 
 def _choose(candidates: Sequence[Candidate], sort: str | None) -> tuple[str | None, list[str]]:

@@ -258,7 +258,7 @@ def test_a_dry_run_shows_what_would_be_trained_and_does_nothing(light: Light, tm
     text, layers, where = answer.stdout.split("\n\n")
     assert loading.parse(text, "printed") == loading.load("smoke").with_epochs(3)
     assert layers + "\n" == LAYERS
-    assert where == "data: mnist-sample, which is here\n"
+    assert where == "data: mnist-sample (on this machine)\n"
     assert not heavy & HEAVIEST
     assert listing(tmp_path) == []
 
@@ -275,7 +275,7 @@ def test_a_dry_run_for_machines(dnn: Dnn, tmp_path: Path) -> None:
 
 def test_a_dry_run_of_what_would_be_downloaded(dnn: Dnn) -> None:
     answer = dnn("train", "-c", "mnist", "--dry-run")
-    assert answer.stdout.endswith("data: mnist, which is not here: training would download it\n")
+    assert answer.stdout.endswith("data: mnist (not on this machine; training downloads it)\n")
     assert answer.code == 0
 
 

@@ -16,6 +16,7 @@ from dnn_cli.config.section import Section
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.keras import build
 from dnn_cli.engines.keras.epoch import CompiledEpoch, Evaluation
+from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.errors import ConfigError
 from tests.conftest import assert_same_bits
 
@@ -40,7 +41,7 @@ def config(optimizer: Any, more: str = "model: {layers: [{units: 12, activation:
 
 
 def built(settings: Config, steps_per_epoch: int = 10) -> keras.Sequential:
-    return build.build(settings, (28, 28), 10, steps_per_epoch)
+    return build.build(network_spec(settings, (28, 28), 10), settings, steps_per_epoch)
 
 
 def trainer(network: keras.Sequential, few: Split) -> CompiledEpoch:
@@ -327,9 +328,9 @@ def test_a_boundary_in_epochs_is_where_an_epoch_begins() -> None:
 
 
 def test_a_length_in_epochs_needs_to_know_how_long_one_is() -> None:
-    rate = {"name": "cosine_decay", **START, "decay_epochs": 3}
+    settings = config({"name": "adam", "learning_rate": {"name": "cosine_decay", **START, "decay_epochs": 3}})
     with pytest.raises(ValueError, match="decay_epochs needs the number of steps in an epoch"):
-        build.build(config({"name": "adam", "learning_rate": rate}), (28, 28), 10)
+        build.build(network_spec(settings, (28, 28), 10), settings)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

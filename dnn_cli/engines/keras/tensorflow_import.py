@@ -1,4 +1,4 @@
-"""Importing TensorFlow without its noise."""
+"""Import TensorFlow without its startup messages."""
 
 import gc
 import os
@@ -11,10 +11,10 @@ from dnn_cli.engines.keras import xla_cache
 
 
 def import_tensorflow(*, verbose: bool = False) -> None:
-    """Import TensorFlow and Keras; what they print is let through if `verbose`, or if the import fails.
+    """Import TensorFlow and Keras; hide the messages of the import unless `verbose` is set or the import fails.
 
-    The banner comes from native code before any logging is set up, so only the file descriptor can be quietened, and
-    only while the import lasts: a crash later on still speaks.
+    Native code prints them before any logging is set up, so they can be hidden only by redirecting the file descriptor.
+    It is redirected during the import alone, so that messages of a later crash are shown.
     """
     if "tensorflow" in sys.modules:
         return
@@ -32,7 +32,7 @@ def import_tensorflow(*, verbose: bool = False) -> None:
 
 
 def clear_session() -> None:
-    """Free what is left of the networks made so far, and begin Keras's numbering of names anew."""
+    """Free the memory of earlier networks and restart Keras's numbering of names."""
     if "keras" in sys.modules:
         import keras
 
@@ -41,10 +41,10 @@ def clear_session() -> None:
 
 @contextmanager
 def _without(module: str) -> Iterator[None]:
-    """Keep `module` from being imported.
+    """Prevent the import of `module`.
 
-    Keras takes matplotlib where it is installed, and TensorFlow scipy; the one costs a start half a second, the other
-    a tenth, and neither is used.
+    Keras imports matplotlib if it is installed, which takes half a second, and TensorFlow imports scipy, which takes a
+    tenth. Neither is used.
     """
     if module in sys.modules:
         yield
@@ -58,7 +58,7 @@ def _without(module: str) -> Iterator[None]:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Pause the garbage collector: the import makes a million objects that stay, and going through them takes long."""
+    """Pause the garbage collector: the import creates a million permanent objects, and scanning them is slow."""
     gc.disable()
     try:
         yield
@@ -69,17 +69,17 @@ def _without_collection() -> Iterator[None]:
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Collect what goes to file descriptor 2, and show it only if the block fails."""
+    """Capture the output to file descriptor 2, and show it only if the block fails."""
     sys.stderr.flush()
     original = os.dup(2)
-    with tempfile.TemporaryFile() as collected:
-        os.dup2(collected.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except BaseException:
             os.dup2(original, 2)
-            collected.seek(0)
-            os.write(2, collected.read())
+            captured.seek(0)
+            os.write(2, captured.read())
             raise
         finally:
             sys.stderr.flush()
