@@ -24,7 +24,12 @@ MODULES = {
 }
 FRAMEWORK = {"tensorflow", "keras"}
 HEAVY = FRAMEWORK | {"matplotlib", "jinja2", "PIL", "tensorboard"}
-NEEDING_TENSORFLOW = {"engines.keras.augmentation", "engines.keras.epoch", "engines.keras.checkpoint_writer"}
+NEEDING_TENSORFLOW = {
+    "engines.keras.augmentation",
+    "engines.keras.checkpoint_writer",
+    "engines.keras.epoch",
+    "engines.keras.pixels",
+}
 NEEDING_TENSORBOARD = {"training.tensorboard"}
 FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/|tensorboard/"

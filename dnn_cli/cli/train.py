@@ -228,7 +228,7 @@ def print_preview(plan: "Preview", *, as_json: bool) -> None:
         activation = layer.arguments.get("activation", "")
         layers.add_row(layer.name, layer.kind, activation, f"{layer.units:,}", f"{layer.parameters:,}")
     layers.add_row("total", "", "", "", f"{plan.parameters:,}")
-    print_lines("", layers, "", plan.data, *([plan.origin.describe()] if plan.origin else []))
+    print_lines("", layers, "", plan.data, *([plan.transfer.describe()] if plan.transfer else []))
 
 
 def print_previews(plans: "list[tuple[str, Preview]]", *, as_json: bool) -> None:
@@ -246,5 +246,5 @@ def _plan(plan: "Preview") -> dict[str, Any]:
         {"name": layer.name, "kind": layer.kind, "units": layer.units, "parameters": layer.parameters}
         for layer in plan.layers
     ]
-    origin = plan.origin.to_dict() if plan.origin else None
-    return {"config": plan.config.to_dict(), "layers": layers, "parameters": plan.parameters, "transfer": origin}
+    transfer = plan.transfer.to_dict() if plan.transfer else None
+    return {"config": plan.config.to_dict(), "layers": layers, "parameters": plan.parameters, "transfer": transfer}

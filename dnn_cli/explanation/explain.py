@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from dnn_cli.data import image_files
-from dnn_cli.engines.numpy import build, keras_format
+from dnn_cli.data.pixels import to_unit_range
+from dnn_cli.engines.numpy import keras_format
 from dnn_cli.errors import RunError, UsageError
 from dnn_cli.evaluation import evaluate, metrics, model_source
 from dnn_cli.evaluation.model_source import ModelSource
@@ -149,7 +150,7 @@ def explain(
     predicted, runner_up = _two_most_probable(source, probabilities)
     targets = np.eye(len(probabilities))[[predicted, runner_up]]
     targets = np.concatenate([targets, targets[:1] - targets[1:]])
-    pixels = build.rows_of(chosen.image[None]).reshape(chosen.image.shape)
+    pixels = to_unit_range(chosen.image)
     with np.errstate(all="ignore"):  # gradients that are not finite are reported below
         attributions = attribution.attribute(loaded.network, pixels, targets, loaded.batch)
         units = attribution.units(loaded.network, pixels, predicted, runner_up, SHOWN_UNITS)

@@ -75,7 +75,7 @@ def _copies(config: Config, originals: Array) -> list[Array]:
     from dnn_cli.engines.keras.augmentation import Augmenter
 
     augmenter = Augmenter(config.training.augmentation, originals.shape[1:])
-    randomness = augmenter.chance(config.seed, 0)
+    randomness = augmenter.randomness(config.seed, 0)
     images = tf.constant(originals)
     return [augmenter(images, tf.constant(step), randomness).numpy() for step in range(COPIES)]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dnn_cli.data.pixels import to_unit_range
 from dnn_cli.report.figures import OMITTED_METADATA, new_figure, styled, tinted
 from dnn_cli.typing import Array
 
@@ -86,7 +87,7 @@ def displayable(image: Array) -> Array:
         image: (height, width[, channels]) of uint8 in 0..255, or of floats in [0, 1]. One channel, or another number of
             channels than three, is shown as the mean.
     """
-    scaled = np.clip(image / np.float32(255) if image.dtype == np.uint8 else image, 0, 1)
+    scaled = np.clip(to_unit_range(image), 0, 1)
     return scaled if scaled.ndim == GREY_DIMENSIONS or scaled.shape[-1] == 3 else scaled.mean(-1)
 
 

@@ -220,7 +220,7 @@ def _count_parameters(config: Config, dataset: DatasetRecord) -> int | None:
         return None
     from dnn_cli.engines import network_spec
 
-    return network_spec.count_parameters(network_spec.network_spec(config, dataset.image_shape, dataset.classes))
+    return network_spec.network_spec(config, dataset.image_shape, dataset.classes).parameters
 
 
 def _history(run: RunDirectory) -> list[Row]:

@@ -14,8 +14,10 @@ import numpy as np
 from dnn_cli import seeds
 from dnn_cli.config.schema import Config, Model
 from dnn_cli.data import datasets, selection
+from dnn_cli.data.pixels import to_unit_range
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import tensorflow_import
+from dnn_cli.engines.network_spec import NetworkSpec, network_spec
 from dnn_cli.engines.numpy import build
 from dnn_cli.engines.numpy.network import Activation, Dense, Network
 from dnn_cli.seeds import Purpose
@@ -122,8 +124,9 @@ def check(config: Config, *, samples: int = SAMPLES, verbose: bool = False) -> G
     images, labels = split.images[batch], split.labels[batch]
     without_dropout = _without_dropout(config)
     tensorflow_import.import_tensorflow(verbose=verbose)
-    theirs = _KerasGradients(without_dropout, images, labels, classes)
-    network = build.build(without_dropout, images.shape[1:], classes, rows=len(images), dtype=np.float64)
+    spec = network_spec(without_dropout, images.shape[1:], classes)
+    theirs = _KerasGradients(without_dropout, spec, images, labels)
+    network = build.build(spec, rows=len(images), dtype=np.float64)
     for parameter, value in zip(network.trained, theirs.parameters, strict=True):
         parameter.value[:] = value
     x = build.rows_of(images, np.float64)
@@ -240,17 +243,17 @@ class _KerasGradients:
         loss: The loss with penalties.
     """
 
-    def __init__(self, config: Config, images: Array, labels: Array, classes: int) -> None:
+    def __init__(self, config: Config, spec: NetworkSpec, images: Array, labels: Array) -> None:
         import tensorflow as tf
 
         with _in_float64():
-            network = keras_build.build(config, images.shape[1:], classes)
+            network = keras_build.build(spec, config)
             variables = network.trainable_variables
             self.parameters = [variable.numpy() for variable in variables]
             self.names = [variable.path for variable in variables]
             smooth = config.training.label_smoothing > 0
-            wanted = tf.one_hot(labels, classes, dtype=tf.float64) if smooth else tf.constant(labels)
-            outputs = [tf.constant(build.rows_of(images, np.float64).reshape(images.shape))]
+            wanted = tf.one_hot(labels, spec.classes, dtype=tf.float64) if smooth else tf.constant(labels)
+            outputs = [tf.constant(to_unit_range(images, np.float64))]
             with tf.GradientTape() as tape:
                 for layer in network.layers:
                     outputs.append(layer(outputs[-1], training=True))

@@ -13,6 +13,7 @@ from dnn_cli.config import numpy_support
 from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Split
+from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.engines.numpy import build
 from dnn_cli.engines.numpy.network import Activation, Dense, Layer, Network, Parameter
 from dnn_cli.engines.numpy.optimizers import SGD, Adam, Optimizer, RMSprop
@@ -84,7 +85,7 @@ def trace(config: Config, index: int | None = None) -> Trace:
     split, classes = material.training, material.classes
     chosen = _batch(config, split, index)
     x, labels = build.rows_of(split.images[chosen], np.float64), split.labels[chosen]
-    network = build.build(config, split.images.shape[1:], classes, rows=len(x), dtype=np.float64)
+    network = build.build(network_spec(config, split.images.shape[1:], classes), rows=len(x), dtype=np.float64)
     optimizer = build.optimizer(config.optimizer)
     optimizer.build(network.parameters)
     targets = build.targets(labels, classes, config.training.label_smoothing, np.float64)

@@ -16,6 +16,7 @@ from dnn_cli.config.section import Section
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.keras import build
 from dnn_cli.engines.keras.epoch import CompiledEpoch
+from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.errors import ConfigError
 from tests.conftest import assert_same_bits
 
@@ -51,7 +52,7 @@ def problems(optimizer: Any) -> list[str]:
 
 def built(settings: Config, steps_per_epoch: int = 10) -> keras.Sequential:
     """Return the compiled network of a config."""
-    return build.build(settings, (28, 28), 10, steps_per_epoch)
+    return build.build(network_spec(settings, (28, 28), 10), settings, steps_per_epoch)
 
 
 def trainer(network: keras.Sequential, few: Split) -> CompiledEpoch:

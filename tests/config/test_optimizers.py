@@ -28,7 +28,7 @@ OPTIMIZERS = by_name(optimizers.AnyOptimizer)
 # Arguments
 
 
-def test_every_optimizer_of_the_installed_keras_is_supported() -> None:
+def test_every_optimizer_of_the_installed_keras_is_offered() -> None:
     theirs = {name for name, one in vars(keras.optimizers).items() if inspect.isclass(one)}
     wrappers = {"Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap"}
     assert {one.__name__ for one in OPTIMIZERS.values()} == theirs - wrappers

@@ -12,6 +12,7 @@ from dnn_cli.config import schedules
 from dnn_cli.config.schema import Config
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.keras import build
+from dnn_cli.engines.network_spec import network_spec
 from tests.config import helpers
 from tests.config.helpers import parse
 from tests.config.stock_keras import assert_trains_as_stock_keras, built, by_name, config, defaults, problems
@@ -178,5 +179,6 @@ def test_a_boundary_in_epochs_is_where_an_epoch_begins() -> None:
 
 def test_a_length_in_epochs_needs_the_steps_per_epoch() -> None:
     rate = {"name": "cosine_decay", **START, "decay_epochs": 3}
+    settings = config({"name": "adam", "learning_rate": rate})
     with pytest.raises(ValueError, match="decay_epochs needs the number of steps in an epoch"):
-        build.build(config({"name": "adam", "learning_rate": rate}), (28, 28), 10)
+        build.build(network_spec(settings, (28, 28), 10), settings)

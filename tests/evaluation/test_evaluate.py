@@ -438,7 +438,7 @@ def test_files_that_are_not_keras_models_are_rejected(trained: Path, tmp_path: P
     short.write_bytes(whole[: len(whole) // 2])
     for file, words in (
         (text, "is damaged or not a Keras model: File is not a zip file"),
-        (foreign, "is not a Keras model: it is an archive of other things"),
+        (foreign, "is not a Keras model: it is an archive of other files"),
         (short, "is damaged or not a Keras model: File is not a zip file"),
     ):
         assert refusal(dnn("evaluate", file, "--data", "mnist-sample")) == f"{file} {words}"

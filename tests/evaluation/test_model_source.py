@@ -16,6 +16,7 @@ from keras import layers
 from dnn_cli.config import loading
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.keras import build
+from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.engines.numpy import keras_format
 from dnn_cli.engines.numpy.activations import FUNCTIONS
 from dnn_cli.engines.numpy.keras_format import UnknownNetworkError
@@ -116,7 +117,7 @@ def test_keras_computes_a_network_that_numpy_does_not_support(
     file = saved(tmp_path / "foreign.keras", *stack)
     with pytest.raises(UnknownNetworkError) as caught:
         model_source.probabilities(file, few.images, engine="numpy")
-    assert str(caught.value) == f"{file} is no network that NumPy knows: {why}"
+    assert str(caught.value) == f"{file} holds a network that NumPy cannot run: {why}"
     said: list[str] = []
     ours = model_source.probabilities(file, few.images, say=said.append)
     assert ours.shape == (500, 10)
@@ -144,17 +145,23 @@ def dense(described: Any) -> Any:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda d: d.update(class_name="Functional"), "is no network that NumPy knows: it is a Functional model"),
-        (lambda d: d["config"].pop("layers"), "is no network that NumPy knows: 'layers'"),
-        (lambda d: dense(d).update(units=0), "is no network that NumPy knows: it has a layer of 0 units"),
-        (lambda d: dense(d).update(units=10**6), "is no network that NumPy knows: it has a layer of 1000000 units"),
+        (
+            lambda d: d.update(class_name="Functional"),
+            "holds a network that NumPy cannot run: it is a Functional model",
+        ),
+        (lambda d: d["config"].pop("layers"), "holds a network that NumPy cannot run: 'layers'"),
+        (lambda d: dense(d).update(units=0), "holds a network that NumPy cannot run: it has a layer of 0 units"),
+        (
+            lambda d: dense(d).update(units=10**6),
+            "holds a network that NumPy cannot run: it has a layer of 1000000 units",
+        ),
         (
             lambda d: dense(d).update(activation={}),
-            "is no network that NumPy knows: it does not end with a Dense layer of softmax",
+            "holds a network that NumPy cannot run: it does not end with a Dense layer of softmax",
         ),
         (
             lambda d: d["config"]["layers"][0]["config"].update(batch_shape=[None, 30_000, 30_000]),
-            "is no network that NumPy knows: it has more than 200,000,000 weights",
+            "holds a network that NumPy cannot run: it has more than 200,000,000 weights",
         ),
         (
             lambda d: dense(d).update(units=11),
@@ -185,7 +192,8 @@ def test_images_of_another_shape_are_rejected(tmp_path: Path) -> None:
 
 def test_numpy_supports_every_network_of_the_shipped_configs(tmp_path: Path) -> None:
     for name in ("mnist", "small", "best", "tiny"):
-        network = build.build(loading.load(name), (28, 28), 10, 10)
+        config = loading.load(name)
+        network = build.build(network_spec(config, (28, 28), 10), config, 10)
         network.save(tmp_path / f"{name}.keras")
         assert keras_format.load(tmp_path / f"{name}.keras").classes == 10
 

@@ -119,5 +119,5 @@ def test_a_network_with_an_unsupported_layer(dnn: Dnn, sample: Split) -> None:
     stack = [keras.Input((28, 28)), layers.Flatten(), layers.LayerNormalization(), layers.Dense(10, "softmax")]
     keras.Sequential(stack).save("other.keras")
     answer = dnn("explain", "other.keras", "--index", 0, "--data", "mnist-sample")
-    message = "error: other.keras is no network that NumPy knows: it has a LayerNormalization layer\n"
+    message = "error: other.keras holds a network that NumPy cannot run: it has a LayerNormalization layer\n"
     assert answer == Answer(1, "", message)

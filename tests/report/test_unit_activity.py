@@ -11,6 +11,7 @@ import pytest
 from dnn_cli.config import loading
 from dnn_cli.config.loading import Override
 from dnn_cli.data.datasets import Split
+from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.engines.numpy import build, keras_format
 from dnn_cli.engines.numpy.network import Activation, Dense, Layer, Network
 from dnn_cli.engines.numpy.regularization import BatchNormalization, Dropout
@@ -77,7 +78,7 @@ def test_a_network_without_hidden_layers_has_no_activity() -> None:
 
 def test_the_batch_size_does_not_matter(few: Split) -> None:
     config = loading.load("mnist", [Override.parse("model.layers=[32, {units: 16, activation: sigmoid}]")])
-    built = build.build(config, (28, 28), 10, rows=500)
+    built = build.build(network_spec(config, (28, 28), 10), rows=500)
     complete, parts = (unit_activity.measure(built, few.images, batch) for batch in (500, 130))
     for one, other in zip(complete, parts, strict=True):
         assert (one.dead, one.zero, one.saturated) == (other.dead, other.zero, other.saturated)
@@ -88,7 +89,7 @@ def test_the_batch_size_does_not_matter(few: Split) -> None:
 
 def test_the_histogram_counts_every_output(few: Split) -> None:
     config = loading.load("mnist", [Override.parse("model.layers=[{units: 8, activation: tanh}]")])
-    built = build.build(config, (28, 28), 10, rows=500)
+    built = build.build(network_spec(config, (28, 28), 10), rows=500)
     [layer] = unit_activity.measure(built, few.images, 500)
     built.forward(build.rows_of(few.images))
     [dense, _] = built.layers

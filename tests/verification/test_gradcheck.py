@@ -12,6 +12,7 @@ from dnn_cli import seeds
 from dnn_cli.config import loading
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.keras import build
+from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.engines.numpy import build as numpy_build
 from dnn_cli.engines.numpy.activations import FUNCTIONS, Function
 from dnn_cli.engines.numpy.network import CrossEntropy, Dense, Network
@@ -60,7 +61,8 @@ def test_the_gradients_agree_with_smoothed_labels(dnn: Dnn) -> None:
 
 def test_keras_creates_float32_again_afterwards(dnn: Dnn) -> None:
     check(dnn, "[4]")
-    network = build.build(loading.parse("model: {layers: [4]}", "test"), (28, 28), 10)
+    settings = loading.parse("model: {layers: [4]}", "test")
+    network = build.build(network_spec(settings, (28, 28), 10), settings)
     assert {weight.dtype for weight in network.weights} == {"float32"}
 
 
@@ -151,8 +153,8 @@ def test_a_missing_config_is_refused(dnn: Dnn) -> None:
 )
 def test_both_engines_have_the_same_weights_after_200_steps(sample: Split, text: str) -> None:
     settings = loading.parse(text, "test")
-    theirs = build.build(settings, (28, 28), 10)
-    ours = numpy_build.build(settings, (28, 28), 10, rows=20)
+    spec = network_spec(settings, (28, 28), 10)
+    theirs, ours = build.build(spec, settings), numpy_build.build(spec, rows=20)
     for parameter, weight in zip(ours.trained, theirs.trainable_variables, strict=True):
         assert parameter.value.tobytes() == weight.numpy().tobytes()
     optimizer = numpy_build.optimizer(settings.optimizer)

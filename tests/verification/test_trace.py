@@ -10,6 +10,7 @@ import pytest
 from dnn_cli import seeds
 from dnn_cli.config import loading
 from dnn_cli.data.datasets import Split
+from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.engines.numpy import build
 from dnn_cli.verification import trace
 from tests.conftest import Answer
@@ -60,7 +61,7 @@ def test_the_trace_is_the_first_step_of_a_training(dnn: Dnn, sample: Split) -> N
     settings = loading.load("tiny")
     assert found["images"] == seeds.order(4000, 0, 0)[:2].tolist()
     assert found["labels"] == sample.labels[found["images"]].tolist()
-    network = build.build(settings, (28, 28), 10, rows=2)
+    network = build.build(network_spec(settings, (28, 28), 10), rows=2)
     assert (q["W[1]"] == network.trained[0].value).all()
 
 
