@@ -1,7 +1,7 @@
 """Determine the number of threads of a training. It decides the last bits of the weights, so it belongs to the run.
 
-TensorFlow divides large operations among its threads, and a sum that is divided differently is rounded differently. Only
-the number of threads affects the bits; the number of processors that they share only affects the time.
+TensorFlow divides large operations among its threads, and a sum that is divided differently is rounded differently.
+Only the number of threads affects the bits; the number of processors that they share only affects the time.
 """
 
 import os

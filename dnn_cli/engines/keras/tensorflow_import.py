@@ -18,9 +18,9 @@ _started_with: int | None = None  # the number of threads that TensorFlow was st
 def import_tensorflow(threads: int | Literal["auto"] = "auto", *, verbose: bool = False) -> None:
     """Import TensorFlow and Keras, and set the number of threads.
 
-    The messages of the import are hidden unless `verbose` is set or the import fails. Native code prints them before any
-    logging is set up, so they can be hidden only by redirecting the file descriptor. It is redirected during the import
-    alone, so that messages of a later crash are shown.
+    The messages of the import are hidden unless `verbose` is set or the import fails. Native code prints them before
+    any logging is set up, so they can be hidden only by redirecting the file descriptor. It is redirected during the
+    import alone, so that messages of a later crash are shown.
 
     Args:
         threads: number of threads that an operation is divided among; `auto` accepts any number.
