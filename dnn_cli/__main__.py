@@ -1,4 +1,7 @@
-"""The `dnn` command's error boundary: expected failures are a message and an exit code, bugs keep their traceback."""
+"""The `dnn` program: run a command line and turn expected errors into a message and an exit code.
+
+Any other exception is a bug and keeps its traceback.
+"""
 
 import os
 import sys
@@ -8,12 +11,16 @@ from pathlib import Path
 
 import click
 
-from dnn_cli.cli.commands import cli
+from dnn_cli.cli import cli
 from dnn_cli.errors import DnnError
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line, the process's own by default; returns the exit code."""
+    """Run a command line and return its exit code.
+
+    Args:
+        arguments: the words after ``dnn``; None for those of this process.
+    """
     try:
         return cli.main(arguments, standalone_mode=False, prog_name="dnn") or 0
     except click.ClickException as error:
@@ -28,29 +35,29 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def main() -> None:
-    """Run the command line and end the process with its exit code."""
+    """Run this process's command line and exit with its exit code."""
     _prepare_streams()
     code = run()
     try:
         sys.stdout.flush()
     except OSError as error:
         code = 1
-        if not isinstance(error, BrokenPipeError):  # which says that whoever read stdout has left
+        if not isinstance(error, BrokenPipeError):  # a closed pipe is no error: `dnn schema | head`
             print(f"error: the result cannot be written: {error.strerror}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if "tensorflow" in sys.modules:
-        # TensorFlow's own ending takes most of a second, and has nothing left to save.
+        # TensorFlow's shutdown takes most of a second and has nothing left to save.
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
 
 
 def _prepare_streams() -> None:
-    """Have both streams take whatever is written: a table's – or × is not worth failing for, nor is a closed stream."""
+    """Make stdout and stderr accept every character, such as – and ×, and replace closed streams by the null device."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (stays until the end)
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (open until the process exits)
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace" if name == "stdout" else "backslashreplace")
 

@@ -1,35 +1,40 @@
-"""What can go wrong, in words for the person who can mend it, with the exit code it leads to.
+"""Define the errors that a user can act on, and the exit code of each.
 
-A `DnnError` is an expected failure: the command line prints its message and exits with its code.
-Any other exception is a bug and keeps its traceback.
+A `DnnError` is an expected failure: the command line prints its message and exits with its code. Any other exception is
+a bug, and its traceback is printed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 
 class DnnError(Exception):
-    """Something failed while running."""
+    """Base class of expected failures.
+
+    Attributes:
+        exit_code: the exit code of the command line.
+    """
 
     exit_code = 1
 
 
 class UsageError(DnnError):
-    """The command line, or what it names, cannot be used as asked."""
+    """The command line is wrong, or names something that cannot be used."""
 
     exit_code = 2
 
 
 class DataError(DnnError):
-    """A dataset is missing, damaged or not what it should be."""
+    """A dataset is missing, damaged or of the wrong form."""
 
 
 class RunError(DnnError):
-    """A run directory is locked, damaged or unfit for what was asked."""
+    """A run directory is locked, damaged or unsuitable for the request."""
 
 
 class TrainingError(DnnError):
-    """Training cannot go on, for example because the loss is not finite."""
+    """Training cannot continue, for example because the loss is not finite."""
 
 
 class GateError(DnnError):
@@ -39,13 +44,13 @@ class GateError(DnnError):
 
 
 class InterruptedTrainingError(DnnError):
-    """A signal stopped the training after its state was saved.
+    """A signal stopped the training, after its state was saved.
 
-    It can be made from a message alone, as every exception that passes through Keras must: Keras makes some anew.
+    Keras creates some exceptions again from their message, so this class must not require other arguments.
 
     Args:
-        message: what was saved, and the command that resumes it.
-        signal_number: the signal, 2 for SIGINT or 15 for SIGTERM.
+        message: what was saved, and the command that resumes the training.
+        signal_number: the signal: 2 for SIGINT, 15 for SIGTERM.
     """
 
     def __init__(self, message: str, signal_number: int = 2) -> None:
@@ -55,7 +60,13 @@ class InterruptedTrainingError(DnnError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a config: where it stands, which key, and what is wrong with it."""
+    """A problem in a config.
+
+    Attributes:
+        place: where it is: ``file:line:column``, or an option of the command line.
+        key: the path of the setting, for example ``training.epochs``; empty for the whole config.
+        message: what is wrong.
+    """
 
     place: str
     key: str
@@ -63,7 +74,12 @@ class Problem:
 
 
 class ConfigError(UsageError):
-    """Every problem of a config at once, a line each."""
+    """A config has problems. The message lists all of them, one per line.
+
+    Args:
+        source: the name of the config.
+        problems: at least one.
+    """
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -77,12 +93,30 @@ class ConfigError(UsageError):
 
 
 def together(errors: Sequence[DnnError]) -> DnnError:
-    """One error that says all that `errors` say, each thing once; a wrong usage outweighs what failed."""
+    """Combine errors into one, without repeated messages; it is a `UsageError` if one of them is."""
     text = "\n".join(dict.fromkeys(map(str, errors)))
     return UsageError(text) if any(isinstance(error, UsageError) for error in errors) else DnnError(text)
 
 
 def reason(error: object) -> str:
-    """What the operating system or an exception says went wrong, in a line that is never empty."""
+    """Return the reason for an error on one line, never empty: the operating system's message, or the exception's."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return str(text).splitlines()[0]
+
+
+def require_extra(extra: str, *packages: str, purpose: str) -> None:
+    """Check that the packages of an optional extra are installed, without importing them.
+
+    Args:
+        extra: the extra that installs them, such as ``report``.
+        packages: the names by which they are imported.
+        purpose: what needs them, as the beginning of the message: ``dnn report``.
+
+    Raises:
+        UsageError: a package is missing.
+    """
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        names = " and ".join({"PIL": "Pillow"}.get(name, name) for name in missing)
+        verb = "is" if len(missing) == 1 else "are"
+        raise UsageError(f"{purpose} needs {names}, which {verb} not installed: pip install 'dnn-cli[{extra}]'")

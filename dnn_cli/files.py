@@ -1,15 +1,24 @@
-"""Write files whole or not at all, flush them to disk, and compute their digests."""
+"""Write files completely or not at all, check output paths before the work begins, and compute digests."""
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+from dnn_cli.errors import DnnError, UsageError, reason
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write the whole file or nothing: temporary file → flush → fsync → rename → fsync of the folder."""
+    """Write all of `content` to a file, or leave the file as it was.
+
+    The content goes to a temporary file, which is flushed to the disk and then renamed; last, the folder is flushed.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.new")
     with temporary.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(_bytes(content))
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -17,8 +26,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def flush(path: Path) -> None:
-    """Have the operating system write a file, or a folder's list of names, to the disk."""
-    if os.name == "nt":  # flushes files only through a writing handle, and folders not at all
+    """Make the operating system write a file, or a folder's list of names, to the disk."""
+    if os.name == "nt":  # Windows flushes files only through a writable handle, and folders not at all
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -27,7 +36,58 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def check_output(file: Path, option: str = "--out", suffixes: Sequence[str] = ()) -> None:
+    """Check, before the work begins, that a path given by the user can name an output file.
+
+    Args:
+        file: the path.
+        option: the command-line option that gave it, for the message.
+        suffixes: the file name endings allowed, in lower case; empty allows every name.
+
+    Raises:
+        UsageError: the name has another ending, the path is a folder, or the folder that it is in does not exist.
+    """
+    if suffixes and file.suffix.lower() not in suffixes:
+        raise UsageError(f"{option} {file}: the name must end in {' or '.join(suffixes)}")
+    if file.is_dir():
+        raise UsageError(f"{option} {file}: is a folder")
+    if not file.parent.is_dir():
+        raise UsageError(f"{option} {file}: there is no folder {file.parent}")
+
+
+def write_output(file: Path, content: str | bytes) -> None:
+    """Write a file for the user: completely, or not at all.
+
+    The folder of the file is created if it is missing. A symbolic link stays, and its target is written. A device or a
+    pipe, such as ``/dev/stdout``, cannot be replaced, and is written directly.
+
+    Raises:
+        DnnError: the file or its folder cannot be written.
+    """
+    try:
+        file.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise DnnError(write_failure(file.parent, error)) from None
+    try:
+        if file.exists() and not file.is_file():
+            with file.open("wb") as stream:
+                stream.write(_bytes(content))
+        else:
+            write_atomically(Path(os.path.realpath(file)), content)
+    except OSError as error:
+        raise DnnError(write_failure(file, error)) from None
+
+
+def write_failure(path: object, error: OSError) -> str:
+    """Return the message that says that `path` cannot be written, and why."""
+    return f"{path} cannot be written: {reason(error)}"
+
+
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content in hexadecimal."""
+    """Return the SHA-256 digest of a file's content in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content

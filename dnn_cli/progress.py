@@ -1,4 +1,4 @@
-"""How a training is told while it runs: one line an epoch on stderr, and on a terminal a live one below."""
+"""Show the progress of a training on stderr: a line per epoch, and on a terminal a progress bar below."""
 
 import os
 import sys
@@ -11,80 +11,94 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
+    from dnn_cli.typing import Logs
+
 
 class Progress(Protocol):
-    """What the training tells."""
+    """Interface through which a training reports what happens."""
 
     def say(self, text: str) -> None:
-        """Tell something that the user should know."""
+        """Print a message, with ``--quiet`` too."""
 
     def warn(self, text: str) -> None:
-        """Warn of something."""
+        """Print a warning, with ``--quiet`` too."""
 
     def note(self, text: str) -> None:
-        """Tell what one who watches wants to know."""
+        """Print a message, but not with ``--quiet``."""
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
-        """Training goes on from epoch `done` to `epochs`, each of `steps` steps over `images` images."""
+        """Report that training starts or resumes.
 
-    def step(self, stop: int, logs: dict[str, float]) -> None:
-        """The epoch has come to step `stop`; `logs` are its figures so far."""
+        Args:
+            done: epochs trained before.
+            epochs: epochs in all.
+            steps: steps in each epoch.
+            images: training images in each epoch.
+        """
+
+    def step(self, stop: int, logs: "Logs") -> None:
+        """Report the position within the epoch.
+
+        Args:
+            stop: steps done in this epoch.
+            logs: its metrics so far.
+        """
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """An epoch is done and saved; `row` is what the history holds of it."""
+        """Report that an epoch is finished and saved; `row` is its row in the history."""
 
     def close(self) -> None:
-        """Training has ended, one way or another."""
+        """Report that training has ended, for whatever reason."""
 
 
-class Quiet:
-    """Tells nothing but warnings."""
+class QuietProgress:
+    """Progress display of ``--quiet``: messages and warnings only."""
 
     def say(self, text: str) -> None:
         """Print a line on stderr."""
         print(text, file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
-        """Say that it is a warning."""
+        """Print a warning on stderr."""
         self.say(f"warning: {text}")
 
     def note(self, text: str) -> None:
-        """Nothing."""
+        """Print nothing."""
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
-        """Nothing."""
+        """Show nothing."""
 
-    def step(self, stop: int, logs: dict[str, float]) -> None:
-        """Nothing."""
+    def step(self, stop: int, logs: "Logs") -> None:
+        """Show nothing."""
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Show nothing."""
 
 
-class Lines(Quiet):
-    """One plain line an epoch."""
+class LineProgress(QuietProgress):
+    """Progress display with a plain line per epoch."""
 
     def note(self, text: str) -> None:
         """Print a line on stderr."""
         self.say(text)
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
-        """Note what the lines need."""
+        """Remember the number of epochs and images, which every line shows."""
         self._epochs, self._images = epochs, images
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """Print the epoch's figures."""
+        """Print the metrics of the epoch."""
         self._print(row, width=None)
 
     def _print(self, row: dict[str, Any], width: int | None) -> None:
-        self.say(describe_epoch(row, self._epochs, self._images, width))
+        self.say(format_epoch(row, self._epochs, self._images, width))
 
 
-class Live(Lines):
-    """The lines, and below them a bar that fills within each epoch."""
+class LiveProgress(LineProgress):
+    """Progress display with a line per epoch, and a bar below that fills up in each epoch."""
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
@@ -101,34 +115,34 @@ class Live(Lines):
         super().begin(done, epochs, steps, images)
         from rich.progress import BarColumn, Progress, TextColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[figures]}"))
+        columns = (TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[metrics]}"))
         self._bar = Progress(*columns, console=_console(), transient=True, expand=True)
         self._steps, self._done = steps, done
         self._first: tuple[float, float] | None = None
         self._bar.start()
-        self._task = self._bar.add_task(self._title(), total=steps, figures="compiling")
+        self._task = self._bar.add_task(self._title(), total=steps, metrics="compiling")
 
-    def step(self, stop: int, logs: dict[str, float]) -> None:
-        """Move the bar."""
+    def step(self, stop: int, logs: "Logs") -> None:
+        """Move the bar and show the metrics so far."""
         if self._bar is not None:
-            figures = [*(f"{name} {value:.4f}" for name, value in logs.items()), *self._pace(stop)]
-            self._bar.update(self._task, completed=stop, figures="  ".join(figures))
+            metrics = [*(f"{name} {value:.4f}" for name, value in logs.items()), *self._pace(stop)]
+            self._bar.update(self._task, completed=stop, metrics="  ".join(metrics))
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """Print the epoch's figures above the bar, and begin the bar anew."""
+        """Print the metrics of the epoch above the bar, and empty the bar for the next epoch."""
         self._print(row, self._bar.console.width if self._bar is not None else None)
         self._done = row["epoch"]
         if self._bar is not None and self._done < self._epochs:
             self._bar.update(self._task, description=self._title(), completed=0)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
     def _pace(self, stop: int) -> list[str]:
-        """Images a second and the time left; not before the second call, since the first one's time is compilation."""
+        """Return images per second and the time left; nothing at the first call, whose time is mostly compilation."""
         now, trained = time.monotonic(), (self._done + stop / self._steps) * self._images
         if self._first is None:
             self._first = now, trained
@@ -138,28 +152,37 @@ class Live(Lines):
         return [f"{speed:,.0f} images/s", f"{minutes}:{seconds:02} left"]
 
     def _title(self) -> str:
-        return _place(self._done + 1, self._epochs)
+        return _position(self._done + 1, self._epochs)
 
 
-def choose(*, quiet: bool) -> Progress:
-    """The way of telling that suits where stderr goes."""
+def create(*, quiet: bool) -> Progress:
+    """Return the progress display that suits stderr: a bar on a terminal, and lines elsewhere."""
     if quiet:
-        return Quiet()
-    return Live() if _is_terminal() else Lines()
+        return QuietProgress()
+    return LiveProgress() if _is_terminal() else LineProgress()
 
 
 @contextmanager
-def counting(title: str, total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A bar over `total` things, moved by each call of what is given; none where it could not be seen."""
+def bar(title: str, total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on a terminal, and nothing elsewhere.
+
+    Args:
+        title: the text before the bar.
+        total: the number of items.
+        quiet: show nothing.
+
+    Yields:
+        A function that reports one more item as done.
+    """
     if quiet or not _is_terminal():
         yield lambda: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_console(), transient=True, expand=True) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
+    with Progress(*columns, console=_console(), transient=True, expand=True) as shown:
+        task = shown.add_task(title, total=total)
+        yield lambda: shown.advance(task)
 
 
 def _is_terminal() -> bool:
@@ -172,18 +195,22 @@ def _console() -> "Console":
     return Console(file=sys.stderr, color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 
-def describe_epoch(row: dict[str, Any], epochs: int, images: int, width: int | None = None) -> str:
-    """``epoch  3/10  loss 0.0772  accuracy 0.9772  0.18 s  333,000 images/s``.
+def format_epoch(row: dict[str, Any], epochs: int, images: int, width: int | None = None) -> str:
+    """Return the line of an epoch: ``epoch  3/10  loss 0.0772  accuracy 0.9772  0.18 s  333,000 images/s``.
 
-    Where all that is wider than `width`, the speed is left out, and then the time.
+    Args:
+        row: the epoch's row in the history.
+        epochs: epochs in all.
+        images: training images in the epoch.
+        width: characters that fit; in a longer line the speed is left out, and then the time. None fits any line.
     """
-    figures = [f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "learning_rate", "seconds")]
+    metrics = [f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "learning_rate", "seconds")]
     pace = [f"{row['seconds']:.2f} s", f"{images / row['seconds']:,.0f} images/s"]
-    line = [_place(row["epoch"], epochs), *figures, *pace]
-    while width and len("  ".join(line)) > width and len(line) > 1 + len(figures):
+    line = [_position(row["epoch"], epochs), *metrics, *pace]
+    while width and len("  ".join(line)) > width and len(line) > 1 + len(metrics):
         del line[-1]
     return "  ".join(line)
 
 
-def _place(epoch: int, epochs: int) -> str:
+def _position(epoch: int, epochs: int) -> str:
     return f"epoch {epoch:>{len(str(epochs))}}/{epochs}"

@@ -1,6 +1,6 @@
-"""Every random number of a training as a pure function of the config's seed and of what it is for.
+"""Draw every random number of a training as a pure function of the config's seed and of the purpose.
 
-Nothing here keeps state, so that a resumed training draws what an undisturbed one would have drawn.
+Nothing here keeps state, so a resumed training draws the same numbers as an uninterrupted one.
 """
 
 from enum import IntEnum
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What random numbers are for; each purpose has streams of its own."""
+    """Purpose of random numbers; each has separate streams."""
 
     ORDER = 1
     WEIGHTS = 2
@@ -22,16 +22,22 @@ class Purpose(IntEnum):
 
 
 def generator(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:
-    """The generator of one purpose, for example ``generator(seed, Purpose.ORDER, epoch)``."""
-    # NumPy pads short seeds with zeros; the length keeps (1,) and (1, 0) apart.
+    """Return the generator of one stream, for example ``generator(seed, Purpose.ORDER, epoch)``.
+
+    Args:
+        seed: the config's seed, not negative.
+        purpose: what the numbers are for.
+        index: which stream of that purpose, such as the epoch.
+    """
+    # NumPy pads short seeds with zeros; with their length, (1,) and (1, 0) give different numbers.
     return np.random.default_rng((seed, purpose, len(index), *index))
 
 
 def integer(seed: int, purpose: Purpose, *index: int) -> int:
-    """One number in [0, 2**31), fit to seed an initializer or a layer."""
+    """Return an integer in [0, 2**31), which can seed an initializer or a layer."""
     return int(generator(seed, purpose, *index).integers(2**31))
 
 
 def order(images: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """The order of the training images in an epoch: a permutation of range(images), int32."""
+    """Return the order of the training images in an epoch: a permutation of range(images), (images,) int32."""
     return generator(seed, Purpose.ORDER, epoch).permutation(images).astype(np.int32)

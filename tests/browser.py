@@ -1,4 +1,4 @@
-"""A headless Chromium, spoken to in its DevTools protocol over two pipes: what a page shows, fetches and says."""
+"""A headless Chromium for tests, controlled by its DevTools protocol over two pipes."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PATIENCE = 60  # seconds
+TIMEOUT = 60  # Seconds to wait for an answer of the browser.
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -28,10 +28,10 @@ FLAGS = (
 
 
 class Browser:
-    """One page, and every event that was told of it.
+    """A page in the browser.
 
     Attributes:
-        events: ``(method, parameters)``, oldest first.
+        events: The events of the page since it was opened, as ``(method, parameters)``, oldest first.
     """
 
     def __init__(self, reading: int, writing: int) -> None:
@@ -44,7 +44,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Have something done; returns what it gave."""
+        """Call a method of the protocol and return its result."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -57,37 +57,37 @@ class Browser:
         return dict(answer["result"])
 
     def open(self, file: Path) -> None:
-        """Load a page, and wait until all of it is there."""
+        """Load a page, and wait until it is loaded completely."""
         self.events.clear()
         self.call("Page.navigate", url=file.absolute().as_uri())
         while not any(method == "Page.loadEventFired" for method, _ in self.events):
             self._note(self._next())
 
     def evaluate(self, expression: str) -> Any:
-        """What a JavaScript expression gives."""
+        """Return the value of a JavaScript expression."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def emulate(self, *, media: str = "screen", scheme: str = "light") -> None:
-        """Show the page on ``screen`` or in ``print``, to who likes it ``light`` or ``dark``."""
+        """Emulate the medium ``screen`` or ``print``, and the colour scheme ``light`` or ``dark``."""
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.call("Emulation.setEmulatedMedia", media=media, features=[feature])
 
     def resize(self, width: int, height: int = 900) -> None:
-        """Make the window so many CSS pixels large."""
+        """Set the size of the window in CSS pixels."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
-    def screenshot(self, *, whole: bool = False) -> bytes:
-        """The window, or the whole page, as a PNG."""
-        return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
+    def screenshot(self) -> bytes:
+        """Return the content of the window as a PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot")["data"])
 
     def pdf(self) -> bytes:
-        """The page as it is printed."""
+        """Return the page as a PDF for printing."""
         return base64.b64decode(self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)["data"])
 
     def close(self) -> None:
-        """Hang up, which makes the browser leave."""
+        """Close the pipes, which makes the browser exit."""
         self._input.close()
         self._output.close()
 
@@ -96,9 +96,9 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            assert select.select([self._input], [], [], PATIENCE)[0], "the browser says nothing"
+            assert select.select([self._input], [], [], TIMEOUT)[0], f"the browser did not answer within {TIMEOUT} s"
             more = os.read(self._input.fileno(), 1 << 20)
-            assert more, "the browser is gone"
+            assert more, "the browser exited"
             self._buffer += more
         message, _, self._buffer = self._buffer.partition(b"\0")
         return dict(json.loads(message))
@@ -106,21 +106,21 @@ class Browser:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
-    """A browser with a new profile in `folder`; it is gone afterwards."""
+    """Start a browser with a new profile in `folder`, and stop it afterwards."""
     assert CHROMIUM
-    (its_reading, writing), (reading, its_writing) = os.pipe(), os.pipe()
+    (browser_reading, writing), (reading, browser_writing) = os.pipe(), os.pipe()
     # The browser reads from descriptor 3 and writes to 4; the shell puts them there.
-    script = f'exec "$@" 3<&{its_reading} 4>&{its_writing}'
+    script = f'exec "$@" 3<&{browser_reading} 4>&{browser_writing}'
     command = ["bash", "-c", script, "bash", CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}"]
     process = subprocess.Popen(
         command,
-        pass_fds=(its_reading, its_writing),
+        pass_fds=(browser_reading, browser_writing),
         env={"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    os.close(its_reading)
-    os.close(its_writing)
+    os.close(browser_reading)
+    os.close(browser_writing)
     page = Browser(reading, writing)
     try:
         yield page

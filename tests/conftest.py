@@ -1,4 +1,4 @@
-"""What the tests share: `dnn` run in this process or in one of its own, and the sample's digits."""
+"""Fixtures for all tests: run `dnn` in this process or in a separate one, and load the sample's digits."""
 
 import gc
 import json
@@ -52,7 +52,7 @@ def pytest_collection_finish() -> None:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command answered."""
+    """The exit code and the output of a command."""
 
     code: int
     stdout: str
@@ -106,7 +106,7 @@ def shared_runs(shared_folder: Path) -> SharedRuns:
 
 @pytest.fixture(scope="session")
 def mnist_folder() -> Path:
-    """The folder that has the whole of MNIST; tests that need it are skipped without DNN_DATA_DIR."""
+    """Return the folder with the complete MNIST; without DNN_DATA_DIR, skip the tests that need it."""
     if not (MNIST_FOLDER / "mnist.npz").is_file():
         pytest.skip("needs the whole of MNIST: set DNN_DATA_DIR")
     return MNIST_FOLDER
@@ -114,19 +114,19 @@ def mnist_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def sample() -> Split:
-    """The 4,000 training digits of the sample."""
+    """Return the 4,000 training digits of the sample."""
     return datasets.find("mnist-sample").load("train")
 
 
 @pytest.fixture(scope="session")
 def few(sample: Split) -> Split:
-    """The first 500 of them."""
+    """Return the first 500 training digits of the sample."""
     return Split(sample.images[:500], sample.labels[:500])
 
 
 @pytest.fixture
 def dnn(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """Run a command in this process."""
+    """Return a function that runs a command in this process."""
 
     def call(*arguments: object) -> Answer:
         capsys.readouterr()
@@ -138,13 +138,13 @@ def dnn(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
 
 
 def command(*arguments: object) -> list[str]:
-    """The command line of a `dnn` process."""
+    """Return the command line of a `dnn` process."""
     return [sys.executable, "-m", "dnn_cli", *map(str, arguments)]
 
 
 @pytest.fixture
 def process() -> Callable[..., Answer]:
-    """Run a command in a process of its own, as a user does."""
+    """Return a function that runs a command in a separate process, as a user does."""
 
     def call(*arguments: object, **environment: str) -> Answer:
         done = subprocess.run(
@@ -162,7 +162,7 @@ def process() -> Callable[..., Answer]:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Start a command in a process of its own; it is killed at the end of the test if it is still there."""
+    """Return a function that starts a command in a separate process, which is killed at the end of the test."""
     started: list[subprocess.Popen[str]] = []
 
     def call(*arguments: object) -> "subprocess.Popen[str]":
@@ -193,7 +193,7 @@ def wait_for_epoch(run: str | Path, epoch: int, training: "subprocess.Popen[str]
 
 
 def weights(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Every number in a `.keras` file by its place in it: weights, optimizer state and random states alike."""
+    """Return all arrays in a `.keras` file by their path in it: weights, optimizer state and random states."""
     import io
     import zipfile
 
@@ -207,7 +207,7 @@ def weights(path: Path) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def assert_same_bits(one: Path, other: Path) -> None:
-    """Two checkpoints hold the same numbers, bit for bit."""
+    """Check that two checkpoints hold the same numbers, bit for bit."""
     first, second = weights(one), weights(other)
     assert first.keys() == second.keys()
     for name, value in first.items():

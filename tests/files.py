@@ -1,4 +1,4 @@
-"""Dataset files as users have them, whole or damaged, and what is said of those that are refused."""
+"""Make dataset files as users have them, and return the message with which a bad one is rejected."""
 
 import gzip
 import io
@@ -22,24 +22,26 @@ IDX = {
 
 
 def idx(array: Array) -> bytes:
-    """`array` as an IDX file of bytes."""
+    """Return `array` as an IDX file of bytes."""
     return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype("u1").tobytes()
 
 
 def write_npz(path: Path, **parts: Any) -> Path:
+    """Write a compressed .npz file of `parts`, and its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **parts)
     return path
 
 
 def stored(parts: dict[str, Any]) -> bytes:
-    """An .npz file of `parts`, not compressed."""
+    """Return an uncompressed .npz file of `parts`."""
     buffer = io.BytesIO()
     np.savez(buffer, **parts)
     return buffer.getvalue()
 
 
 def write_idx(folder: Path, parts: dict[str, Array], *, gzipped: bool = False) -> Path:
+    """Write a folder of IDX files of `parts`."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, array in parts.items():
         content = gzip.compress(idx(array)) if gzipped else idx(array)
@@ -48,19 +50,20 @@ def write_idx(folder: Path, parts: dict[str, Array], *, gzipped: bool = False) -
 
 
 def digits(count: int = 8) -> dict[str, Array]:
-    """Sound training and test parts of a user's own."""
+    """Return the four valid arrays of a user's own dataset: `count` images of 3×4 pixels in three classes."""
     images = np.arange(count * 12, dtype=np.uint8).reshape(count, 3, 4)
     labels = np.arange(count) % 3
     return {"x_train": images, "y_train": labels, "x_test": images[::-1], "y_test": labels[::-1]}
 
 
 def user(tmp_path: Path, **changes: Any) -> Path:
-    """An .npz of `digits` with some parts changed, or left out where the change is None."""
+    """Write an .npz file of `digits` with some arrays replaced, or left out if the replacement is None."""
     parts = {**digits(), **changes}
     return write_npz(tmp_path / "own.npz", **{part: array for part, array in parts.items() if array is not None})
 
 
 def refusal(path: Path | str, **arguments: Any) -> str:
+    """Return the message with which `datasets.find` rejects a name or path."""
     with pytest.raises(DataError) as caught:
         datasets.find(str(path), **arguments)
     return str(caught.value)

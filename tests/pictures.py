@@ -1,4 +1,4 @@
-"""Pictures of digits as people have them: of any size and colour, anywhere in the picture, in any format."""
+"""Draw digits as people photograph them: of any size and colour, anywhere in the picture, in any file format."""
 
 import io
 from pathlib import Path
@@ -14,13 +14,13 @@ WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
 def coverage(digit: Array, size: int = 200, share: float = 0.7, at: tuple[float, float] = (0.5, 0.5)) -> Array:
-    """(size, size) float in [0, 1]: how much of each pixel is ink, where `digit` (28, 28) takes a `share` of the side.
+    """Return the share of each pixel that is ink: (size, size) float in [0, 1].
 
     Args:
-        digit: light on dark, uint8.
-        size: of the picture.
-        share: what the whole image of the digit takes of it.
-        at: where that stands between the top and the bottom, and between left and right.
+        digit: (28, 28) uint8, light on dark.
+        size: side of the picture.
+        share: side of the digit's image as a fraction of the picture's.
+        at: its place between top and bottom, and between left and right, from 0 to 1.
     """
     side = round(size * share)
     drawn = Image.fromarray(digit).resize((side, side), Image.Resampling.LANCZOS)
@@ -31,13 +31,13 @@ def coverage(digit: Array, size: int = 200, share: float = 0.7, at: tuple[float,
 
 
 def painted(ink: Array, paper: Colour = WHITE, pen: Colour = BLACK) -> Array:
-    """(height, width, channels) uint8 of a pen on paper."""
+    """Return a picture of that ink in the colour `pen` on `paper`: (height, width, channels) uint8."""
     background = np.array(paper, np.float32)
     return np.rint(background + (np.array(pen, np.float32) - background) * ink[..., None]).astype(np.uint8)
 
 
 def encoded(pixels: Array | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """The picture as a file of that kind."""
+    """Return the picture as an image file of that kind."""
     if isinstance(pixels, np.ndarray):
         pixels = Image.fromarray(pixels.squeeze(2) if pixels.shape[2:] == (1,) else pixels)
     buffer = io.BytesIO()
@@ -46,6 +46,7 @@ def encoded(pixels: Array | Image.Image, kind: str = "PNG", **options: Any) -> b
 
 
 def written(path: Path, content: bytes) -> Path:
+    """Write a file, and its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path

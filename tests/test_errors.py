@@ -1,3 +1,5 @@
+"""Test the exit code and the message of each expected error."""
+
 import pytest
 
 from dnn_cli.errors import (
@@ -10,6 +12,7 @@ from dnn_cli.errors import (
     RunError,
     TrainingError,
     UsageError,
+    reason,
     together,
 )
 
@@ -28,21 +31,21 @@ from dnn_cli.errors import (
         (InterruptedTrainingError("x", 15), 143),
     ],
 )
-def test_every_expected_failure_has_its_exit_code(error: DnnError, exit_code: int) -> None:
+def test_each_error_has_its_exit_code(error: DnnError, exit_code: int) -> None:
     assert isinstance(error, DnnError)
     assert error.exit_code == exit_code
 
 
-def test_an_interruption_says_what_was_saved() -> None:
+def test_an_interruption_keeps_its_message() -> None:
     assert str(InterruptedTrainingError("saved after epoch 3", 2)) == "saved after epoch 3"
 
 
-def test_one_problem_is_said_in_the_singular() -> None:
+def test_a_single_problem_is_counted_in_the_singular() -> None:
     error = ConfigError("a.yaml", [Problem("a.yaml:1:7", "seed", "must be a whole number, got 'x'")])
     assert str(error) == "a.yaml has 1 problem\n  a.yaml:1:7  seed: must be a whole number, got 'x'"
 
 
-def test_problems_stand_in_two_columns() -> None:
+def test_several_problems_are_listed_in_two_columns() -> None:
     problems = [
         Problem("a.yaml:7:7", "model.layers[0].activaton", "unknown key"),
         Problem("a.yaml:12:30", "optimizer.learning_rate", "must be greater than 0, got -0.1"),
@@ -58,7 +61,19 @@ def test_problems_stand_in_two_columns() -> None:
     assert error.problems == tuple(problems)
 
 
-def test_errors_together_say_each_thing_once() -> None:
+def test_combined_errors_have_no_repeated_messages() -> None:
     twice = together([DataError("x"), RunError("y"), DataError("x")])
     assert (str(twice), type(twice)) == ("x\ny", DnnError)
     assert type(together([DataError("x"), UsageError("y")])) is UsageError
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (ValueError("first line\nsecond line"), "first line"),
+        (ValueError(" "), "ValueError"),
+    ],
+)
+def test_the_reason_for_an_error_is_one_line_and_never_empty(error: Exception, text: str) -> None:
+    assert reason(error) == text

@@ -1,4 +1,4 @@
-"""What is told on the way: plain lines, and the live bar as a terminal shows it."""
+"""Test what is printed during training: plain lines, and the bar as a terminal shows it."""
 
 import io
 import re
@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from dnn_cli import progress
-from dnn_cli.progress import Live, Quiet
+from dnn_cli.progress import LineProgress, LiveProgress, QuietProgress
 
 
 class Terminal(io.StringIO):
-    """Stands for a terminal on stderr, and shows what it would."""
+    """A terminal in place of stderr, which records its screen."""
 
     def isatty(self) -> bool:
         return True
 
     def screen(self) -> list[str]:
-        """The lines a person sees now, below each other."""
+        """Return the lines that a person sees now."""
         lines, row, column = [""], 0, 0
         text = re.sub(r"\x1b\[\?25[lh]|\x1b\[[0-9;]*m", "", self.getvalue())
         for token in re.findall(r"\x1b\[2K|\x1b\[1A|\r|\n|[^\x1b\r\n]+", text):
@@ -39,7 +39,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Stderr is a terminal of 80 columns."""
+    """Replace stderr by a terminal of 80 columns."""
     shown = Terminal()
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
@@ -51,13 +51,14 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, to be set."""
+    """Return the time in a list, where a test can change it."""
     now = [100.0]
     monkeypatch.setattr("dnn_cli.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 
 def row(epoch: int, seconds: float = 0.5, **more: float) -> dict[str, Any]:
+    """Return a row of the history."""
     return {"epoch": epoch, "loss": 0.25, "accuracy": 0.925, **more, "learning_rate": 0.001, "seconds": seconds}
 
 
@@ -65,31 +66,31 @@ VALIDATION = {"val_loss": 0.5, "val_accuracy": 0.85}
 LOGS = {"loss": 0.6127, "accuracy": 0.8331}
 
 
-def test_an_epoch_is_a_line() -> None:
-    assert progress.describe_epoch(row(3), 10, 60_000) == (
+def test_an_epoch_is_printed_on_one_line() -> None:
+    assert progress.format_epoch(row(3), 10, 60_000) == (
         "epoch  3/10  loss 0.2500  accuracy 0.9250  0.50 s  120,000 images/s"
     )
 
 
-def test_a_line_fits_into_the_terminal() -> None:
-    assert progress.describe_epoch(row(3, **VALIDATION), 10, 60_000, 80) == (
+def test_a_line_is_shortened_to_fit_the_terminal() -> None:
+    assert progress.format_epoch(row(3, **VALIDATION), 10, 60_000, 80) == (
         "epoch  3/10  loss 0.2500  accuracy 0.9250  val_loss 0.5000  val_accuracy 0.8500"
     )
-    assert progress.describe_epoch(row(3, 12345.6), 9999, 60_000, 80) == (
+    assert progress.format_epoch(row(3, 12345.6), 9999, 60_000, 80) == (
         "epoch    3/9999  loss 0.2500  accuracy 0.9250  12345.60 s  5 images/s"
     )
 
 
-def test_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    told = progress.choose(quiet=False)
-    assert type(told) is progress.Lines
-    told.begin(0, 2, 100, 1000)
-    told.step(50, LOGS)
-    told.epoch(row(1))
-    told.warn("the roof is on fire")
-    told.say("it is out")
-    told.epoch(row(2))
-    told.close()
+def test_all_lines_are_printed_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    display = progress.create(quiet=False)
+    assert type(display) is LineProgress
+    display.begin(0, 2, 100, 1000)
+    display.step(50, LOGS)
+    display.epoch(row(1))
+    display.warn("the roof is on fire")
+    display.say("it is out")
+    display.epoch(row(2))
+    display.close()
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.splitlines() == [
@@ -100,66 +101,66 @@ def test_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_quiet_tells_warnings_only(capsys: pytest.CaptureFixture[str]) -> None:
-    told = progress.choose(quiet=True)
-    told.begin(0, 2, 100, 1000)
-    told.step(50, LOGS)
-    told.epoch(row(1))
-    told.warn("the roof is on fire")
-    told.close()
-    assert capsys.readouterr() == ("", "warning: the roof is on fire\n")
+def test_quiet_progress_prints_messages_and_warnings_only(capsys: pytest.CaptureFixture[str]) -> None:
+    display = progress.create(quiet=True)
+    display.begin(0, 2, 100, 1000)
+    display.step(50, LOGS)
+    display.note("not printed")
+    display.epoch(row(1))
+    display.warn("the roof is on fire")
+    display.say("it is out")
+    display.close()
+    assert capsys.readouterr() == ("", "warning: the roof is on fire\nit is out\n")
 
 
-def test_a_terminal_gets_the_bar_unless_it_is_dumb(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert type(progress.choose(quiet=False)) is Live
-    assert type(progress.choose(quiet=True)) is Quiet
+def test_the_bar_is_drawn_on_a_terminal_that_is_not_dumb(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(progress.create(quiet=False)) is LiveProgress
+    assert type(progress.create(quiet=True)) is QuietProgress
     monkeypatch.setenv("TERM", "dumb")
-    assert type(progress.choose(quiet=False)) is progress.Lines
+    assert type(progress.create(quiet=False)) is LineProgress
 
 
-def shown(told: Live, terminal: Terminal) -> str:
-    """The bar as it is now."""
-    assert told._bar is not None
-    told._bar.refresh()
+def shown(display: LiveProgress, terminal: Terminal) -> str:
+    """Return the bar as it is now."""
+    assert display._bar is not None
+    display._bar.refresh()
     return terminal.screen()[-1]
 
 
-def test_the_bar_shows_the_epoch_how_far_it_is_its_figures_the_speed_and_the_time_left(
-    terminal: Terminal, clock: list[float]
-) -> None:
-    told = Live()
-    told.begin(0, 10, 1875, 60_000)
-    assert re.fullmatch(r"epoch  1/10 ━+ compiling", shown(told, terminal))
+def test_the_bar_shows_epoch_position_metrics_speed_and_time_left(terminal: Terminal, clock: list[float]) -> None:
+    display = LiveProgress()
+    display.begin(0, 10, 1875, 60_000)
+    assert re.fullmatch(r"epoch  1/10 ━+ compiling", shown(display, terminal))
     clock[0] += 30
-    told.step(32, LOGS)
-    assert re.fullmatch(r"epoch  1/10 [━╸╺]+ loss 0\.6127  accuracy 0\.8331", shown(told, terminal))
+    display.step(32, LOGS)
+    assert re.fullmatch(r"epoch  1/10 [━╸╺]+ loss 0\.6127  accuracy 0\.8331", shown(display, terminal))
     clock[0] += 1
-    told.step(32 + 375, LOGS)  # a fifth of an epoch in a second, so 49 seconds are left
-    line = shown(told, terminal)
+    display.step(32 + 375, LOGS)  # a fifth of an epoch in a second, so 49 seconds are left
+    line = shown(display, terminal)
     assert re.fullmatch(r"epoch  1/10 [━╸╺]+ loss 0\.6127  accuracy 0\.8331  12,000 images/s  0:49 left", line)
     assert len(line) == 80
-    told.close()
+    display.close()
     assert not any(terminal.screen())
 
 
-def test_the_bar_begins_anew_with_each_epoch_and_leaves_only_the_lines(terminal: Terminal, clock: list[float]) -> None:
-    told = Live()
-    told.begin(1, 3, 100, 1000)
+def test_the_bar_starts_again_with_each_epoch_and_leaves_only_the_lines(terminal: Terminal, clock: list[float]) -> None:
+    display = LiveProgress()
+    display.begin(1, 3, 100, 1000)
     for epoch in (2, 3):
         for stop in (50, 100):
             clock[0] += 1
-            told.step(stop, LOGS)
-            assert shown(told, terminal).startswith(f"epoch {epoch}/3 ")
-        assert told._bar is not None
-        assert told._bar.tasks[0].percentage == 100
-        told.epoch(row(epoch))
+            display.step(stop, LOGS)
+            assert shown(display, terminal).startswith(f"epoch {epoch}/3 ")
+        assert display._bar is not None
+        assert display._bar.tasks[0].percentage == 100
+        display.epoch(row(epoch))
         if epoch == 2:
-            assert shown(told, terminal).startswith("epoch 3/3 ")
-            assert told._bar.tasks[0].percentage == 0
-    told.say("a sentence that is longer than the terminal is wide " * 3)
-    told.close()
-    told.close()
-    told.say("the end")
+            assert shown(display, terminal).startswith("epoch 3/3 ")
+            assert display._bar.tasks[0].percentage == 0
+    display.say("a sentence that is longer than the terminal is wide " * 3)
+    display.close()
+    display.close()
+    display.say("the end")
     assert terminal.screen() == [
         "epoch 2/3  loss 0.2500  accuracy 0.9250  0.50 s  2,000 images/s",
         "epoch 3/3  loss 0.2500  accuracy 0.9250  0.50 s  2,000 images/s",
@@ -170,31 +171,29 @@ def test_the_bar_begins_anew_with_each_epoch_and_leaves_only_the_lines(terminal:
 
 
 def test_the_longest_bar_does_not_wrap(terminal: Terminal, clock: list[float]) -> None:
-    told = Live()
-    told.begin(99, 1000, 1875, 60_000)
+    display = LiveProgress()
+    display.begin(99, 1000, 1875, 60_000)
     for stop in (800, 1600):
         clock[0] += 0.01
-        told.step(stop, {"loss": 12.3456, "accuracy": 0.8331})
-        assert len(shown(told, terminal)) <= 80
+        display.step(stop, {"loss": 12.3456, "accuracy": 0.8331})
+        assert len(shown(display, terminal)) <= 80
     assert len([line for line in terminal.screen() if line]) == 1
-    told.close()
+    display.close()
 
 
-def test_without_colours_where_none_are_wanted(
-    terminal: Terminal, clock: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_color_switches_colours_off(terminal: Terminal, clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    told = Live()
-    told.begin(0, 2, 10, 100)
-    told.step(5, LOGS)
-    told.epoch(row(1))
-    told.close()
+    display = LiveProgress()
+    display.begin(0, 2, 10, 100)
+    display.step(5, LOGS)
+    display.epoch(row(1))
+    display.close()
     assert not re.search(r"\x1b\[[0-9;]*m", terminal.getvalue())
 
 
-def test_text_that_looks_like_markup_is_told_as_it_is(terminal: Terminal, clock: list[float]) -> None:
-    told = Live()
-    told.begin(0, 2, 10, 100)
-    told.warn("[red]runs/:smile:[/red]")
-    told.close()
+def test_text_in_the_form_of_markup_is_printed_unchanged(terminal: Terminal, clock: list[float]) -> None:
+    display = LiveProgress()
+    display.begin(0, 2, 10, 100)
+    display.warn("[red]runs/:smile:[/red]")
+    display.close()
     assert terminal.screen()[0] == "warning: [red]runs/:smile:[/red]"

@@ -1,11 +1,11 @@
-"""Train the textbook network with each activation, and write the README's table of what they reach.
+"""Train the textbook network with each activation, and write a table of the accuracies into the README.
 
-``python tools/activations.py`` takes about six minutes on two cores. Each activation is trained with three seeds, by
+``python tools/activations.py`` takes about six minutes on two cores. Each activation is trained with three seeds:
 
     dnn train -c mnist --set data.validation=5000 --set 'model.layers=[{units: 128, activation: NAME}]' \
         --seed 0 --seed 1 --seed 2 --json
 
-and judged by the best epoch of each on the 5,000 images held out; the test images are not looked at.
+The figures are the accuracies of the best epochs on the 5,000 validation images. No test image is used.
 """
 
 import json
@@ -26,14 +26,19 @@ SEEDS = (0, 1, 2)
 
 @dataclass(frozen=True)
 class Result:
-    """What one activation reached: the accuracy of each seed's best epoch."""
+    """The results of an activation.
+
+    Attributes:
+        activation: Keras's name of the activation.
+        accuracies: The validation accuracy of the best epoch, one for each of `SEEDS`.
+    """
 
     activation: str
     accuracies: list[float]
 
 
 def measure(activation: str) -> Result:
-    """Train with `activation`, once for each of `SEEDS`."""
+    """Train with an activation, once for each of `SEEDS`."""
     settings = ["data.validation=5000", f"model.layers=[{{units: 128, activation: {activation}}}]"]
     command = [sys.executable, "-m", "dnn_cli", "train", "-c", "mnist", "--quiet", "--json"]
     command += [word for setting in settings for word in ("--set", setting)]
@@ -46,13 +51,13 @@ def measure(activation: str) -> Result:
 
 
 def _accuracy(run: Path, epoch: int) -> float:
-    """The accuracy on what was held out after that epoch."""
+    """Return the validation accuracy after an epoch."""
     header, *rows = (run / "history.csv").read_text(encoding="utf-8").splitlines()
     return float(dict(zip(header.split(","), rows[epoch - 1].split(","), strict=True))["val_accuracy"])
 
 
 def table(results: list[Result]) -> str:
-    """The results in Markdown, the most accurate first."""
+    """Return a Markdown table of the results, the best first."""
     lines = ["| activation | val accuracy | of three seeds |", "| --- | ---: | ---: |"]
     for result in sorted(results, key=lambda result: -mean(result.accuracies)):
         spread = f"{min(result.accuracies):.4f} to {max(result.accuracies):.4f}"
@@ -61,14 +66,14 @@ def table(results: list[Result]) -> str:
 
 
 def insert(text: str, content: str) -> str:
-    """`text` with `content` between the markers."""
+    """Return `text` with `content` between the markers."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{content}\n{END}{after}"
 
 
 def main() -> None:
-    """Measure every activation and rewrite the README."""
+    """Measure every activation and write the table into the README."""
     results = []
     for activation in get_args(Activation):
         results.append(measure(activation))

@@ -14,7 +14,7 @@ from dnn_cli.evaluation import evaluate
 from dnn_cli.training import loop
 
 
-class Ticks(progress.Quiet):
+class Ticks(progress.QuietProgress):
     """Ticks when training begins and after every epoch."""
 
     def __init__(self, tick: Tick) -> None:
@@ -36,7 +36,7 @@ def train(epochs: int, tick: Tick) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
         loop.start(config, "benchmark", Ticks(tick), folder=run)
-        accuracy = evaluate.evaluate(run, say=lambda _: None)["accuracy"]
+        accuracy = evaluate.evaluate(run, say=lambda _: None).accuracy
     if "tensorflow" in sys.modules:
         sys.exit("error: engine: numpy imported TensorFlow")
-    return float(accuracy)
+    return accuracy

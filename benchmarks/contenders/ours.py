@@ -76,7 +76,7 @@ def overhead(epochs: int) -> dict[str, float]:
     begins: list[float] = []
     clock = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begins.append(time.perf_counter()))
     with tempfile.TemporaryDirectory() as folder:
-        told = progress.choose(quiet=False)
+        told = progress.create(quiet=False)
         loop.start(config, "benchmark", told, folder=Path(folder, "run"), callbacks=[clock])
     whole = [later - sooner for sooner, later in pairwise(begins[1:])]
 
@@ -103,8 +103,10 @@ def _dataset() -> datasets.Dataset:
 def _network(config: Config, split: datasets.Split) -> tuple[Any, Any, Any]:
     tensorflow_import.import_tensorflow()
     from dnn_cli.engines.keras import build
+    from dnn_cli.engines.network_spec import network_spec
 
-    return build.build(config, split.images.shape[1:], split.classes), split.images, split.labels
+    spec = network_spec(config, split.images.shape[1:], split.classes)
+    return build.build(spec, config), split.images, split.labels
 
 
 def _compiled(config: Config, network: Any, images: Any, labels: Any) -> Any:

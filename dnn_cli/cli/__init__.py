@@ -1,1 +1,69 @@
-"""The command line: parse, call, print."""
+"""The `dnn` command group and the table of its commands.
+
+Each command is a module of this package and a function in it, both named after the command. The table holds what
+``dnn --help`` prints: printing the help imports no command module, and running a command imports no other.
+"""
+
+from importlib import import_module
+
+import click
+
+import dnn_cli
+
+COMMANDS = {
+    "train": "Train the network that a config describes.",
+    "evaluate": "Evaluate a trained network on the test images or on others.",
+    "runs": "List the runs with their state, metrics and age.",
+    "show": "Print one run: settings, environment, history, metrics, files.",
+    "predict": "Classify the digits in image files.",
+    "explain": "Show which pixels and hidden units decided a prediction.",
+    "compare": "Compare the settings and the metrics of runs.",
+    "report": "Write an HTML report of one run, or of several runs compared.",
+    "data": "List datasets; download and verify one; preview augmentation.",
+    "gradcheck": "Compare the gradients of Keras, NumPy and finite differences.",
+    "trace": "Print one training step with every formula and its numbers.",
+    "schema": "Print the JSON Schema of config files.",
+}
+
+
+class LazyGroup(click.Group):
+    """Group of commands that imports a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands in the order of the table: the usual first steps come first."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command `cmd_name`, or return None if it does not exist."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names and the summaries of the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(dnn_cli.__version__, prog_name="dnn")
+def cli() -> None:
+    """Train, evaluate and explain an image classifier that a YAML file describes.
+
+    \b
+    First steps:
+      dnn train -c mnist        train the textbook's network
+      dnn evaluate              evaluate the newest run on the test images
+      dnn report                write an HTML report of it
+      dnn runs                  list the runs and the commands that resume them
+      dnn train --help          show the options of a command
+
+    \b
+    Exit codes:
+      0    success
+      1    a failure at run time, for example a damaged file
+      2    wrong usage, or a config with problems
+      3    --min-accuracy or --tolerance not met
+      130  stopped by SIGINT (Ctrl-C); 143 by SIGTERM
+    """

@@ -1,1 +1,1 @@
-"""Configs: YAML text to a frozen, validated `Config`, with every problem named and placed."""
+"""Read YAML configs into a frozen, validated `Config`, and report every problem with its place in the file."""

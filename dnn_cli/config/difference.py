@@ -1,4 +1,4 @@
-"""Show where configs differ."""
+"""Compare configs: find the settings that differ, and format their values."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -6,37 +6,52 @@ from typing import Any
 
 from dnn_cli.config import yaml_document
 from dnn_cli.config.schema import Config
+from dnn_cli.config.yaml_document import KeyPath
+
+ABSENT = "(not there)"  # the value of a setting in a config that has no such setting
 
 
 def difference(old: Config, new: Config) -> list[str]:
-    """What differs between two configs, a line each: ``optimizer.learning_rate: 0.001 → 0.01``."""
+    """Return a line for each setting that differs: ``optimizer.learning_rate: 0.001 → 0.01``."""
     return [f"{key}: {show(before)} → {show(after)}" for key, (before, after) in variations([old, new]).items()]
 
 
 def variations(several: Sequence[Config]) -> dict[str, list[Any]]:
-    """Each setting that is not the same in all of `several`, with its value in each; `ABSENT` where it has no place.
+    """Return each setting whose value is not the same in all configs, with its value in each.
 
-    Values are told as briefly as a file can: ``[128, {"units": 64, "dropout": 0.2}]``. What only some have, such as an
-    argument of one optimizer, is left out while it has its default there.
+    Values have the shortest form that a config file allows: ``[128, {"units": 64, "dropout": 0.2}]``. A setting that
+    only some configs have, such as an argument of one optimizer, is `ABSENT` in the others. It is left out where it has
+    its default value in all configs that have it.
+
+    Args:
+        several: the configs.
+
+    Returns:
+        The path of each setting → a value for each config, in the order of `several`.
     """
     explicit = [config.model_dump(mode="json", exclude_defaults=True) for config in several]
     found = {}
     for path, values in _differences([config.to_dict() for config in several], ()):
-        chosen = [_at(path, values) for values in explicit]
+        chosen = [_value_at(path, values) for values in explicit]
         if ABSENT not in values or any(value is not ABSENT for value in chosen):
             pairs = zip(chosen, values, strict=True)
-            found[yaml_document.format_path(path)] = [_brief(full if own is ABSENT else own) for own, full in pairs]
+            found[yaml_document.format_path(path)] = [_shorten(full if own is ABSENT else own) for own, full in pairs]
     return found
 
 
 def show(value: Any) -> str:
-    """A setting's value as text."""
+    """Return the value of a setting as text."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _differences(values: Sequence[Any], path: yaml_document.Path) -> Iterable[tuple[yaml_document.Path, Sequence[Any]]]:
-    """Where `values`, which all stand at `path`, are not the same, and what stands there; a list as long as another
-    is gone through, others are told whole.
+def _differences(values: Sequence[Any], path: KeyPath) -> Iterable[tuple[KeyPath, Sequence[Any]]]:
+    """Yield the paths at which `values` differ, and their values there.
+
+    Mappings are compared key by key, and lists of equal length entry by entry; other lists are compared as a whole.
+
+    Args:
+        values: what each config has at `path`.
+        path: where they are.
     """
     inner: Iterable[tuple[str | int, Sequence[Any]]] | None = None
     if all(isinstance(value, dict) for value in values):
@@ -51,8 +66,8 @@ def _differences(values: Sequence[Any], path: yaml_document.Path) -> Iterable[tu
         yield path, values
 
 
-def _at(path: yaml_document.Path, values: Any) -> Any:
-    """What stands at `path` in nested `values`, or `ABSENT`."""
+def _value_at(path: KeyPath, values: Any) -> Any:
+    """Return the value at `path` in nested `values`, or `ABSENT`."""
     for part in path:
         if isinstance(values, dict) and part not in values:
             return ABSENT
@@ -60,13 +75,10 @@ def _at(path: yaml_document.Path, values: Any) -> Any:
     return values
 
 
-def _brief(value: Any) -> Any:
-    """`value` with the short forms that a file may use."""
+def _shorten(value: Any) -> Any:
+    """Return `value` with the short forms that a config file may use."""
     if isinstance(value, list):
-        return [_brief(entry) for entry in value]
+        return [_shorten(entry) for entry in value]
     if isinstance(value, dict) and len(value) == 1 and set(value) <= set(yaml_document.SHORT_FORMS.values()):
         return next(iter(value.values()))
     return value
-
-
-ABSENT = "(not there)"

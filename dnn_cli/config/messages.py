@@ -1,19 +1,19 @@
-"""Explain pydantic's errors in the user's words, with their place in the YAML document."""
+"""Translate pydantic's validation errors into messages for users, with their place in the YAML document."""
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from dnn_cli.config import yaml_document
-from dnn_cli.config.section import Section
-from dnn_cli.config.yaml_document import Document
+from dnn_cli.config.section import SectionClasses
+from dnn_cli.config.yaml_document import Document, KeyPath, format_path
 from dnn_cli.errors import Problem
 
-_TAGS = ("<count>", "<fraction>", "<word>", "<list>", "<number>", "<schedule>")
-_NOUNS = {
+# The schema puts the tags of its unions in angle brackets, which distinguishes them from keys: Tag("<number>").
+_UNION_TAG = re.compile(r"<[a-z]+>")
+_EXPECTED_TYPES = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -21,6 +21,9 @@ _NOUNS = {
     "string_type": "text",
     "tuple_type": "a list",
     "finite_number": "a finite number",
+    "model_type": "a mapping of settings",
+    "model_attributes_type": "a mapping of settings",
+    "dict_type": "a mapping of settings",
 }
 _BOUNDS = {
     "greater_than": ("greater than", "gt"),
@@ -28,61 +31,79 @@ _BOUNDS = {
     "less_than": ("less than", "lt"),
     "less_than_equal": ("at most", "le"),
 }
+_UNKNOWN_NAME, _MISSING_NAME = "union_tag_invalid", "union_tag_not_found"
 
 
-def problem_of(details: ErrorDetails, read: Document, classes: Mapping[int, type[Section]]) -> Problem:
-    """One of pydantic's errors in our words, with its place in the document."""
-    kind, context = details["type"], details.get("ctx", {})
-    path, parent = _locate(details["loc"], read.values, classes)
-    found = _show(details["input"])
+def to_problem(details: ErrorDetails, document: Document, classes: SectionClasses) -> Problem:
+    """Return one of pydantic's errors as a problem with a message, a key and a place.
+
+    Args:
+        details: the error.
+        document: the YAML document that was validated.
+        classes: the section class of each mapping in the document.
+    """
+    kind = details["type"]
+    path, parent = _locate(details["loc"], document.values, classes)
     if kind == "extra_forbidden":
         known = list(classes[id(parent)].model_fields) if id(parent) in classes else []
-        message = f"unknown key{_suggestion(str(path[-1]), known)}"
-    elif kind == "missing":
-        message = "is required"
-    elif kind in ("union_tag_invalid", "union_tag_not_found"):
-        path = (*path, "name")
-        names = _names(context.get("expected_tags", ""))
-        message = _choice(details["input"]["name"], names) if kind == "union_tag_invalid" else "is required"
-    elif kind == "literal_error":
-        message = _choice(details["input"], _names(context["expected"]))
-    elif kind in _BOUNDS:
-        words, bound = _BOUNDS[kind]
-        message = f"must be {words} {context[bound]:.12g}, got {found}"
-    elif kind in _NOUNS:
-        message = f"must be {_NOUNS[kind]}, got {found}"
-    elif kind == "too_long":
-        message = f"must have at most {context['max_length']} entries, got {context['actual_length']}"
-    elif kind == "too_short":
-        message = f"must have at least {context['min_length']} entries, got {context['actual_length']}"
-    elif kind == "string_too_short":
-        message = "must not be empty"
-    elif kind in ("model_type", "model_attributes_type", "dict_type"):
-        message = f"must be a mapping of settings, got {found}"
+        message = f"unknown key{did_you_mean(str(path[-1]), known) or _allowed(known)}"
     else:
-        message = f"{details['msg']}, got {found}"
-    of_key = kind == "extra_forbidden"
-    return Problem(read.place(path, of_key=of_key), yaml_document.format_path(path), message)
+        message = _message(details)
+    if kind in (_UNKNOWN_NAME, _MISSING_NAME):
+        path = (*path, "name")
+    return Problem(document.place(path, of_key=kind == "extra_forbidden"), format_path(path), message)
 
 
 def reading_order(problem: Problem) -> list[int]:
-    """Line and column; what has none, such as an override, comes first."""
+    """Return the line and column of a problem, to sort by; one without a line, as in an override, comes first."""
     place = re.search(r":([0-9]+):([0-9]+)$", problem.place)
     return [int(number) for number in place.groups()] if place else []
 
 
-def _locate(
-    loc: tuple[str | int, ...], values: Any, classes: Mapping[int, type[Section]]
-) -> tuple[yaml_document.Path, Any]:
-    """Pydantic's location without the union tags it adds: the path in the document, and what is around its end.
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return `` (did you mean '...'?)`` with the known word nearest to `word`, or nothing if none is near."""
+    close = difflib.get_close_matches(word.lower(), known, 1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
 
-    A section that goes by a `name` comes with that name as a tag; the other tags are `_TAGS`.
+
+def _message(details: ErrorDetails) -> str:
+    kind, context = details["type"], details.get("ctx", {})
+    found = _show(details["input"])
+    if kind in ("missing", _MISSING_NAME):
+        message = "is required"
+    elif kind == _UNKNOWN_NAME:
+        message = _choice(details["input"]["name"], _quoted_names(context["expected_tags"]))
+    elif kind == "literal_error":
+        message = _choice(details["input"], _quoted_names(context["expected"]))
+    elif kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        message = f"must be {words} {context[bound]:.12g}, got {found}"
+    elif kind in _EXPECTED_TYPES:
+        message = f"must be {_EXPECTED_TYPES[kind]}, got {found}"
+    elif kind == "too_long":
+        message = f"must have at most {_entries(context['max_length'])}, got {context['actual_length']}"
+    elif kind == "too_short":
+        message = f"must have at least {_entries(context['min_length'])}, got {context['actual_length']}"
+    elif kind == "string_too_short":
+        message = "must not be empty"
+    elif kind == "string_pattern_mismatch":
+        message = f"must match the pattern {context['pattern']}, got {found}"
+    else:
+        message = f"{details['msg']}, got {found}"
+    return message
+
+
+def _locate(loc: tuple[str | int, ...], values: Any, classes: SectionClasses) -> tuple[KeyPath, Any]:
+    """Return the path in the document that pydantic's location `loc` means, and the mapping or list around its end.
+
+    Pydantic adds the tag of each union to the location. The tag is the section's `name` where sections are chosen by
+    their name, and otherwise one in angle brackets.
     """
-    path: yaml_document.Path = ()
+    path: KeyPath = ()
     parent = current = values
     tagged = False
     for part in loc:
-        if part in _TAGS and not (isinstance(current, dict) and part in current):
+        if _UNION_TAG.fullmatch(str(part)) and not (isinstance(current, dict) and part in current):
             continue
         if isinstance(current, dict):
             if not tagged and "name" in getattr(classes.get(id(current)), "model_fields", ()):
@@ -91,26 +112,27 @@ def _locate(
             parent, current = current, current.get(str(part))
         elif isinstance(current, list) and isinstance(part, int):
             parent, current = current, current[part]
-        else:  # a short form
+        else:  # a short form, such as 128 for {units: 128}
             break
         path, tagged = (*path, part), False
     return path, parent
 
 
-def _names(quoted: str) -> list[str]:
-    return re.findall("'([^']*)'", quoted)
+def _quoted_names(text: str) -> list[str]:
+    return re.findall("'([^']*)'", text)
 
 
 def _choice(found: Any, names: Sequence[str]) -> str:
-    allowed = f"one of {', '.join(names)}" if len(names) > 1 else names[0]
-    return f"must be {allowed}, got {_show(found)}{_suggestion(str(found), names, name_all=False)}"
+    expected = f"one of {', '.join(names)}" if len(names) > 1 else names[0]
+    return f"must be {expected}, got {_show(found)}{did_you_mean(str(found), names)}"
 
 
-def _suggestion(word: str, known: Sequence[str], *, name_all: bool = True) -> str:
-    close = difflib.get_close_matches(word.lower(), known, 1)
-    if close:
-        return f" (did you mean '{close[0]}'?)"
-    return f" (allowed: {', '.join(known)})" if known and name_all else ""
+def _allowed(known: Sequence[str]) -> str:
+    return f" (allowed: {', '.join(known)})" if known else ""
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def _show(value: Any) -> str:

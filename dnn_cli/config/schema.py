@@ -1,8 +1,8 @@
-"""YAML → a frozen, validated `Config`.
+"""Define the config: every setting, with its type, unit, range, default and description.
 
-Every setting has its unit, range and default here and nowhere else: the error messages, the JSON Schema and the
-README's reference are all made from these classes. Names are Keras's own where Keras has one. Nothing in a config can
-import or run code: optimizers and schedules are a closed registry, which has a room of its own.
+Error messages, the JSON Schema and the reference in the documentation are all made from these classes. Where Keras has
+a name for a setting, that name is used. A config cannot import or run code: optimizers and schedules are chosen by name
+from a fixed list.
 """
 
 from collections import Counter
@@ -10,18 +10,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Discriminator,
-    Field,
-    Tag,
-)
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from dnn_cli.config import yaml_document
-from dnn_cli.config.optimizers import Adam, Optimizer
-from dnn_cli.config.section import Contradiction, Section, Tuple
+from dnn_cli.config.optimizers import Adam, AnyOptimizer
+from dnn_cli.config.section import Contradiction, ListAsTuple, Section
 
 Activation = Literal[
     "relu",
@@ -68,7 +62,7 @@ Initializer = Literal[
 ]
 MAX_UNITS = 16_384
 Units = Annotated[int, Field(ge=1, le=MAX_UNITS)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 Index = Annotated[int, Field(ge=0)]
 MAX_THREADS = 1024
 
@@ -82,15 +76,8 @@ def _check_threads(value: Any) -> Any:
 Threads = Annotated[Annotated[int, Field(ge=1, le=MAX_THREADS)] | Literal["auto"], BeforeValidator(_check_threads)]
 
 
-def _repeated(key: str, values: Iterable[int]) -> Iterator[Contradiction]:
-    """A contradiction if one of `values` is there more than once."""
-    twice = sorted(value for value, count in Counter(values).items() if count > 1)
-    if twice:
-        yield key, f"must not repeat {', '.join(map(str, twice))}"
-
-
 class Data(Section):
-    """Which images to train on."""
+    """The images to train on."""
 
     dataset: str = Field(
         "mnist",
@@ -100,30 +87,31 @@ class Data(Section):
     validation: Annotated[
         Annotated[int, Field(ge=0), Tag("<count>")] | Annotated[float, Field(gt=0, lt=1), Tag("<fraction>")],
         Discriminator(lambda value: "<fraction>" if isinstance(value, float) else "<count>"),
-    ] = Field(0, description="training images to hold out, as a count or a fraction; stratified by class")
+    ] = Field(0, description="training images to hold out for validation: a count or a fraction; stratified by class")
     fallback: Literal["mnist-sample"] | None = Field(
-        None, description="what to use, loudly, when `mnist` can be neither found nor downloaded"
+        None, description="dataset to use, with a warning, when `mnist` can be neither found nor downloaded"
     )
-    classes: Annotated[tuple[Index, ...], Field(max_length=1000, json_schema_extra={"minItems": 2}), Tuple] | None = (
-        Field(
-            None, description="labels to train on and to evaluate, two at least; they stay as they are; `null` is all"
-        )
+    classes: (
+        Annotated[tuple[Index, ...], Field(max_length=1000, json_schema_extra={"minItems": 2}), ListAsTuple] | None
+    ) = Field(
+        None,
+        description="labels to train and evaluate on, at least two; they keep their numbers; `null` means all labels",
     )
     images_per_class: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="training images of each class to keep, before any are held out; `null` is all"
+        None, description="training images to keep of each class, before any are held out; `null` means all images"
     )
 
     def contradictions(self) -> Iterator[Contradiction]:
-        """What no single setting shows to be wrong."""
+        """Yield a contradiction if `classes` has fewer than two labels, or one of them twice."""
         if self.classes is not None and len(self.classes) < 2:
-            yield "classes", f"must be two at least, got {len(self.classes)}"
-        yield from _repeated("classes", self.classes or ())
+            yield ("classes",), f"must have at least two labels, got {len(self.classes)}"
+        yield from _repetition("classes", self.classes or ())
 
 
 class BatchNormalization(Section):
-    """Normalize the inputs of the activations, by the batch while training and by running means after."""
+    """Normalization of the activation's inputs: by each batch in training, and by running averages afterwards."""
 
-    momentum: Share = Field(0.99, description="share of the running means that a step keeps")
+    momentum: Fraction = Field(0.99, description="fraction of the running averages that is kept at each step")
     epsilon: float = Field(0.001, gt=0, le=1, description="added to the variance for numerical stability")
 
 
@@ -132,21 +120,21 @@ def _from_switch(value: Any) -> Any:
 
 
 class Block(Section):
-    """One hidden block: Dense → (BatchNormalization) → activation → (Dropout). A bare number is its `units`."""
+    """One hidden block: Dense → (BatchNormalization) → activation → (Dropout). A bare number means its `units`."""
 
-    units: Units = Field(description="neurons")
-    activation: Activation = Field("relu", description="Keras's name of the activation")
+    units: Units = Field(description="number of neurons")
+    activation: Activation = Field("relu", description="activation function, by its name in Keras")
     use_bias: bool = Field(True, description="whether the Dense layer adds a bias")
-    initializer: Initializer = Field("glorot_uniform", description="Keras's name of the kernel initializer")
+    initializer: Initializer = Field("glorot_uniform", description="initializer of the kernel, by its name in Keras")
     batch_normalization: Annotated[
         BatchNormalization | None,
         BeforeValidator(_from_switch, json_schema_input_type=bool | BatchNormalization | None),
-    ] = Field(None, description="normalize before the activation; `true` is a mapping of the defaults")
-    dropout: Share = Field(0.0, description="fraction of the block's outputs dropped while training")
+    ] = Field(None, description="normalize before the activation; `true` uses the defaults below")
+    dropout: Fraction = Field(0.0, description="fraction of the block's outputs that is dropped in training")
     l1: float = Field(0.0, ge=0, description="L1 penalty on the kernel")
     l2: float = Field(0.0, ge=0, description="L2 penalty on the kernel")
     max_norm: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="the longest vector of weights into one neuron; a longer one is scaled down after each step"
+        None, description="largest norm of the weights into one neuron; larger ones are scaled down after each step"
     )
 
 
@@ -155,105 +143,100 @@ def _block_from_units(value: Any) -> Any:
 
 
 def _absolute(path: str) -> str:
-    """The same place for a config that is read in another folder."""
+    """Return the path in a form that means the same when the config is read in another folder."""
     try:
         return str(Path(path).expanduser().absolute())
-    except RuntimeError:  # ~nobody: there is no such home, and no such file
+    except RuntimeError:  # ~name of a user who has no home: there is no such file, which is reported later
         return path
 
 
 class Model(Section):
-    """The network between Flatten and the Dense-softmax output, which are always there."""
+    """The hidden part of the network; Flatten before it and Dense with softmax after it are always there."""
 
-    input_dropout: Share = Field(0.0, description="fraction of the pixels dropped while training")
+    input_dropout: Fraction = Field(0.0, description="fraction of the pixels that is dropped in training")
     layers: Annotated[
         tuple[Annotated[Block, BeforeValidator(_block_from_units, json_schema_input_type=Units | Block)], ...],
-        BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+        ListAsTuple,
     ] = Field((), max_length=100, description="the hidden blocks, in order; `[128, 64]` is short for two with ReLU")
     init_from: Annotated[str, Field(min_length=1), AfterValidator(_absolute)] | None = Field(
-        None, description="a run, whose best checkpoint is taken, or a `.keras` file: the weights to start from"
+        None, description="trained weights to start from: a run, whose best checkpoint is used, or a `.keras` file"
     )
     freeze: Annotated[
-        Annotated[Literal["all-but-head"], Tag("<word>")] | Annotated[tuple[Index, ...], Tuple, Tag("<list>")],
+        Annotated[Literal["all-but-head"], Tag("<word>")] | Annotated[tuple[Index, ...], ListAsTuple, Tag("<list>")],
         Discriminator(lambda value: "<word>" if isinstance(value, str) else "<list>"),
-    ] = Field((), description="loaded blocks that stay as they are: their places in `layers`, from 0")
+    ] = Field((), description="loaded blocks that are not trained, by their index in `layers`, from 0")
     learning_rate_factor: float = Field(
-        1.0,
-        gt=0,
-        le=1000,
-        description="what the learning rate is multiplied by for layers that are loaded and not frozen",
+        1.0, gt=0, le=1000, description="factor on the learning rate of layers that are loaded and not frozen"
     )
 
     @property
     def frozen(self) -> frozenset[int]:
-        """The places in `layers` of the blocks that are not trained."""
+        """The indices in `layers` of the blocks that are not trained."""
         return frozenset(range(len(self.layers)) if self.freeze == "all-but-head" else self.freeze)
 
     def contradictions(self) -> Iterator[Contradiction]:
-        """What no single setting shows to be wrong."""
+        """Yield the settings for loaded weights where none are loaded, and the blocks to freeze that do not exist."""
         if self.init_from is None:
             if self.freeze:
-                yield "freeze", "needs init_from: what is not trained must have been trained before"
+                yield ("freeze",), "needs init_from: only blocks with loaded weights can be frozen"
             if self.learning_rate_factor != 1:
-                yield "learning_rate_factor", "needs init_from: it is for the layers that are loaded"
+                yield ("learning_rate_factor",), "needs init_from: it applies to loaded layers only"
         if self.freeze == "all-but-head":
             if not self.layers:
-                yield "freeze", "has nothing to freeze: layers is empty"
+                yield ("freeze",), "has nothing to freeze: layers is empty"
             return
-        yield from _repeated("freeze", self.freeze)
+        yield from _repetition("freeze", self.freeze)
         beyond = sorted({index for index in self.freeze if index >= len(self.layers)})
         if beyond:
             count = len(self.layers)
             allowed = f"0 to {count - 1}" if count else "none, since layers is empty"
-            yield "freeze", f"names blocks that are not there: {', '.join(map(str, beyond))} (allowed: {allowed})"
+            yield ("freeze",), f"names blocks that do not exist: {', '.join(map(str, beyond))} (allowed: {allowed})"
 
 
 class EarlyStopping(Section):
-    """Stop when a figure has not improved for a while."""
+    """The rule by which training stops when a metric no longer improves."""
 
     monitor: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = Field(
-        "val_loss", description="the figure that is to improve"
+        "val_loss", description="metric that must improve"
     )
-    patience: int = Field(5, ge=1, description="epochs without improvement before stopping")
-    min_delta: float = Field(0.0, ge=0, description="the least change that counts as improvement")
+    patience: int = Field(5, ge=1, description="epochs without improvement after which training stops")
+    min_delta: float = Field(0.0, ge=0, description="smallest change that counts as an improvement")
 
 
 class Elastic(Section):
-    """Bend each image as a rubber sheet: the points of a coarse grid are moved at random, the rest follows."""
+    """Bend each image like a rubber sheet: points of a coarse grid move at random, and the pixels between follow."""
 
     strength: float = Field(
-        0.0, ge=0, le=1000, description="pixels by which a grid point moves at most, along each axis"
+        0.0, ge=0, le=1000, description="largest displacement of a grid point along each axis, in pixels"
     )
-    smoothness: float = Field(7.0, ge=1, le=1000, description="pixels from one grid point to the next")
+    smoothness: float = Field(7.0, ge=1, le=1000, description="distance between grid points, in pixels")
 
 
 class Augmentation(Section):
-    """Deform every training image at random each time it is used. Each strength is drawn uniformly, either way."""
+    """Deform each training image at random whenever it is used. Amounts are drawn uniformly, in either direction."""
 
-    rotation: float = Field(0.0, ge=0, le=180, description="degrees by which an image is turned at most")
-    translation: float = Field(0.0, ge=0, le=1000, description="pixels by which it is moved at most, along each axis")
-    scale: float = Field(0.0, ge=0, le=0.9, description="fraction by which height and width grow or shrink at most")
-    shear: float = Field(0.0, ge=0, le=60, description="degrees by which upright lines lean at most")
+    rotation: float = Field(0.0, ge=0, le=180, description="largest rotation, in degrees")
+    translation: float = Field(0.0, ge=0, le=1000, description="largest shift along each axis, in pixels")
+    scale: float = Field(0.0, ge=0, le=0.9, description="largest change of height and of width, as a fraction")
+    shear: float = Field(0.0, ge=0, le=60, description="largest slant of vertical lines, in degrees")
     elastic: Elastic = Field(default_factory=Elastic, description="how each image is bent")
     noise: float = Field(
-        0.0, ge=0, le=1, description="standard deviation of what is added to each pixel, where black is 0 and white 1"
+        0.0, ge=0, le=1, description="standard deviation of the noise added to each pixel; black is 0 and white is 1"
     )
 
     @property
     def is_on(self) -> bool:
-        """Whether it changes anything."""
+        """True if these settings change the images."""
         return any((self.rotation, self.translation, self.scale, self.shear, self.elastic.strength, self.noise))
 
 
 class Training(Section):
-    """How long to train, and in what portions."""
+    """The length of the training, its batches, when it stops early, and how its images are deformed."""
 
     epochs: int = Field(10, ge=1, le=100_000, description="passes over the training images")
-    batch_size: int = Field(
-        32, ge=1, le=65_536, description="images in a step; the last step of an epoch has what is left"
-    )
-    label_smoothing: Share = Field(
-        0.0, description="share of each label that is spread over all classes; `loss` and `val_loss` count it"
+    batch_size: int = Field(32, ge=1, le=65_536, description="images per step; the last step of an epoch has the rest")
+    label_smoothing: Fraction = Field(
+        0.0, description="fraction of each label that is spread over all classes; `loss` and `val_loss` include it"
     )
     early_stopping: EarlyStopping | None = Field(None, description="when to stop before the last epoch")
     augmentation: Augmentation = Field(default_factory=Augmentation, description="how training images are deformed")
@@ -269,31 +252,39 @@ class Training(Section):
 
 
 class Config(Section):
-    """A whole training, every default spelled out."""
+    """The config of one training. Every setting has a default."""
 
-    seed: int = Field(0, ge=0, lt=2**32, description="what every random number is drawn from")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of all random numbers")
     engine: Literal["keras", "numpy"] = Field(
-        "keras", description="what trains: Keras on TensorFlow, or plain NumPy, which starts at once but knows less"
+        "keras",
+        description="what trains: Keras on TensorFlow, or NumPy, which starts at once but supports fewer settings",
     )
-    data: Data = Field(default_factory=Data, description="which images to train on")
+    data: Data = Field(default_factory=Data, description="the images to train on")
     model: Model = Field(default_factory=Model, description="the network")
-    optimizer: Optimizer = Field(default_factory=lambda: Adam(name="adam"), description="its name, or a mapping")
-    training: Training = Field(default_factory=Training, description="how long to train, and in what portions")
+    optimizer: AnyOptimizer = Field(default_factory=lambda: Adam(name="adam"), description="its name, or a mapping")
+    training: Training = Field(default_factory=Training, description="how long to train, and how")
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Yield a contradiction if early stopping monitors validation, but no images are held out."""
+        stopping = self.training.early_stopping
+        if stopping and stopping.monitor.startswith("val_") and not self.data.validation:
+            message = f"{stopping.monitor} needs images held out; set data.validation, or monitor loss or accuracy"
+            yield ("training", "early_stopping", "monitor"), message
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain nested values, as YAML and JSON hold them."""
+        """Return plain nested values, as YAML and JSON hold them."""
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
-        """YAML that `parse` reads back to an equal config."""
+        """Return YAML that reads back to an equal config."""
         return yaml_document.dump(self.to_dict())
 
     def with_epochs(self, epochs: int) -> Self:
-        """The same config with another number of epochs."""
+        """Return a copy of the config with another number of epochs."""
         return self._with_training(epochs=epochs)
 
     def with_threads(self, threads: int | Literal["auto"]) -> Self:
-        """The same config with another number of threads."""
+        """Return a copy of the config with another number of threads."""
         return self._with_training(threads=threads)
 
     def _with_training(self, **changes: Any) -> Self:
@@ -301,5 +292,12 @@ class Config(Section):
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a config file, for editors."""
+    """Return the JSON Schema (draft 2020-12) of a config file, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+
+
+def _repetition(key: str, values: Iterable[int]) -> Iterator[Contradiction]:
+    """Yield a contradiction if one of the values occurs more than once."""
+    twice = sorted(value for value, count in Counter(values).items() if count > 1)
+    if twice:
+        yield (key,), f"must not repeat {', '.join(map(str, twice))}"

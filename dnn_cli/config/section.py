@@ -1,25 +1,36 @@
-"""What every mapping of a config is made from."""
+"""Base class of config sections, and the types that they share."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, model_validator
 
+from dnn_cli.config.yaml_document import KeyPath
+
+# The path of a setting, and how its value contradicts other settings.
+Contradiction = tuple[KeyPath, str]
+
+# Put this in the `Annotated` type of a tuple field: strict mode would reject a list, and YAML has no tuples.
+ListAsTuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+
+
+class SectionClasses(dict[int, type["Section"]]):
+    """The validation context: the section class of each mapping in a document, by the mapping's `id`."""
+
 
 class Section(BaseModel):
-    """A mapping of the config: frozen, typed strictly, and closed to keys it does not know."""
+    """A mapping of the config: immutable, strictly typed, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
-    def _note_class(cls, data: Any, info: ValidationInfo) -> Any:
-        """Remember which class a mapping was checked against, so that an error can name the keys it knows."""
-        if isinstance(info.context, dict) and isinstance(data, dict):
+    def _record_class(cls, data: Any, info: ValidationInfo) -> Any:
+        """Record the class of a mapping in the validation context, so that an error can name the keys allowed in it."""
+        if isinstance(info.context, SectionClasses) and isinstance(data, dict):
             info.context[id(data)] = cls
         return data
 
-
-Tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-
-
-Contradiction = tuple[str, str]  # the key, or nothing for the section itself, and what is wrong with it
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Yield the contradictions between settings of this section; paths start at the section."""
+        yield from ()

@@ -1,8 +1,8 @@
-"""YAML text → plain values, remembering where each of them stands; and plain values → YAML text.
+"""Read YAML into plain values and record the place of each, and write plain values as YAML.
 
-The dialect is YAML 1.2's core schema, which is what people expect to have written: ``1e-4`` is a number, ``no`` is
-a string, ``010`` is ten. Only mappings, lists and scalars exist; a tag that asks for anything else is refused, a key
-given twice is an error, and size and nesting are bounded, so that a hostile file costs nothing.
+The dialect is the core schema of YAML 1.2, which reads values as most people expect: ``1e-4`` is a number, ``no`` is
+a string, ``010`` is ten. A document holds only mappings, lists and scalars. A tag for anything else is an error, and so
+is a repeated key. Size and nesting are limited, so that a malicious file takes neither much time nor much memory.
 """
 
 import re
@@ -13,17 +13,18 @@ import yaml
 
 from dnn_cli.errors import ConfigError, Problem
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]  # keys and list indices, from the top of the document to a value
 
 MAX_CHARACTERS = 100_000
 MAX_NODES = 10_000
 MAX_DEPTH = 50
 MAX_INTEGER_CHARACTERS = 100
 
-SHORT_FORMS = {int: "units", str: "name"}  # a layer's `128` is {units: 128}, an optimizer's `adam` is {name: adam}
+# A scalar of this type is short for a mapping with this key: 128 for {units: 128}, adam for {name: adam}.
+SHORT_FORMS = {int: "units", str: "name"}
 
 _CORE_TAG = "tag:yaml.org,2002:"
-_PLAIN_SCALARS = {  # tag → what it looks like, and the characters it may begin with
+_PLAIN_SCALARS = {  # tag → pattern of an unquoted scalar with this tag, and the characters that it can begin with
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     "int": (r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+", list("-+0123456789")),
@@ -36,13 +37,13 @@ _SCALAR_TAGS = {"str": "text", "int": "a number", "float": "a number", "bool": "
 
 
 class _CoreSchemaLoader(yaml.SafeLoader):
-    """PyYAML's safe loader with YAML 1.2's rules for what a plain scalar means."""
+    """PyYAML's safe loader, with the rules of YAML 1.2 for the type of an unquoted scalar."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML copies it on the first add)
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML copies it before the first change)
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's safe dumper, which here also quotes text that only YAML 1.2 would take for a number."""
+    """PyYAML's safe dumper, which also quotes text that only YAML 1.2 reads as a number."""
 
 
 for _tag, (_pattern, _first) in _PLAIN_SCALARS.items():
@@ -50,40 +51,48 @@ for _tag, (_pattern, _first) in _PLAIN_SCALARS.items():
         _class.add_implicit_resolver(_CORE_TAG + _tag, re.compile(rf"(?:{_pattern})\Z"), _first)
 
 
-def format_path(path: Path) -> str:
-    """``("model", "layers", 0, "units")`` → ``model.layers[0].units``."""
+def format_path(path: KeyPath) -> str:
+    """Return a path as text: ``("model", "layers", 0, "units")`` → ``model.layers[0].units``."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text
 
 
-def parse_path(text: str) -> Path:
-    """``model.layers[0].units`` or ``model.layers.0.units`` → ``("model", "layers", 0, "units")``."""
+def parse_path(text: str) -> KeyPath:
+    """Return the path in `text`: ``model.layers[0].units`` → ``("model", "layers", 0, "units")``.
+
+    An index can also be written as ``model.layers.0.units``.
+    """
     parts = re.sub(r"\[([0-9]+)\]", r".\1", text).split(".")
     return tuple(int(part) if re.fullmatch(r"[0-9]{1,9}", part) else part for part in parts)
 
 
 @dataclass
 class Document:
-    """Values read from YAML, and the place of every key and value in them.
+    """Values read from YAML, and the place of every key and value.
 
     Attributes:
-        source: the name that errors give the document.
+        source: the name of the document in error messages.
         values: nested dicts, lists and scalars.
-        key_places: path → place of the key.
-        value_places: path → place of the value.
-        problems: what is wrong with single keys and values, such as a key given twice.
+        key_places: the place of each key, by its path: ``source:line:column``.
+        value_places: the place of each value, by its path.
+        problems: errors in single keys and values, such as a repeated key.
     """
 
     source: str
     values: Any = None
-    key_places: dict[Path, str] = field(default_factory=dict)
-    value_places: dict[Path, str] = field(default_factory=dict)
+    key_places: dict[KeyPath, str] = field(default_factory=dict)
+    value_places: dict[KeyPath, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def place(self, path: Path, *, of_key: bool = False) -> str:
-        """Where `path` stands, or the nearest thing around it that stands anywhere."""
+    def place(self, path: KeyPath, *, of_key: bool = False) -> str:
+        """Return the place of a value, or of the innermost value around it that has a place.
+
+        Args:
+            path: the path of the value.
+            of_key: return the place of its key instead, if it has one.
+        """
         if of_key and path in self.key_places:
             return self.key_places[path]
         for length in range(len(path), -1, -1):
@@ -91,20 +100,25 @@ class Document:
                 return self.value_places[path[:length]]
         return self.source
 
-    def set(self, path: Path, value: Any, place: str) -> None:
-        """Put `value` at `path`, as an override that stands at `place`.
+    def set(self, path: KeyPath, value: Any, place: str) -> None:
+        """Set the value at a path.
 
-        What is missing on the way is made, and a short form on the way is written out.
+        Missing mappings and lists on the way are created, and a short form on the way becomes a mapping.
+
+        Args:
+            path: where to set it.
+            value: the new value.
+            place: the place of the new value in error messages.
 
         Raises:
-            ConfigError: something else is on the way, or a list would get a gap.
+            ConfigError: another value is on the way, or a list would get a gap.
         """
         if len(path) > MAX_DEPTH:
-            self._refuse(path, f"more than {MAX_DEPTH} levels of nesting", place)
+            self._reject(path, f"more than {MAX_DEPTH} levels of nesting", place)
         self.values = self._replaced(self.values, (), path, value, place)
 
-    def _replaced(self, old: Any, at: Path, rest: Path, value: Any, place: str) -> Any:
-        """`old`, which stands at `at`, with `value` put at `rest` inside it."""
+    def _replaced(self, old: Any, at: KeyPath, rest: KeyPath, value: Any, place: str) -> Any:
+        """Return a copy of `old`, which is at the path `at`, with `value` at the path `rest` inside it."""
         if not rest:
             for places in (self.key_places, self.value_places):
                 for known in [known for known in places if known[: len(at)] == at]:
@@ -112,43 +126,50 @@ class Document:
                 places[at] = place
             return value
         key, *others = rest
-        old = self._opened(old, at, key, place)
+        old = self._expanded(old, at, key, place)
         if isinstance(old, dict):
             key = str(key)
             return {**old, key: self._replaced(old.get(key), (*at, key), tuple(others), value, place)}
         where = format_path(at) or "the config"
         if not isinstance(old, list):
-            self._refuse((*at, *rest), f"{where} is not a mapping", place)
+            self._reject((*at, *rest), f"{where} is not a mapping", place)
         if not isinstance(key, int):
-            self._refuse((*at, *rest), f"{where} is a list, not a mapping", place)
+            self._reject((*at, *rest), f"{where} is a list, not a mapping", place)
         if key > len(old):
-            self._refuse((*at, *rest), f"the next new entry of {where} would be [{len(old)}]", place)
+            self._reject((*at, *rest), f"{where} has no entry [{len(old)}] yet; add that one first", place)
         inner = old[key] if key < len(old) else None
         return [*old[:key], self._replaced(inner, (*at, key), tuple(others), value, place), *old[key + 1 :]]
 
-    def _opened(self, old: Any, at: Path, key: str | int, place: str) -> Any:
-        """`old` as something that `key` can be put into: nothing and short forms become mappings or lists."""
+    def _expanded(self, old: Any, at: KeyPath, key: str | int, place: str) -> Any:
+        """Return `old` in a form that can hold `key`: null and short forms become mappings or lists."""
         if old is None:
-            opened: Any = [] if at and isinstance(key, int) else {}
+            expanded: Any = [] if at and isinstance(key, int) else {}
         elif at and type(old) in SHORT_FORMS:
             long = (*at, SHORT_FORMS[type(old)])
             self.key_places[long] = self.value_places[long] = self.place(at)
-            opened = {SHORT_FORMS[type(old)]: old}
+            expanded = {SHORT_FORMS[type(old)]: old}
         else:
             return old
         if at:
             self.value_places[at] = place
-        return opened
+        return expanded
 
-    def _refuse(self, path: Path, message: str, place: str) -> NoReturn:
+    def _reject(self, path: KeyPath, message: str, place: str) -> NoReturn:
         raise ConfigError(self.source, [Problem(place, format_path(path), message)])
 
 
 def parse(text: str, source: str) -> Document:
-    """Read YAML `text`, which errors call `source`.
+    """Read YAML text.
+
+    Args:
+        text: the YAML.
+        source: the name of the document in error messages.
+
+    Returns:
+        The document; errors in single keys and values are in its `problems`.
 
     Raises:
-        ConfigError: it cannot be read at all; what is wrong with single values is in `Document.problems`.
+        ConfigError: the text cannot be read at all.
     """
     if len(text) > MAX_CHARACTERS:
         raise ConfigError(source, [Problem(source, "", f"longer than {MAX_CHARACTERS:,} characters")])
@@ -158,7 +179,7 @@ def parse(text: str, source: str) -> Document:
         node = loader.get_node() if loader.check_node() else None
         if loader.check_node():
             place = _place(source, loader.peek_event().start_mark)  # type: ignore[no-untyped-call]
-            raise ConfigError(source, [Problem(place, "", "a second YAML document begins here; a config is one")])
+            raise ConfigError(source, [Problem(place, "", "a second YAML document begins here; only one is allowed")])
         if node is not None:
             document.values = _Builder(document).value(node, ())
     except yaml.MarkedYAMLError as error:
@@ -175,12 +196,12 @@ def parse(text: str, source: str) -> Document:
 
 
 def dump(values: Any) -> str:
-    """YAML text that `parse` reads back to equal `values`."""
+    """Return YAML text that `parse` reads back to equal `values`."""
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False)
 
 
 def dump_line(values: Any) -> str:
-    """The same on one line, as it may stand inside a mapping: ``{patience: 5}``."""
+    """Return YAML text on one line, which can be a value in a mapping: ``{patience: 5}``."""
     text = yaml.dump([values], Dumper=_Dumper, sort_keys=False, default_flow_style=True, width=MAX_CHARACTERS)
     return text.strip()[1:-1]
 
@@ -190,14 +211,22 @@ def _place(source: str, mark: Any) -> str:
 
 
 class _Builder:
-    """Builds a document's values from YAML nodes; notes every duplicate key and foreign tag on the way."""
+    """Build the values of a document from YAML nodes, and record places and problems in the document."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
         self.nodes = 0
 
-    def value(self, node: yaml.Node, path: Path) -> Any:
-        """The plain value of `node`, which stands at `path`; raises `ConfigError` when it is too much."""
+    def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        """Return the plain value of a node.
+
+        Args:
+            node: the node.
+            path: its path in the document.
+
+        Raises:
+            ConfigError: there are too many nodes, or they are nested too deeply.
+        """
         place = self._visit(node, path)
         self.document.value_places[path] = place
         tag = node.tag.removeprefix(_CORE_TAG)
@@ -207,11 +236,11 @@ class _Builder:
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode) and tag in _SCALAR_TAGS:
             return self._scalar(node, tag, path, place)
-        self._foreign_tag(node, path, place)
+        self._note_tag(node, path, place)
         return None
 
-    def _visit(self, node: yaml.Node, path: Path) -> str:
-        """The place of `node`, which is counted."""
+    def _visit(self, node: yaml.Node, path: KeyPath) -> str:
+        """Count a node and return its place; raise `ConfigError` if a limit is exceeded."""
         self.nodes += 1
         place = _place(self.document.source, node.start_mark)
         if self.nodes > MAX_NODES or len(path) > MAX_DEPTH:
@@ -220,15 +249,15 @@ class _Builder:
             raise ConfigError(self.document.source, [problem])
         return place
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             place = self._visit(key_node, path)
             if not isinstance(key_node, yaml.ScalarNode):
-                self._note(place, path, "a key must be a plain word")
+                self._note(place, path, "a key must be text, not a mapping or list")
                 continue
             if key_node.tag.removeprefix(_CORE_TAG) not in _SCALAR_TAGS:
-                self._foreign_tag(key_node, path, place)
+                self._note_tag(key_node, path, place)
                 continue
             key = str(key_node.value)
             inner = (*path, key)
@@ -240,7 +269,7 @@ class _Builder:
             values[key] = self.value(value_node, inner)
         return values
 
-    def _scalar(self, node: yaml.ScalarNode, tag: str, path: Path, place: str) -> Any:
+    def _scalar(self, node: yaml.ScalarNode, tag: str, path: KeyPath, place: str) -> Any:
         text = str(node.value)
         if tag == "str":
             return text
@@ -255,9 +284,9 @@ class _Builder:
             return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         return text.lower() == "true" if tag == "bool" else None
 
-    def _foreign_tag(self, node: yaml.Node, path: Path, place: str) -> None:
+    def _note_tag(self, node: yaml.Node, path: KeyPath, place: str) -> None:
         tag = node.tag.replace(_CORE_TAG, "!!")
         self._note(place, path, f"the tag {tag} is not allowed here")
 
-    def _note(self, place: str, path: Path, message: str) -> None:
+    def _note(self, place: str, path: KeyPath, message: str) -> None:
         self.document.problems.append(Problem(place, format_path(path), message))

@@ -1,7 +1,8 @@
-"""Files over HTTP: several hosts, time-outs, retries, resumption; nothing is kept that was not checked.
+"""Download files over HTTP, with several hosts, timeouts, retries and resumption.
 
-A download grows in a ``.part`` file beside its target, named after its address, and is renamed to the target only once
-the caller's check has passed and the bytes are on the disk. What stood at the target before stays until then.
+A download is written to a ``.part`` file beside its target, whose name contains a digest of the URL. It is renamed to
+the target only after the caller's check has passed and the bytes are on the disk; an older file at the target stays
+until then.
 """
 
 import hashlib
@@ -21,31 +22,33 @@ from urllib.request import Request, urlopen
 
 from dnn_cli import __version__
 from dnn_cli.errors import DataError, reason
+from dnn_cli.files import flush
 
-MAX_BYTES = 100 * 2**20
-PAUSES = (0.5, 1.0)
-TRANSIENT = {408, 416, 425, 429, 500, 502, 503, 504}
-LOCK_SECONDS = 600.0
+MAX_BYTES = 100 * 2**20  # Largest file that is downloaded.
+RETRY_PAUSES = (0.5, 1.0)  # Seconds before the second and the third attempt.
+RETRIED_STATUSES = {408, 416, 425, 429, 500, 502, 503, 504}  # HTTP statuses after which another attempt may succeed.
+LOCK_SECONDS = 600.0  # Longest time to wait for another process that downloads the same dataset.
 
 Check = Callable[[Path, str], None]
 
 
 class _FailedError(Exception):
-    """This address will not give the file now."""
+    """The file cannot be downloaded from this URL now."""
 
 
 class _TransientError(_FailedError):
-    """Asking once more may help."""
+    """The download failed, but another attempt may succeed."""
 
 
 class Client:
-    """Downloads files, and asks no host again that could not be reached.
-
-    Raises `DataError` if DNN_TIMEOUT is no number of seconds.
+    """Download files, skipping hosts that could not be reached before.
 
     Args:
-        failures: where a line is added for every address that did not give what it should.
-        quiet: whether to keep silent on stderr.
+        failures: list to which a line is appended for every URL that failed.
+        quiet: whether to print nothing on stderr.
+
+    Raises:
+        DataError: DNN_TIMEOUT is not a number of seconds in the allowed range.
     """
 
     def __init__(self, failures: list[str], *, quiet: bool) -> None:
@@ -55,56 +58,56 @@ class Client:
         self._unreachable: set[str] = set()
 
     def fetch(self, folder: Path, names: Sequence[str], bases: Sequence[str], check: Check) -> bool:
-        """Bring all of `names` into `folder`, each from the first of `bases` that has it whole and right.
+        """Download all of `names` into `folder`, each from the first of `bases` whose file passes the check.
 
-        A file that is there already and passes the check is left as it is.
+        A file that exists already and passes the check is not downloaded.
 
         Args:
-            folder: made, in a folder that is there, if it is not.
-            names: file names, to which the addresses are ``<base>/<name>``.
-            bases: base URLs; one that fails is not asked for later files.
-            check: given a path and the name it is to get, raises `DataError` if the content is not right.
+            folder: the target folder; it is created if it is missing, its parent must exist.
+            names: the file names; their URLs are ``<base>/<name>``.
+            bases: base URLs; one that fails is not tried for later files.
+            check: function of a path and the file's name that raises `DataError` if the content is wrong.
 
         Returns:
-            Whether all files are now in `folder`.
+            Whether all files are in `folder` now.
 
         Raises:
             OSError: `folder` cannot be written.
         """
-        left = [base.rstrip("/") for base in bases]
+        remaining = [base.rstrip("/") for base in bases]
         for name in names:
             if _passes(check, folder / name, name):
                 continue
-            while left and not self._bring(f"{left[0]}/{name}", folder / name, check):
-                del left[0]
-            if not left:
+            while remaining and not self._download(f"{remaining[0]}/{name}", folder / name, check):
+                del remaining[0]
+            if not remaining:
                 return False
         return True
 
-    def _bring(self, url: str, target: Path, check: Check) -> bool:
-        """Download one file, check it and put it in place; notes the reason where that fails."""
+    def _download(self, url: str, target: Path, check: Check) -> bool:
+        """Download one file, check it and move it to `target`; on failure, append the reason and return False."""
         mark = hashlib.sha256(url.encode()).hexdigest()[:8]
         part = target.with_name(f"{target.name}.{mark}.part")
         resumed = part.exists()
         try:
-            self._receive_patiently(url, part)
+            self._receive_with_retries(url, part)
             check(part, target.name)
         except DataError as error:
             part.unlink()
-            if resumed:  # what an earlier attempt had left may have been of another version of the file
-                return self._bring(url, target, check)
+            if resumed:  # The part left by an earlier process may belong to another version of the file.
+                return self._download(url, target, check)
             self._failures.append(f"{url}: {str(error).removeprefix(f'{part}: ')}")
             return False
         except _FailedError as error:
             self._failures.append(f"{url}: {error}")
             return False
-        _put(part, target)
+        _move(part, target)
         for stale in target.parent.glob(f"{target.name}.*.part"):
             stale.unlink()
         return True
 
-    def _receive_patiently(self, url: str, part: Path) -> None:
-        for pause in PAUSES:
+    def _receive_with_retries(self, url: str, part: Path) -> None:
+        for pause in RETRY_PAUSES:
             try:
                 return self._receive(url, part)
             except _TransientError:
@@ -112,13 +115,13 @@ class Client:
         return self._receive(url, part)
 
     def _receive(self, url: str, part: Path) -> None:
-        """Bring the whole of `url` into `part`, going on from what is there if the host can."""
+        """Download all of `url` into `part`, resuming from the bytes already there if the host supports it."""
         start = part.stat().st_size if part.exists() else 0
         with self._open(url, part, start) as response:
             resumed = response.status == 206
             if resumed and _first_byte(response) != start:
                 part.unlink(missing_ok=True)
-                raise _TransientError("answered with another range than was asked for")
+                raise _TransientError("the host sent a different range of bytes than requested")
             size = (start if resumed else 0) + (response.length or 0)
             part.parent.mkdir(exist_ok=True)
             with part.open("ab" if resumed else "wb") as file, _progress(url, size, self._quiet) as show:
@@ -128,17 +131,17 @@ class Client:
                     show(received)
         if max(size, received) > MAX_BYTES:
             part.unlink()
-            raise _FailedError(f"larger than {MAX_BYTES:,} bytes")
+            raise _FailedError(f"larger than the limit of {MAX_BYTES:,} bytes")
         if received < size:
-            raise _TransientError(f"ended after {received:,} of {size:,} bytes")
+            raise _TransientError(f"the connection ended after {received:,} of {size:,} bytes")
 
     def _open(self, url: str, part: Path, start: int) -> HTTPResponse:
-        """Ask for `url` from byte `start` on."""
+        """Request `url` from byte `start` on."""
         host = urlsplit(url).netloc
         if not url.startswith(("http://", "https://")):
-            raise _FailedError("not an address that begins with http:// or https://")
+            raise _FailedError("not a URL that begins with http:// or https://")
         if host in self._unreachable:
-            raise _FailedError("the same host could not be reached just before")
+            raise _FailedError("skipped, because the same host could not be reached before")
         headers = {"User-Agent": f"dnn-cli/{__version__}", **({"Range": f"bytes={start}-"} if start else {})}
         try:
             return _urlopen(Request(url, headers=headers), self._seconds)  # noqa: S310 (checked above)
@@ -146,18 +149,18 @@ class Client:
             error.close()
             if error.code == 416 and start:
                 part.unlink()
-            kind = _TransientError if error.code in TRANSIENT else _FailedError
+            kind = _TransientError if error.code in RETRIED_STATUSES else _FailedError
             raise kind(f"HTTP {error.code} {error.reason}") from None
         except (OSError, HTTPException, ValueError) as error:
             cause = error.reason if isinstance(error, URLError) else error
             if isinstance(cause, ConnectionResetError):
-                raise _TransientError(f"broke off: {reason(cause)}") from None
+                raise _TransientError(f"the connection broke: {reason(cause)}") from None
             self._unreachable.add(host)
             raise _FailedError(f"cannot be reached: {reason(cause)}") from None
 
 
 def _timeout() -> float:
-    """Seconds for which a host may stay silent; raises `DataError` if DNN_TIMEOUT is no such number."""
+    """Return the seconds to wait for a host that sends nothing; raises `DataError` if DNN_TIMEOUT is invalid."""
     text = os.environ.get("DNN_TIMEOUT") or "10"
     try:
         seconds = float(text)
@@ -170,10 +173,10 @@ def _timeout() -> float:
 
 @contextmanager
 def lock(path: Path, *, quiet: bool) -> Iterator[None]:
-    """Hold the lock file `path`, so that two processes never download the same thing; its folder is made.
+    """Hold the lock file `path`, so that two processes never download the same dataset; its folder is created.
 
     Raises:
-        OSError: it cannot be written, or another process did not let go of it in time.
+        OSError: the lock file cannot be written, or another process held it for more than `LOCK_SECONDS`.
     """
     from filelock import FileLock, Timeout
 
@@ -192,16 +195,16 @@ def lock(path: Path, *, quiet: bool) -> Iterator[None]:
 
 
 def _urlopen(request: Request, seconds: float) -> HTTPResponse:
-    """Open `request` within `seconds` in all.
+    """Open `request` within `seconds` in total.
 
-    The time-out of a socket counts anew for each of a host's addresses and not at all while a name is looked up.
-    So the work is done in a thread that is left alone when the time is over.
+    A socket's timeout starts again for each of the host's addresses, and does not cover the lookup of its name.
+    Therefore a thread opens the request; it is abandoned when the time is over.
     """
     outcome: queue.SimpleQueue[HTTPResponse | Exception] = queue.SimpleQueue()
 
     def work() -> None:
         try:
-            outcome.put(urlopen(request, timeout=seconds))  # noqa: S310 (the caller has looked at the address)
+            outcome.put(urlopen(request, timeout=seconds))  # noqa: S310 (the caller has checked the URL)
         except Exception as error:
             outcome.put(error)
 
@@ -219,7 +222,7 @@ def _read(response: HTTPResponse) -> bytes:
     try:
         return response.read1(2**16)
     except (OSError, HTTPException) as error:
-        raise _TransientError(f"broke off: {reason(error)}") from None
+        raise _TransientError(f"the connection broke: {reason(error)}") from None
 
 
 def _first_byte(response: HTTPResponse) -> int | None:
@@ -235,21 +238,20 @@ def _passes(check: Check, path: Path, name: str) -> bool:
     return True
 
 
-def _put(part: Path, target: Path) -> None:
-    """Rename `part` to `target` once its bytes are on the disk, and then the name."""
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+def _move(part: Path, target: Path) -> None:
+    """Rename `part` to `target`, with its bytes on the disk before the rename, and its new name after."""
+    flush(part)
     part.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    flush(target.parent)
 
 
 @contextmanager
 def _progress(url: str, size: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Show a download on stderr, as a bar on a terminal and as one line elsewhere; yields what takes bytes so far."""
+    """Show a download on stderr, as a bar on a terminal and as one line elsewhere.
+
+    Yields:
+        A function to call with the number of bytes received so far.
+    """
     if quiet or not sys.stderr.isatty():
         if not quiet:
             amount = f" ({size / 1e6:.1f} MB)" if size else ""

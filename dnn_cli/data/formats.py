@@ -1,8 +1,9 @@
-"""Bytes on disk → checked NumPy arrays: the two formats that datasets come in, and what an array must be.
+"""Read the two file formats of datasets, ``.npz`` and IDX, and check that an array can be images or labels.
 
-An ``.npz`` file holds arrays by name; an IDX file, gzipped or not, holds one. Sizes are bounded before anything is
-read, headers are not believed beyond the bytes that are there, and pickled objects are refused. Whatever cannot be
-used is a `DataError` that says where, what was found and what is allowed.
+An ``.npz`` file holds several arrays by name; an IDX file, gzipped or not, holds one. These files are untrusted: sizes
+are limited before anything is read, memory grows only with the bytes that are present whatever a header claims, and
+pickled objects are rejected. A file that cannot be used raises a `DataError` that names the place, what was found and
+what is allowed.
 """
 
 import gzip
@@ -22,9 +23,9 @@ import numpy as np
 from dnn_cli.errors import DataError, reason
 from dnn_cli.typing import Array
 
-MAX_BYTES = 4 * 2**30
-MAX_SIDE = 1024
-MAX_CLASSES = 1000
+MAX_BYTES = 4 * 2**30  # Largest array that is read.
+MAX_SIDE = 1024  # Largest height, width and number of channels of an image.
+MAX_CLASSES = 1000  # Labels are smaller than this.
 
 Stream = IO[bytes] | io.BufferedIOBase
 
@@ -33,64 +34,82 @@ _NPY_HEADERS = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 
+# Type codes of the IDX format. All numbers are big-endian.
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def read_npz(path: Path, part: str) -> Array:
-    """The array `part` of an ``.npz`` file, whatever its type; pickled objects are refused."""
-    place = f"{path}: {part}"
-    with _damage(str(path)), zipfile.ZipFile(path) as archive:
-        if f"{part}.npy" not in archive.namelist():
-            held = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:8]) or "nothing"
-            raise DataError(f"{path}: there is no {part} in it (it holds {held})")
-        with _damage(place), archive.open(f"{part}.npy") as stream:
-            if archive.getinfo(f"{part}.npy").compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ValueError("it is compressed in a way that NumPy does not write")
+def read_npz(path: Path, array_name: str) -> Array:
+    """Return one array of an ``.npz`` file, of any numeric type.
+
+    Raises:
+        DataError: the file is damaged, has no such array, or the array holds pickled objects.
+    """
+    place = f"{path}: {array_name}"
+    member = f"{array_name}.npy"
+    with _damage_as_data_error(str(path)), zipfile.ZipFile(path) as archive:
+        if member not in archive.namelist():
+            found = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:8]) or "nothing"
+            raise DataError(f"{path}: there is no array {array_name} in this file (found: {found})")
+        with _damage_as_data_error(place), archive.open(member) as stream:
+            if archive.getinfo(member).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError("unknown compression; save it with numpy.savez or numpy.savez_compressed")
             version = np.lib.format.read_magic(stream)
             if version not in _NPY_HEADERS:
-                raise DataError(f"{place}: version {version} of the .npy format is not one for plain numbers")
+                raise DataError(f"{place}: version {version} of the .npy format is not supported; store plain numbers")
             try:
                 shape, fortran, dtype = _NPY_HEADERS[version](stream)
-            except Exception:  # NumPy lets through what its parser raises, from SyntaxError to TokenError
-                raise ValueError("its header does not describe an array") from None
+            except Exception:  # NumPy does not catch its parser's errors, from SyntaxError to TokenError.
+                raise ValueError("the header does not describe an array") from None
             if dtype.hasobject:
                 raise DataError(
-                    f"{place}: it holds pickled Python objects, which are never loaded; store plain numbers"
+                    f"{place}: contains pickled Python objects, which are never loaded; store plain numbers"
                 )
-            return _payload(stream, shape, dtype, "F" if fortran else "C")
+            return _read_numbers(stream, shape, dtype, "F" if fortran else "C")
 
 
 def read_idx(path: Path) -> Array:
-    """The array of an IDX file, gzipped or not, whatever its type."""
-    with _damage(str(path)), path.open("rb") as raw:
+    """Return the array of an IDX file, gzipped or not, of any numeric type.
+
+    Raises:
+        DataError: the file is damaged, or not an IDX file.
+    """
+    with _damage_as_data_error(str(path)), path.open("rb") as raw:
         gzipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         stream: Stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
         magic = stream.read(4)
         if magic[:2] != b"\0\0" or len(magic) < 4 or magic[2] not in _IDX_TYPES or not 1 <= magic[3] <= 4:
-            raise ValueError(f"it begins with {magic.hex() or 'nothing'}, which no IDX file does")
+            raise ValueError(f"not an IDX file: its first bytes are {magic.hex() or 'missing'}")
         shape = struct.unpack(f">{magic[3]}I", stream.read(4 * magic[3]))
-        return _payload(stream, shape, np.dtype(_IDX_TYPES[magic[2]]))
+        return _read_numbers(stream, shape, np.dtype(_IDX_TYPES[magic[2]]))
 
 
-def _payload(stream: Stream, shape: tuple[int, ...], dtype: np.dtype[Any], order: Literal["C", "F"] = "C") -> Array:
-    """All that is left in `stream`, which must be an array of this shape; memory grows only with what is there."""
+def _read_numbers(
+    stream: Stream, shape: tuple[int, ...], dtype: np.dtype[Any], order: Literal["C", "F"] = "C"
+) -> Array:
+    """Read the rest of `stream` as an array of this shape.
+
+    Memory grows only with the bytes that are present, so that a false header cannot exhaust it.
+
+    Raises:
+        ValueError: the shape is too large, or fewer or more bytes are present than it needs.
+    """
     size = math.prod(shape) * dtype.itemsize
     if size > MAX_BYTES or any(side < 0 for side in shape):
-        raise ValueError(f"its header claims the shape {shape}; at most {MAX_BYTES:,} bytes are read")
+        raise ValueError(f"the header claims the shape {shape}; at most {MAX_BYTES:,} bytes are supported")
     content = bytearray()
     while len(content) < size and (chunk := stream.read(min(2**20, size - len(content)))):
         content += chunk
     if len(content) < size:
-        raise ValueError(f"its header claims {size:,} bytes, but only {len(content):,} are there")
+        raise ValueError(f"the header claims {size:,} bytes, but the file has only {len(content):,}")
     if stream.read(1):
-        raise ValueError(f"its header claims {size:,} bytes, but more are there")
+        raise ValueError(f"the header claims {size:,} bytes, but the file has more")
     return np.ndarray(shape, dtype, content, order=order)
 
 
 @contextmanager
-def _damage(place: str) -> Iterator[None]:
-    """Turn what reading a damaged file raises into a `DataError` at `place`."""
+def _damage_as_data_error(place: str) -> Iterator[None]:
+    """Turn the errors of reading a damaged file into a `DataError` whose message begins with `place`."""
     try:
         yield
     except (OSError, EOFError, ValueError, RuntimeError, OverflowError, MemoryError, struct.error) as error:
@@ -100,10 +119,17 @@ def _damage(place: str) -> Iterator[None]:
 
 
 def as_images(array: Array, place: str) -> Array:
-    """`array` as images: (n, height, width[, channels]), uint8 in 0..255 or float32 in [0, 1], n at least 1.
+    """Check that `array` can be images, and return them in one of two types.
+
+    Args:
+        array: (n, height, width[, channels]) with n >= 1; whole numbers in 0..255, or floats in [0, 1].
+        place: where it was read, with which an error message begins.
+
+    Returns:
+        The same shape, C-contiguous: uint8 in 0..255 or float32 in [0, 1].
 
     Raises:
-        DataError: it cannot be that; the message begins with `place`.
+        DataError: the array has another shape, type or range.
     """
     _check_not_empty(array, place)
     if array.ndim not in (3, 4):
@@ -111,7 +137,7 @@ def as_images(array: Array, place: str) -> Array:
             f"{place}: images must have the shape (n, height, width) or (n, height, width, channels), got {array.shape}"
         )
     if max(array.shape[1:]) > MAX_SIDE:
-        raise DataError(f"{place}: an image may have sides of up to {MAX_SIDE:,} pixels, got {array.shape[1:]}")
+        raise DataError(f"{place}: images may have at most {MAX_SIDE:,} pixels a side, got {array.shape[1:]}")
     kind = array.dtype.kind
     if kind in "iu":
         low, high = array.min(), array.max()
@@ -132,10 +158,17 @@ def as_images(array: Array, place: str) -> Array:
 
 
 def as_labels(array: Array, place: str) -> Array:
-    """`array` as labels: (n,) int32 in [0, `MAX_CLASSES`), n at least 1; a column of them becomes a row.
+    """Check that `array` can be labels, and return them as int32.
+
+    Args:
+        array: (n,) or (n, 1) whole numbers in [0, `MAX_CLASSES`), with n >= 1.
+        place: where it was read, with which an error message begins.
+
+    Returns:
+        (n,) int32, C-contiguous.
 
     Raises:
-        DataError: it cannot be that; the message begins with `place`.
+        DataError: the array has another shape, type or range.
     """
     _check_not_empty(array, place)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -153,20 +186,24 @@ def as_labels(array: Array, place: str) -> Array:
 
 def _check_not_empty(array: Array, place: str) -> None:
     if not array.size:
-        raise DataError(f"{place}: it is empty; at least one image is needed")
+        raise DataError(f"{place}: the array is empty; at least one image is needed")
 
 
-def idx_md5(array: Array) -> str:
-    """MD5 of `array` as an uncompressed IDX file of bytes; what does not fit into bytes has none."""
+def idx_md5(array: Array) -> str | None:
+    """Return the MD5 of `array` as an uncompressed IDX file of bytes; None if its values do not fit into bytes.
+
+    Args:
+        array: numbers >= 0, as `as_images` and `as_labels` return them.
+    """
     if array.dtype.kind == "f" or array.max() > 255:
-        return "of other than bytes"
+        return None
     digest = hashlib.md5(struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape), usedforsecurity=False)
     digest.update(np.ascontiguousarray(array, np.uint8).data)
     return digest.hexdigest()
 
 
 def sha256(*arrays: Array) -> str:
-    """``sha256:`` and the digest of the arrays' types, shapes and numbers, whatever their order in memory."""
+    """Return ``sha256:`` and a digest of the arrays' types, shapes and values, independent of their memory layout."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.name} {array.shape} ".encode())

@@ -1,4 +1,8 @@
-"""Image files as people have them → the digit in each, as MNIST would have it: finding, checking and decoding."""
+"""Find image files, decode them safely, and normalize the digit in each to an image like those of MNIST.
+
+Image files are untrusted: their size and their number of pixels are limited before they are decoded, only the formats
+of `FORMATS` are tried, and any failure of the decoder becomes a `DataError` of one line.
+"""
 
 import io
 import multiprocessing
@@ -12,34 +16,33 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob, has_magic
-from importlib.util import find_spec
 from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from dnn_cli.data.digit_normalization import SIDE, prepare
-from dnn_cli.errors import DataError, UsageError, reason
+from dnn_cli.data.digit_normalization import IMAGE_SIDE, normalize, reduce_image
+from dnn_cli.errors import DataError, UsageError, reason, require_extra
 from dnn_cli.typing import Array
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
-ENDINGS = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"}
-MAX_BYTES = 100 * 2**20
-MAX_PIXELS = 2**26  # 67 million, which is 8192×8192
-MANY = 1000  # images for which other processes are worth their start
-WORKING_SIDE = 400  # a picture of twice this or more is first made smaller by a whole factor
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")  # Names of Pillow's decoders.
+SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"}  # Files that are read in a folder.
+MAX_BYTES = 100 * 2**20  # Largest file that is read.
+MAX_PIXELS = 2**26  # Largest picture that is decoded: 67 million pixels, 8192×8192.
+PARALLEL_IMAGES = 1000  # With this many images or more, starting worker processes saves time.
+DECODED_SIDE = 400  # A picture with a side of twice this many pixels or more is reduced by a whole factor.
 
-TINY = float(np.finfo(np.float64).tiny)
+SMALLEST_FLOAT = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
-class Source:
-    """One image as the user named it, or a name that stands for nothing, and why.
+class ImageSource:
+    """An image that the user named, or a name that stands for no image.
 
     Attributes:
         name: a path; ``-`` is standard input.
-        problem: what is wrong with the name, if anything.
+        problem: the reason why the name stands for no image; empty otherwise.
     """
 
     name: str
@@ -47,85 +50,96 @@ class Source:
 
     @property
     def title(self) -> str:
-        """The name, as messages have it."""
+        """The name as it is shown in messages."""
         return "standard input" if self.name == "-" else self.name
 
 
-def read(source: Path | BinaryIO, side: int = SIDE) -> Array:
-    """The digit of one image file, as MNIST would have it.
+def read(source: Path | BinaryIO, side: int = IMAGE_SIDE) -> Array:
+    """Read an image file and normalize the digit in it.
 
     Args:
         source: a file, or standard input, which is read to its end.
-        side: of the square image that is wanted; the recipe is scaled to it.
+        side: side of the square image to return.
 
     Returns:
-        (side, side) uint8, 0 the background and 255 the strongest ink.
+        (side, side) uint8, from 0 for the background to 255 for the strongest ink.
 
     Raises:
-        DataError: it is no image, damaged, too large, or holds no digit; one line that names it.
+        DataError: it is not an image, is damaged or too large, or no digit is found; one line that names the file.
         UsageError: Pillow is not installed.
     """
-    check()
-    with _warnings():
+    require_pillow()
+    with _pillow_warnings():
         try:
-            return prepare(_decode(_content(source)), side)
+            return normalize(_decode(_content(source)), side)
         except DataError as error:
             name = source if isinstance(source, Path) else "standard input"
             raise DataError(f"{name}: {error}") from None
 
 
-def read_all(sources: Sequence[Source], side: int = SIDE, done: Callable[[], None] = lambda: None) -> list[Array | str]:
-    """What `read` gives for each of the sources, or what is wrong with it; `done` is called after each.
+def read_all(
+    sources: Sequence[ImageSource], side: int = IMAGE_SIDE, done: Callable[[], None] = lambda: None
+) -> list[Array | str]:
+    """Read many image files as `read` does; many are divided among processes, one for each processor.
 
-    Many are shared out to processes, one for each processor: threads would wait for each other.
+    Args:
+        sources: the files.
+        side: side of the square images to return.
+        done: called after each file, for a progress bar.
+
+    Returns:
+        For each source, in order, the image (side, side) uint8, or the reason why it cannot be read.
+
+    Raises:
+        UsageError: Pillow is not installed.
     """
-    check()
-    found = []
-    with _each(sources, side) as attempts:
-        for attempt in attempts:
-            found.append(attempt)
+    require_pillow()
+    results = []
+    with _results(sources, side) as stream:
+        for result in stream:
+            results.append(result)
             done()
-    return found
+    return results
 
 
 @contextmanager
-def _each(sources: Sequence[Source], side: int) -> Iterator[Iterator[Array | str]]:
-    """`_attempt` at each of the sources, in their order."""
+def _results(sources: Sequence[ImageSource], side: int) -> Iterator[Iterator[Array | str]]:
+    """Yield an iterator over the result of `_image_or_problem` for each of the sources, in order."""
     processors = os.cpu_count() or 1
-    # Standard input is this process's alone.
-    if len(sources) < MANY or processors == 1 or any(source.name == "-" for source in sources):
-        with _warnings():
-            yield (_attempt(source, side) for source in sources)
+    # Worker processes cannot read this process's standard input.
+    if len(sources) < PARALLEL_IMAGES or processors == 1 or any(source.name == "-" for source in sources):
+        with _pillow_warnings():
+            yield (_image_or_problem(source, side) for source in sources)
         return
-    context = multiprocessing.get_context("spawn")  # a copy of this process would lack its threads
-    with ProcessPoolExecutor(processors, context, initializer=_begin) as pool:
+    # Threads would not help: they wait for Python's lock. A forked process would lack the threads of this one.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processors, context, initializer=_begin_worker) as pool:
         try:
-            yield pool.map(_attempt, sources, repeat(side), chunksize=MANY // 20)
+            yield pool.map(_image_or_problem, sources, repeat(side), chunksize=PARALLEL_IMAGES // 20)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _begin() -> None:
-    """Have a process leave Ctrl-C to the one that waits for it, which ends it."""
+def _begin_worker() -> None:
+    """Prepare a worker process: it ignores Ctrl-C, which its parent process handles by stopping the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _filter_warnings()
+    _filter_pillow_warnings()
 
 
-def _attempt(source: Source, side: int) -> Array | str:
+def _image_or_problem(source: ImageSource, side: int) -> Array | str:
     try:
         if source.problem:
             raise DataError(source.problem)
         stream = sys.stdin.buffer if source.name == "-" else Path(source.name)
-        return prepare(_decode(_content(stream)), side)
+        return normalize(_decode(_content(stream)), side)
     except DataError as error:
         return str(error)
 
 
-def check() -> None:
-    """Raise `UsageError` if images cannot be decoded here."""
-    if find_spec("PIL") is None:
-        raise UsageError("image files are read with Pillow, which is not here: pip install 'dnn-cli[images]'")
+def require_pillow() -> None:
+    """Raise `UsageError` if Pillow, which decodes the images, is not installed."""
+    require_extra("images", "PIL", purpose="reading image files")
 
 
 def _content(source: Path | BinaryIO) -> bytes:
@@ -136,121 +150,128 @@ def _content(source: Path | BinaryIO) -> bytes:
         else:
             content = source.read(MAX_BYTES + 1)
     except OSError as error:
-        raise DataError(f"it cannot be read: {reason(error)}") from None
+        raise DataError(f"cannot be read: {reason(error)}") from None
     if not content:
-        raise DataError("it is empty")
+        raise DataError("the file is empty")
     if len(content) > MAX_BYTES:
-        raise DataError(f"it is larger than {MAX_BYTES:,} bytes")
+        raise DataError(f"the file is too large: at most {MAX_BYTES:,} bytes are supported")
     return content
 
 
 def _decode(content: bytes) -> Array:
-    """The first frame upright, as (height, width, 1 or 3) uint8; transparency stands on what contrasts with it."""
+    """Return the first frame of an image, upright, as (height, width, 1 or 3) uint8."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise DataError(f"it has {width:,}×{height:,} pixels; up to {MAX_PIXELS:,} are read")
-            image.draft(image.mode, (WORKING_SIDE, WORKING_SIDE))  # lets a large JPEG be decoded smaller
+                raise DataError(f"too large: {width:,}×{height:,} pixels; at most {MAX_PIXELS:,} are supported")
+            image.draft(image.mode, (DECODED_SIDE, DECODED_SIDE))  # A large JPEG is decoded at a lower resolution.
             ImageOps.exif_transpose(image, in_place=True)
-            return _pixels(image)
+            return _to_uint8(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(f"it has too many pixels; up to {MAX_PIXELS:,} are read") from None
+        raise DataError(f"too large: at most {MAX_PIXELS:,} pixels are supported") from None
     except UnidentifiedImageError:
-        raise DataError("it is no PNG, JPEG, GIF, BMP, TIFF or WebP image") from None
+        raise DataError("not a PNG, JPEG, GIF, BMP, TIFF or WebP image") from None
     except DataError:
         raise
-    except Exception as error:  # a damaged file makes Pillow raise anything, from OSError to IndexError
-        raise DataError(f"it is damaged: {reason(error)}") from None
+    except Exception as error:  # Pillow raises any exception for a damaged file, from OSError to IndexError.
+        raise DataError(f"damaged image: {reason(error)}") from None
 
 
-def _pixels(image: Any) -> Array:
+def _to_uint8(image: Any) -> Array:
+    """Return a Pillow image of any mode as (height, width, 1 or 3) uint8, reduced if it is large."""
     from PIL import Image
 
-    factor = max(1, max(image.size) // WORKING_SIDE)
+    factor = max(1, max(image.size) // DECODED_SIDE)
     if image.has_transparency_data:
-        return _on_contrast(_smaller(image.convert("RGBA").convert("RGBa"), factor).astype(np.float32))
-    if image.mode.startswith(("I", "F")):  # more than eight bits: only the contrast counts
-        image = Image.fromarray(_eight_bits(np.asarray(image, np.float64)))
+        # RGBa has colours multiplied by opacity, so that averaging ignores the colours of transparent pixels.
+        return _on_contrasting_background(
+            reduce_image(image.convert("RGBA").convert("RGBa"), factor).astype(np.float32)
+        )
+    if image.mode.startswith(("I", "F")):  # More than eight bits a pixel, in any range: only the contrast matters.
+        image = Image.fromarray(_to_eight_bits(np.asarray(image, np.float64)))
     elif image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
-    return _smaller(image, factor)
+    return reduce_image(image, factor)
 
 
-def _eight_bits(levels: Array) -> Array:
-    """Levels of any range, some of them perhaps no numbers, as uint8 in 0..255."""
+def _to_eight_bits(levels: Array) -> Array:
+    """Scale grey levels of any range to uint8 in 0..255; NaN and infinite levels become the median."""
     finite = levels[np.isfinite(levels)]
     if not finite.size:
-        raise DataError("it is damaged: none of its levels is a finite number")
+        raise DataError("damaged image: it has no finite grey level")
     low, high = float(finite.min()), float(finite.max())
     with np.errstate(all="ignore"):
-        scaled = (np.where(np.isfinite(levels), levels, np.median(finite)) - low) / max(high - low, TINY)
+        scaled = (np.where(np.isfinite(levels), levels, np.median(finite)) - low) / max(high - low, SMALLEST_FLOAT)
     return (np.nan_to_num(scaled) * 255).astype(np.uint8)
 
 
-def _smaller(image: Any, factor: int) -> Array:
-    pixels = np.asarray(image.reduce(factor) if factor > 1 else image)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+def _on_contrasting_background(pixels: Array) -> Array:
+    """Put a partly transparent picture on white if its opaque pixels are dark, on black otherwise.
 
+    Args:
+        pixels: (height, width, 4) float, red, green and blue multiplied by opacity, and opacity, in 0..255.
 
-def _on_contrast(pixels: Array) -> Array:
-    """Colours (height, width, 4), multiplied by the opacity that comes last: on white if they are dark, or on black."""
+    Returns:
+        (height, width, 3) uint8.
+    """
     colours, opacity = pixels[..., :3], pixels[..., 3:]
     is_dark = colours.sum() < opacity.sum() * 3 / 2
-    on: Array = colours + (255 - opacity) * is_dark
-    return on.astype(np.uint8)
+    composed: Array = colours + (255 - opacity) * is_dark
+    return composed.astype(np.uint8)
 
 
 @contextmanager
-def _warnings() -> Iterator[None]:
-    """Heed of Pillow's warnings only that of too many pixels, which is then an error."""
+def _pillow_warnings() -> Iterator[None]:
+    """Ignore Pillow's warnings within the context, except for too many pixels, which becomes an error."""
     with warnings.catch_warnings():
-        _filter_warnings()
+        _filter_pillow_warnings()
         yield
 
 
-def _filter_warnings() -> None:
+def _filter_pillow_warnings() -> None:
     from PIL import Image
 
     warnings.simplefilter("ignore")
     warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
-def find(names: Sequence[str]) -> list[Source]:
-    """What the names stand for, in their order.
+def find(names: Sequence[str]) -> list[ImageSource]:
+    """Return the images that names stand for, in the order of the names.
 
     Args:
-        names: files; folders, of which all image files are taken, those in folders of theirs too, sorted as people
-            number them; patterns such as ``scans/*.png``; ``-`` for standard input.
+        names: files; folders, whose image files are read, those in subfolders too, sorted with ``2.png`` before
+            ``10.png``; patterns such as ``scans/*.png``; ``-`` for standard input.
 
     Raises:
         UsageError: standard input is named twice.
     """
     if names.count("-") > 1:
-        raise UsageError("- is standard input, which can be read only once")
-    return [source for name in names for source in _named(name)]
+        raise UsageError("- (standard input) can be given only once")
+    return [source for name in names for source in _sources(name)]
 
 
-def _named(name: str) -> list[Source]:
+def _sources(name: str) -> list[ImageSource]:
     try:
         if Path(name).is_dir():
-            return _inside(Path(name)) or [Source(name, "there are no image files in this folder")]
+            return _in_folder(Path(name)) or [ImageSource(name, "there are no image files in this folder")]
         if name == "-" or Path(name).exists() or not has_magic(name):
-            return [Source(name)]
-        # Path.glob takes no absolute patterns.
-        matches = sorted(glob(name, recursive=True), key=_natural)  # noqa: PTH207
-        return [Source(match) for match in matches] or [Source(name, "no file has a name like that")]
+            return [ImageSource(name)]
+        # Path.glob does not support absolute patterns.
+        matches = sorted(glob(name, recursive=True), key=_natural_order)  # noqa: PTH207
+        return [ImageSource(match) for match in matches] or [ImageSource(name, "no file matches this pattern")]
     except OSError as error:
-        return [Source(name, f"it cannot be read: {reason(error)}")]
+        return [ImageSource(name, f"cannot be read: {reason(error)}")]
 
 
-def _inside(folder: Path) -> list[Source]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
-    return [Source(name) for name in sorted((str(path) for path in found if path.is_file()), key=_natural)]
+def _in_folder(folder: Path) -> list[ImageSource]:
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    names = sorted((str(path) for path in found if path.is_file()), key=_natural_order)
+    return [ImageSource(name) for name in names]
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """A key by which ``2.png`` comes before ``10.png``."""
+def _natural_order(name: str) -> list[tuple[int, str]]:
+    """Return a sort key that puts ``2.png`` before ``10.png``."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -1,35 +1,101 @@
-"""Select classes and images of a dataset, and hold some out for validation."""
+"""Select the images that a config means: which classes, how many images of each, which are held out for validation.
+
+The selection is a function of the labels, the settings and the seed alone, so that a run can be resumed and evaluated
+on exactly the images that it was trained on.
+"""
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from dnn_cli import seeds
-from dnn_cli.data.datasets import Split
+from dnn_cli.data.datasets import Dataset, Split
 from dnn_cli.errors import DataError
 from dnn_cli.seeds import Purpose
 from dnn_cli.typing import Array
 
 
-def of_classes(split: Split, classes: Collection[int] | None) -> Split:
-    """The images of `split` with one of these labels, in their order; all of them for None."""
-    return split if classes is None else _where(split, np.isin(split.labels, list(classes)))
+class SelectionSettings(Protocol):
+    """Settings that select images. The config's section `data` has them; this package may not import it."""
+
+    @property
+    def classes(self) -> tuple[int, ...] | None:
+        """The labels to keep; None keeps all."""
+
+    @property
+    def images_per_class(self) -> int | None:
+        """Number of images to keep of each class; None keeps all."""
+
+    @property
+    def validation(self) -> int | float:
+        """Number (int) or fraction (float in (0, 1)) of the selected images to hold out; 0 holds out none."""
 
 
-def select(split: Split, classes: Collection[int] | None, images_per_class: int | None, seed: int) -> Split:
-    """The part of the training images that is asked for; it keeps the order and the labels of `split`.
+@dataclass(frozen=True)
+class TrainingData:
+    """The images of a training.
 
-    Which images of a class are taken is a function of its labels, the class and `seed` alone; more of them are those
-    and others.
+    Attributes:
+        dataset: where they come from.
+        training: the images to train on.
+        held_out: the images to validate with; None if none are held out.
+        classes: number of classes of the dataset, those included that are not selected.
+        selected: the selected labels; None for all.
+        fingerprint: digest of the dataset's complete training split, by which a change of the data is detected.
+    """
+
+    dataset: Dataset
+    training: Split
+    held_out: Split | None
+    classes: int
+    selected: tuple[int, ...] | None
+    fingerprint: str
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and, if the images have them, channels."""
+        return tuple(self.training.images.shape[1:])
+
+
+def select_training_data(dataset: Dataset, settings: SelectionSettings, seed: int) -> TrainingData:
+    """Return the images of `dataset` that a training with these settings uses.
 
     Args:
-        split: n images and labels.
-        classes: the labels to keep; None is all.
-        images_per_class: how many images of each; None is all.
+        dataset: the dataset; its training split is read.
+        settings: the config's section `data`.
         seed: the config's seed.
 
     Raises:
-        DataError: `split` has nothing of a class, or too few images of one.
+        DataError: the training split cannot be read, has not enough images of a class, or none would be left to train
+            on.
+    """
+    everything = dataset.load("train")
+    selected = select(everything, settings.classes, settings.images_per_class, seed)
+    training, held_out = hold_out(selected, settings.validation, seed)
+    return TrainingData(dataset, training, held_out, everything.classes, settings.classes, everything.fingerprint())
+
+
+def of_classes(split: Split, classes: Collection[int] | None) -> Split:
+    """Return the images of `split` that have one of these labels, in their order; all of them for None."""
+    return split if classes is None else _masked(split, np.isin(split.labels, list(classes)))
+
+
+def select(split: Split, classes: Collection[int] | None, images_per_class: int | None, seed: int) -> Split:
+    """Return the images of some classes, or the same number of images of each class.
+
+    Order and labels stay as they are in `split`. Which images of a class are kept depends on the labels, the class and
+    `seed` alone; a larger number keeps the same images and adds others.
+
+    Args:
+        split: n images and labels.
+        classes: the labels to keep; None keeps all.
+        images_per_class: number of images to keep of each class; None keeps all.
+        seed: the config's seed.
+
+    Raises:
+        DataError: `split` has no images of a class, or fewer than `images_per_class`.
     """
     check_classes(classes, np.unique(split.labels).tolist())
     chosen = of_classes(split, classes)
@@ -40,7 +106,7 @@ def select(split: Split, classes: Collection[int] | None, images_per_class: int 
     for label in np.unique(chosen.labels).tolist():
         random = seeds.generator(seed, Purpose.SELECTION, label)
         kept[random.permutation(np.flatnonzero(chosen.labels == label))[:images_per_class]] = True
-    return _where(chosen, kept)
+    return _masked(chosen, kept)
 
 
 def check_classes(wanted: Collection[int] | None, present: Collection[int]) -> None:
@@ -61,23 +127,23 @@ def _check_enough(split: Split, images_per_class: int) -> None:
         )
 
 
-def _where(split: Split, mask: Array) -> Split:
+def _masked(split: Split, mask: Array) -> Split:
     return Split(split.images[mask], split.labels[mask])
 
 
 def hold_out(split: Split, validation: int | float, seed: int) -> tuple[Split, Split | None]:
-    """Divide `split` into what remains for training and what is held out for validation.
+    """Divide `split` into the images to train on and those held out for validation.
 
-    Each class gives its share, rounded by largest remainder, so that the counts add up exactly. Which images are
-    taken is a function of the labels, `validation` and `seed` alone. Both parts keep the order of `split`.
+    Each class gives its share. Shares are rounded by the largest remainder method, so that they add up exactly. Which
+    images are held out depends on the labels, `validation` and `seed` alone. Both parts keep the order of `split`.
 
     Args:
         split: n images and labels.
-        validation: how many images to hold out (int), or which fraction of n (float in (0, 1)); 0 holds out none.
+        validation: number (int) or fraction (float in (0, 1)) of the n images to hold out; 0 holds out none.
         seed: the config's seed.
 
     Returns:
-        The rest, and the hold-out or None.
+        The images to train on, and those held out, or None.
 
     Raises:
         DataError: no image would be left to train on.
@@ -94,11 +160,11 @@ def hold_out(split: Split, validation: int | float, seed: int) -> tuple[Split, S
     random = seeds.generator(seed, Purpose.SPLIT)
     for label, share in _shares(split.labels, count).items():
         held[random.permutation(np.flatnonzero(split.labels == label))[:share]] = True
-    return _where(split, ~held), _where(split, held)
+    return _masked(split, ~held), _masked(split, held)
 
 
 def _shares(labels: Array, count: int) -> dict[int, int]:
-    """How many of `count` images each class gives: its proportion, rounded by largest remainder."""
+    """Return label → number of images that the class gives to a hold-out of `count`, in proportion to its size."""
     classes, sizes = np.unique(labels, return_counts=True)
     shares, remainders = np.divmod(sizes * count, len(labels))
     largest = np.argsort(-remainders, kind="stable")[: count - shares.sum()]

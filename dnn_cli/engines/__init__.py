@@ -1,1 +1,1 @@
-"""Networks and how they are trained: what both engines share."""
+"""Networks and their training: the parts that both engines share."""

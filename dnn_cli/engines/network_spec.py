@@ -1,4 +1,4 @@
-"""The layers of a config's network, described without TensorFlow."""
+"""Describe the network of a config layer by layer, without TensorFlow."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from dnn_cli.seeds import Purpose
 
 MAX_PARAMETERS = 200_000_000  # with Adam's two moments that is 2.4 GB of float32
 PREDICTION_BATCH = 1000
-PREDICTION_PIXELS = 2**25  # a batch of large images is smaller: at most 128 MiB of float32
+PREDICTION_PIXELS = 2**25  # limits the batch for large images: at most 128 MiB of float32
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class Layer:
     """One Keras layer of the network.
 
     Attributes:
-        kind: the name of the class in `keras.layers`.
-        arguments: what the class is called with.
-        units: the length of the layer's output.
-        shapes: what the layer holds, by Keras's names, and the shape of each.
-        seed: what its initial weights or its dropout are drawn from.
-        initializer: Keras's name of the kernel initializer, for a Dense layer.
-        penalties: the L1 and L2 penalty on the kernel.
-        max_norm: the longest column of the kernel, or None.
+        kind: name of the class in `keras.layers`.
+        arguments: keyword arguments of the class.
+        units: length of the layer's output.
+        shapes: shape of each variable of the layer, by Keras's name.
+        seed: seed of the initial weights of a Dense layer.
+        initializer: Keras's name of the kernel initializer of a Dense layer.
+        penalties: L1 and L2 penalty on the kernel.
+        max_norm: upper limit of the norm of each column of the kernel, or None.
     """
 
     kind: str
@@ -41,20 +41,43 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """The layer's name in the network."""
+        """Name of the layer in the network."""
         return str(self.arguments["name"])
 
     @property
     def parameters(self) -> int:
-        """How many numbers the layer holds."""
+        """Number of values in the layer's variables."""
         return sum(map(prod, self.shapes.values()))
 
 
-def network_spec(config: Config, image_shape: tuple[int, ...], classes: int) -> list[Layer]:
-    """The network's layers in order, for images of `image_shape` (height, width[, channels]) and labels < `classes`.
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network as both engines build it: Flatten, hidden blocks, and a Dense layer with softmax.
+
+    Attributes:
+        image_shape: (height, width[, channels]) of the images that the network takes.
+        layers: in order, from Flatten to the output.
+    """
+
+    image_shape: tuple[int, ...]
+    layers: tuple[Layer, ...]
+
+    @property
+    def classes(self) -> int:
+        """Number of outputs; labels are less than that."""
+        return self.layers[-1].units
+
+    @property
+    def parameters(self) -> int:
+        """Number of values in the network's variables, trainable or not."""
+        return sum(layer.parameters for layer in self.layers)
+
+
+def network_spec(config: Config, image_shape: tuple[int, ...], classes: int) -> NetworkSpec:
+    """Return the network of a config for images of `image_shape` and labels less than `classes`.
 
     Raises:
-        UsageError: the network would hold more than `MAX_PARAMETERS` numbers.
+        UsageError: the network would have more than `MAX_PARAMETERS` parameters.
     """
     layers = [Layer("Flatten", {"name": "flatten"}, prod(image_shape))]
     if config.model.input_dropout:
@@ -64,16 +87,12 @@ def network_spec(config: Config, image_shape: tuple[int, ...], classes: int) -> 
         layers += _block(block, index, layers[-1].units, config.seed, trainable=trainable)
     output = Block(units=classes, activation="linear")
     layers.append(_dense(output, "output", layers[-1].units, "softmax", seeds.integer(config.seed, Purpose.WEIGHTS, 0)))
-    if (total := count_parameters(layers)) > MAX_PARAMETERS:
+    spec = NetworkSpec(tuple(image_shape), tuple(layers))
+    if spec.parameters > MAX_PARAMETERS:
         raise UsageError(
-            f"model.layers makes a network of {total:,} parameters; at most {MAX_PARAMETERS:,} are allowed"
+            f"model.layers makes a network of {spec.parameters:,} parameters; at most {MAX_PARAMETERS:,} are allowed"
         )
-    return layers
-
-
-def count_parameters(layers: list[Layer]) -> int:
-    """How many numbers the network holds, trainable or not."""
-    return sum(layer.parameters for layer in layers)
+    return spec
 
 
 def _block(block: Block, index: int, inputs: int, seed: int, *, trainable: bool) -> list[Layer]:
@@ -118,5 +137,5 @@ def _dense(block: Block, name: str, inputs: int, activation: str, seed: int, *, 
 
 
 def prediction_batch(image_shape: tuple[int, ...]) -> int:
-    """How many images are predicted at once."""
+    """Return the number of images to predict at once."""
     return max(1, min(PREDICTION_BATCH, PREDICTION_PIXELS // prod(image_shape)))

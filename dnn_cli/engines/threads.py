@@ -1,7 +1,7 @@
-"""How many threads a training computes with: part of what decides its bits, so the number belongs to the run.
+"""Determine the number of threads of a training. It decides the last bits of the weights, so it belongs to the run.
 
-TensorFlow divides large operations among its threads, and a sum that is divided otherwise is rounded otherwise. The
-bits depend on the number of threads alone; how many processors they share decides only how long they take.
+TensorFlow divides large operations among its threads, and a sum that is divided differently is rounded differently.
+Only the number of threads affects the bits; the number of processors that they share only affects the time.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Literal
 from dnn_cli.config.schema import MAX_THREADS
 from dnn_cli.errors import UsageError
 
-VARIABLE = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own
+VARIABLE = "TF_NUM_INTRAOP_THREADS"  # read by TensorFlow too
 
 
 def resolve(asked: int | Literal["auto"], engine: Literal["keras", "numpy"], running: int | None) -> int:
@@ -18,11 +18,11 @@ def resolve(asked: int | Literal["auto"], engine: Literal["keras", "numpy"], run
 
     Args:
         asked: ``training.threads``.
-        engine: what trains; NumPy works on one thread.
-        running: how many threads TensorFlow has in this process, which it cannot change; None before it runs.
+        engine: the engine that trains; NumPy uses one thread.
+        running: number of threads that TensorFlow runs with in this process, which can't change; None before it runs.
 
     Raises:
-        UsageError: `VARIABLE` is needed, and holds no number of threads.
+        UsageError: the default is needed, and `VARIABLE` is not a number of threads.
     """
     if asked != "auto":
         return asked
@@ -30,13 +30,13 @@ def resolve(asked: int | Literal["auto"], engine: Literal["keras", "numpy"], run
 
 
 def default() -> int:
-    """Return the number that `VARIABLE` holds, or that of the processors this process may use.
+    """Return the number in `VARIABLE`, or else the number of processors that this process may use.
 
     Raises:
-        UsageError: `VARIABLE` holds something else.
+        UsageError: `VARIABLE` is not a number of threads.
     """
     text = os.environ.get(VARIABLE, "").strip()
-    if text in ("", "0"):  # as TensorFlow reads it, nothing is asked for
+    if text in ("", "0"):  # TensorFlow treats 0 as unset
         return min(allowed_processors(), MAX_THREADS)
     if not (text.isascii() and text.isdigit() and int(text) <= MAX_THREADS):
         raise UsageError(f"{VARIABLE} must be a whole number from 1 to {MAX_THREADS}, got {text!r}")

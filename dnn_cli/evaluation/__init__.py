@@ -1,1 +1,1 @@
-"""Evaluation: trained networks applied to splits and image files."""
+"""Apply trained networks to splits and image files, and compare their results."""

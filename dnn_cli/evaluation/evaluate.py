@@ -1,15 +1,15 @@
-"""A trained network × a split → what it gets right, how sure that is, and how honest its probabilities are."""
+"""Evaluate a trained network on a split: accuracy, loss, calibration, and the figures of each class."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Dataset, Split
-from dnn_cli.errors import DataError, RunError, UsageError, reason
-from dnn_cli.evaluation import model_source
-from dnn_cli.evaluation.metrics import score
+from dnn_cli.errors import DataError, RunError, UsageError
+from dnn_cli.evaluation import metrics, model_source
 from dnn_cli.evaluation.model_source import ModelSource
+from dnn_cli.files import write_failure
+from dnn_cli.runs.records import Evaluation
 from dnn_cli.typing import Array
 
 SPLITS = ("test", "validation", "train")
@@ -23,19 +23,21 @@ def evaluate(
     checkpoint: str = "best",
     say: Callable[[str], None],
     verbose: bool = False,
-) -> dict[str, Any]:
-    """Score every image of a split; the result is also written to the run's ``evaluation/``.
+) -> Evaluation:
+    """Classify every image of a split and compute the figures; they are also written to the run's ``evaluation/``.
 
     Args:
-        target: a run or a ``.keras`` file; None is the newest run in ``runs/``.
-        split: one of `SPLITS`; ``train`` is what was trained on, ``validation`` what was held out of it.
+        target: a run or a ``.keras`` file; None for the newest run in ``runs/``.
+        split: one of `SPLITS`; ``train`` holds the images trained on, ``validation`` those held out of them.
         dataset: other data than the run's: a known name or a path.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
-        say: takes warnings, a line each.
-        verbose: let TensorFlow's own messages through.
+        say: is called with each warning, a line.
+        verbose: let TensorFlow print its own messages.
 
-    Returns:
-        What `score` found, and of what.
+    Raises:
+        UsageError: there is no such run, file or split.
+        DataError: the data are missing, damaged or do not fit the network.
+        RunError: the run or the file is damaged, or the run's data have changed.
     """
     subject = model_source.find_model(target, checkpoint)
     source, images, note = material(subject, split, dataset)
@@ -46,23 +48,23 @@ def evaluate(
         file, images.images, engine=engine, threads=subject.threads, say=say, verbose=verbose
     )
     check_labels(file, images, probabilities)
-    result = {
-        "run": str(subject.run) if subject.run else None,
-        "checkpoint": str(subject.file),
-        "epoch": subject.epoch,
-        "split": split,
-        "dataset": source.name,
-        "note": note,
-        "selected_classes": subject.selected_classes,
-        "fingerprint": images.fingerprint(),
-        **score(probabilities, images.labels),
-    }
+    result = Evaluation(
+        run=str(subject.run) if subject.run else None,
+        checkpoint=str(subject.file),
+        epoch=subject.epoch,
+        split=split,
+        dataset=source.name,
+        note=note,
+        selected_classes=subject.selected_classes,
+        fingerprint=images.fingerprint(),
+        **vars(metrics.score(probabilities, images.labels)),
+    )
     if subject.run:
         name = split if dataset is None else f"{Path(source.name).stem}-{split}"
         try:
             subject.run.write_evaluation(name, result)
         except OSError as error:
-            say(f"warning: the result is not kept: {subject.run} cannot be written: {reason(error)}")
+            say(f"warning: the result was not saved: {write_failure(subject.run, error)}")
     return result
 
 
@@ -82,42 +84,43 @@ def material(subject: ModelSource, split: str, dataset: str | None = None) -> tu
 
 
 def check_labels(file: Path, split: Split, probabilities: Array) -> None:
-    """Raise `DataError` unless the network in `file`, which gave (n, classes), knows all labels of `split`."""
+    """Raise `DataError` unless the network in `file`, which predicted (n, classes), has all classes of `split`."""
     if split.classes > (classes := probabilities.shape[1]):
-        raise DataError(f"the labels go up to {split.classes - 1}, but {file} knows {classes} classes, from 0")
+        raise DataError(f"the labels go up to {split.classes - 1}, but {file} has {classes} classes, from 0")
 
 
 def _dataset(subject: ModelSource, dataset: str | None, split: str) -> Dataset:
     if split == "validation" and (dataset is not None or subject.run is None):
-        raise UsageError("--split validation is what a run held out of its own data; it goes with a RUN and no --data")
+        raise UsageError(
+            "--split validation needs a RUN and no --data: these images are held out of the run's own data"
+        )
     if dataset is None and subject.run is not None:
-        dataset = subject.run.environment()["dataset"]["name"]
+        dataset = subject.run.environment().dataset.name
     return datasets.find(dataset or "mnist", split="test" if split == "test" else "train")
 
 
 def _split(subject: ModelSource, source: Dataset, split: str) -> Split:
     everything = source.load("test" if split == "test" else "train")
-    recorded = subject.run.environment()["dataset"] if subject.run else None
-    if split == "test" or subject.run is None or recorded is None or source.name != recorded["name"]:
+    recorded = subject.run.environment().dataset if subject.run else None
+    if split == "test" or subject.run is None or recorded is None or source.name != recorded.name:
         chosen = selection.of_classes(everything, subject.selected_classes)
         if not len(chosen.labels):
             raise DataError(f"{source.path} has no image of the classes of {subject.run}, as data.classes has them")
         return chosen
-    if everything.fingerprint() != recorded["fingerprint"]:
+    if everything.fingerprint() != recorded.fingerprint:
         raise RunError(f"{subject.run} was trained on other data than {source.path} holds now: its splits are lost")
     config = subject.run.config()
-    selected = selection.select(everything, config.data.classes, config.data.images_per_class, config.seed)
-    training, held_out = selection.hold_out(selected, config.data.validation, config.seed)
+    data = selection.select_training_data(source, config.data, config.seed)
     if split == "train":
-        return training
-    if held_out is None:
+        return data.training
+    if data.held_out is None:
         raise UsageError(f"{subject.run} held nothing out: data.validation is 0")
-    return held_out
+    return data.held_out
 
 
 def _note(subject: ModelSource, source: Dataset) -> str:
-    """What the run says of its data, where these are evaluated."""
+    """Return the warning about `source`: the recorded one if the run was trained on it, otherwise its own."""
     if subject.run is None:
         return source.note
-    recorded = subject.run.environment()["dataset"]
-    return str(recorded["note"]) if recorded["name"] == source.name else source.note
+    recorded = subject.run.environment().dataset
+    return recorded.note if recorded.name == source.name else source.note

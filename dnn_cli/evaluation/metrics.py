@@ -1,89 +1,107 @@
 """Compute accuracy, loss, calibration and the figures of each class from predicted probabilities."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from dnn_cli.runs.records import CalibrationBin, ClassFigures, Score
 from dnn_cli.stats import wilson
 from dnn_cli.typing import Array
 
 CALIBRATION_BINS = 15
-LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)  # what a probability of nothing counts as in the loss
+MIN_PROBABILITY = float(np.finfo(np.float32).tiny)  # a smaller probability counts as this much in the loss
 
 
-def score(probabilities: Array, labels: Array) -> dict[str, Any]:
-    """Every figure that predicted probabilities and true labels give.
+def score(probabilities: Array, labels: Array) -> Score:
+    """Compute every figure of predicted probabilities and true labels.
 
     Args:
         probabilities: (n, classes) float, each row summing to one.
         labels: (n,) integers in [0, classes).
-
-    Returns:
-        ``images``, ``loss`` (mean cross-entropy in nats), ``accuracy``, ``accuracy_interval`` (95 %), ``errors``,
-        ``calibration_error``, ``calibration`` (as `calibration` gives it), ``classes`` (precision, recall, f1 and
-        support of each; None where undefined) and ``confusion`` (rows are true labels, columns predictions).
     """
     count, classes = probabilities.shape
-    guesses = probabilities.argmax(axis=1)
-    confusion = np.bincount(labels * classes + guesses, minlength=classes * classes).reshape(classes, classes)
-    correct = int(confusion.trace())
-    of_truth = probabilities[np.arange(count), labels].astype(np.float64)
-    confidence, right = probabilities.max(axis=1), guesses == labels
-    return {
-        "images": count,
-        "loss": float(-np.log(np.clip(of_truth, LEAST_PROBABILITY, 1.0)).mean()),
-        "accuracy": correct / count,
-        "accuracy_interval": wilson(correct, count),
-        "errors": count - correct,
-        "calibration_error": calibration_error(confidence, right),
-        "calibration": calibration(confidence, right),
-        "classes": [_class_figures(confusion, label) for label in range(classes)],
-        "confusion": confusion.tolist(),
-    }
+    predicted = probabilities.argmax(axis=1)
+    confusion = np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    hits = int(confusion.trace())
+    bins = calibration(probabilities.max(axis=1), predicted == labels)
+    return Score(
+        images=count,
+        loss=float(cross_entropies(probabilities, labels).mean()),
+        accuracy=hits / count,
+        accuracy_interval=wilson(hits, count),
+        errors=count - hits,
+        calibration_error=calibration_error(bins),
+        calibration=tuple(bins),
+        classes=tuple(_class_figures(confusion, label) for label in range(classes)),
+        confusion=tuple(map(tuple, confusion.tolist())),
+    )
 
 
-def calibration(confidence: Array, correct: Array) -> list[dict[str, Any]]:
-    """How often a network that is so sure is right: what a reliability diagram shows.
+def cross_entropies(probabilities: Array, labels: Array) -> Array:
+    """Return the loss of each image in nats, (n,) float64; the arguments are those of `score`."""
+    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    losses: Array = -np.log(np.clip(of_label, MIN_PROBABILITY, 1.0))
+    return losses
+
+
+def calibration(confidence: Array, correct: Array) -> list[CalibrationBin]:
+    """Return the bins of a reliability diagram: mean confidence and accuracy of images of similar confidence.
 
     Args:
         confidence: (n,) the highest probability of each image.
-        correct: (n,) bool, whether that class was right.
+        correct: (n,) bool, whether the most probable class is the true one.
 
     Returns:
-        For each of `CALIBRATION_BINS` bins of equal width, from 0 to 1: ``images``, their mean ``confidence`` and
-        their ``accuracy``, both None where there are none.
+        `CALIBRATION_BINS` bins of equal width, from confidence 0 to 1.
     """
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    counts, sure, right = (
-        np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, confidence.astype(np.float64), correct)
+    places = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    counts, confidences, hits = (
+        np.bincount(places, weights, CALIBRATION_BINS) for weights in (None, confidence.astype(np.float64), correct)
     )
     return [
-        {"images": int(n), "confidence": float(c) / n if n else None, "accuracy": float(r) / n if n else None}
-        for n, c, r in zip(counts.tolist(), sure, right, strict=True)
+        CalibrationBin(n, float(c) / n if n else None, float(r) / n if n else None)
+        for n, c, r in zip(counts.tolist(), confidences, hits, strict=True)
     ]
 
 
-def calibration_error(confidence: Array, correct: Array) -> float:
-    """The expected calibration error (Naeini et al. 2015) over bins of equal width.
+def calibration_error(bins: Sequence[CalibrationBin]) -> float:
+    """Return the expected calibration error (Naeini et al. 2015), in [0, 1].
+
+    It is the mean over all images of |accuracy - mean confidence| of the image's bin.
 
     Args:
-        confidence: (n,) the highest probability of each image.
-        correct: (n,) bool, whether that class was right.
-
-    Returns:
-        The mean over images of |accuracy - mean confidence| of the image's bin, in [0, 1].
+        bins: the result of `calibration`, with one image at least.
     """
-    bins = [each for each in calibration(confidence, correct) if each["images"]]
-    return float(sum(each["images"] * abs(each["accuracy"] - each["confidence"]) for each in bins) / len(confidence))
+    images = sum(each.images for each in bins)
+    return (
+        sum(
+            each.images * abs(each.accuracy - each.confidence)
+            for each in bins
+            if each.accuracy is not None and each.confidence is not None
+        )
+        / images
+    )
 
 
-def _class_figures(confusion: Array, label: int) -> dict[str, Any]:
+def two_most_probable(probabilities: Array, classes: Sequence[int] | None) -> tuple[int, int]:
+    """Return the most probable class of an image and the second; of equal ones, the lower label is first.
+
+    Args:
+        probabilities: (n,) of every class; two at least.
+        classes: the labels to choose among, two at least; None for all.
+    """
+    candidates = np.arange(len(probabilities)) if classes is None else np.array(classes)
+    first, second = candidates[np.argsort(-probabilities[candidates], kind="stable")[:2]].tolist()
+    return first, second
+
+
+def _class_figures(confusion: Array, label: int) -> ClassFigures:
     hits = int(confusion[label, label])
-    support, guessed = int(confusion[label].sum()), int(confusion[:, label].sum())
-    return {
-        "label": label,
-        "precision": hits / guessed if guessed else None,
-        "recall": hits / support if support else None,
-        "f1": 2 * hits / (support + guessed) if support + guessed else None,
-        "support": support,
-    }
+    support, predicted = int(confusion[label].sum()), int(confusion[:, label].sum())
+    return ClassFigures(
+        label,
+        precision=hits / predicted if predicted else None,
+        recall=hits / support if support else None,
+        f1=2 * hits / (support + predicted) if support + predicted else None,
+        support=support,
+    )

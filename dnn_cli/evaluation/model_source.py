@@ -1,6 +1,6 @@
-"""A trained network as the user names it, and what it says of images.
+"""Find the trained network that the user names, and compute its probabilities for images.
 
-Where NumPy knows the network, which is every one that dnn builds, it can be asked without TensorFlow.
+NumPy can compute every network that dnn builds, without importing TensorFlow.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,14 @@ Engine = Literal["keras", "numpy"]
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model file, the run it belongs to if it belongs to one, and what trained it."""
+    """A trained network, in a file.
+
+    Attributes:
+        file: the `.keras` file.
+        run: the run that it belongs to, if any.
+        epoch: of the checkpoint; None if `file` is not a checkpoint of the run.
+        engine: the engine that trained it, as far as it is known.
+    """
 
     file: Path
     run: RunDirectory | None = None
@@ -32,29 +39,29 @@ class ModelSource:
 
     @property
     def selected_classes(self) -> tuple[int, ...] | None:
-        """The labels that count: those the run was trained on; None is all."""
+        """The labels that the run was trained on; None for all."""
         return self.run.config().data.classes if self.run else None
 
     @property
     def threads(self) -> int | Literal["auto"]:
-        """The number of threads that the run was trained with; `auto` where none is recorded."""
+        """The number of threads that the run was trained with; `auto` if it is not recorded."""
         return self.run.config().training.threads if self.run else "auto"
 
 
 def find_model(target: Path | None, checkpoint: str = "best") -> ModelSource:
-    """The network of a run or of a ``.keras`` file.
+    """Return the network of a run or of a ``.keras`` file.
 
     Args:
-        target: which; None is the newest run in ``runs/``.
-        checkpoint: ``best``, ``last`` or a ``.keras`` file, of a run.
+        target: a run or a file; None for the newest run in ``runs/``.
+        checkpoint: of a run: ``best``, ``last`` or a ``.keras`` file.
 
     Raises:
-        UsageError: there is no such thing.
+        UsageError: there is no such run or file.
         RunError: the run has no checkpoint yet, or it is damaged.
     """
     if target is not None and target.is_file():
         if checkpoint != "best":
-            raise UsageError(f"--checkpoint chooses one of a run's; {target} is a single file")
+            raise UsageError(f"--checkpoint selects a checkpoint of a run, but {target} is a single file")
         return ModelSource(target)
     if target is not None and not target.exists():
         raise UsageError(f"there is no run or .keras file {target}")
@@ -66,17 +73,17 @@ def find_model(target: Path | None, checkpoint: str = "best") -> ModelSource:
 
 
 def image_shape(file: Path) -> tuple[int, ...]:
-    """The shape of the images that the network in a ``.keras`` file takes, read without TensorFlow.
+    """Return the shape of the input images of the network in a ``.keras`` file; reads it without TensorFlow.
 
     Raises:
-        RunError: the file is damaged, or does not say.
+        RunError: the file is damaged or does not contain the shape.
     """
     keras_file.check_file(file)
     try:
         first = keras_file.description(file)["config"]["layers"][0]
         return tuple(map(int, first["config"]["batch_shape"][1:]))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        raise RunError(f"{file} does not say what images its network takes") from None
+        raise RunError(f"{file} does not contain the shape of its network's input images") from None
 
 
 def probabilities(
@@ -88,31 +95,31 @@ def probabilities(
     say: Callable[[str], None] = print,
     verbose: bool = False,
 ) -> Array:
-    """What the network in `file` takes each image for.
+    """Compute the probability of every class for each image.
 
     Args:
         file: a ``.keras`` file.
         images: (n, height, width[, channels]), uint8 in 0..255 or float32 in [0, 1].
-        engine: what computes; None is NumPy where it knows the network, and Keras otherwise.
-        threads: how many threads Keras computes with; where it cannot, that is said.
-        say: takes a remark, a line.
-        verbose: let TensorFlow's own messages through.
+        engine: computes with it; None for NumPy if it supports the network, and Keras otherwise.
+        threads: number of threads of Keras; if TensorFlow runs with another number already, a warning is printed.
+        say: is called with a remark, a line.
+        verbose: let TensorFlow print its own messages.
 
     Returns:
         (n, classes) float, each row summing to one.
 
     Raises:
-        DataError: the network takes images of another shape.
-        RunError: the file is damaged, or its network gives no probabilities.
+        DataError: the network needs images of another shape.
+        RunError: the file is damaged, or its network does not output probabilities.
     """
     outputs = _outputs(file, images, engine, lambda: _start(threads, say, verbose=verbose))
     if not np.isfinite(outputs).all():
-        raise RunError(f"{file} gives outputs that are no finite numbers")
+        raise RunError(f"{file} outputs numbers that are not finite")
     if is_distribution(outputs):
         return outputs
     if outputs.min() >= 0 and outputs.max() <= 1:
-        raise RunError(f"{file} gives no probabilities: its outputs do not sum to one")
-    say(f"note: {file} ends without a softmax; its outputs are taken for logits")
+        raise RunError(f"{file} does not output probabilities: its outputs do not sum to one")
+    say(f"note: {file} ends without a softmax; its outputs are treated as logits")
     return softmax(outputs)
 
 
@@ -154,25 +161,25 @@ def _by_keras(file: Path, images: Array, start: Callable[[], None]) -> Array:
 
 
 def _check_fit(file: Path, images: Array, shape: tuple[int, ...]) -> None:
-    """Raise `DataError` unless a network for images of `shape` can be given these."""
+    """Raise `DataError` unless a network with inputs of `shape` can process these images."""
     if shape not in _equal_shapes(images.shape[1:]):
         found, wanted = "×".join(map(str, images.shape[1:])), "×".join(map(str, shape))
-        raise DataError(f"the images are {found}, but {file} takes {wanted}")
+        raise DataError(f"the images are {found}, but {file} needs {wanted}")
 
 
 def _equal_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The shapes in which a network may take an image of `shape`: as it is, with one channel, or as a row."""
+    """Return the input shapes that fit an image of `shape`: the same, with one channel, or flattened."""
     plain = shape[:-1] if len(shape) == 3 and shape[-1] == 1 else shape
     return [plain, (*plain, 1), (prod(plain),)]
 
 
 def is_distribution(outputs: Array) -> bool:
-    """Whether each row of (n, classes) finite numbers is one of probabilities, as precisely as float16 has them."""
+    """Return whether each row of (n, classes) finite numbers holds probabilities, within float16 precision."""
     return bool(outputs.min() >= 0 and (np.abs(outputs.sum(axis=1, dtype=np.float64) - 1) < 0.01).all())
 
 
 def softmax(logits: Array) -> Array:
-    """Rows of finite logits (n, classes) as probabilities, float64."""
+    """Return the probabilities, float64, of finite logits (n, classes)."""
     powers: Array = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     powers /= powers.sum(axis=1, keepdims=True)
     return powers

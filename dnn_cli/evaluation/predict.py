@@ -1,4 +1,4 @@
-"""Image files × a trained network → the digit in each, and how sure the network is of it."""
+"""Predict the digit in image files, with the probability of every class."""
 
 import csv
 import io
@@ -11,30 +11,28 @@ from typing import Any
 
 import numpy as np
 
-from dnn_cli import progress
-from dnn_cli.data import image_files
+from dnn_cli import files, progress
+from dnn_cli.data import image_files, known_sets
 from dnn_cli.data.formats import MAX_SIDE
-from dnn_cli.errors import DnnError, RunError, UsageError, reason
-from dnn_cli.evaluation import model_source
+from dnn_cli.errors import DnnError, RunError
+from dnn_cli.evaluation import metrics, model_source
 from dnn_cli.evaluation.model_source import Engine, ModelSource
-from dnn_cli.files import write_atomically
 from dnn_cli.typing import Array
 
-MANY = 100  # images whose reading is worth a bar
-OTHER_THINGS = {"fashion_mnist"}  # datasets of no digits, whose images were made in another way
+PROGRESS_BAR_IMAGES = 100  # reading fewer images is too fast for a progress bar
 COLUMNS = ("file", "digit", "probability", "runner_up", "runner_up_probability", "error")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network takes one image for.
+    """The probabilities of one image.
 
     Attributes:
-        file: its name, as it was asked for or found; ``-`` is standard input.
-        image: what the network saw, (side, side) uint8.
+        file: the name of the image file, as the user gave it or as it was found; ``-`` for standard input.
+        image: the network's input, (side, side) uint8.
         probabilities: of every class, (classes,) float.
         digit: the most probable class.
-        runner_up: the second.
+        runner_up: the second most probable class.
     """
 
     file: str
@@ -44,7 +42,7 @@ class Prediction:
     runner_up: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return values for JSON."""
         return {
             "file": self.file,
             "digit": self.digit,
@@ -57,19 +55,25 @@ class Prediction:
 
 @dataclass(frozen=True)
 class UnreadableFile:
-    """An image file that could not be read, and why."""
+    """An image file that could not be read, and the reason."""
 
     file: str
     error: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return values for JSON."""
         return {"file": self.file, "error": self.error}
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network takes images for, in the order in which they were asked for."""
+    """The predictions of one network for several images.
+
+    Attributes:
+        subject: the network.
+        note: a warning about the data that it was trained on; empty if there is none.
+        answers: one for each image, in the order of the command line.
+    """
 
     subject: ModelSource
     note: str
@@ -77,7 +81,7 @@ class Predictions:
 
     @property
     def guesses(self) -> list[Prediction]:
-        """The answers of the images that could be read."""
+        """The predictions of the images that could be read."""
         return [answer for answer in self.answers if isinstance(answer, Prediction)]
 
     def raise_if_broken(self) -> None:
@@ -86,7 +90,7 @@ class Predictions:
             raise DnnError(f"{count:,} of {len(self.answers):,} images could not be read")
 
     def to_json(self) -> str:
-        """Everything."""
+        """Return everything as JSON."""
         subject = self.subject
         about = {
             "run": str(subject.run) if subject.run else None,
@@ -98,7 +102,7 @@ class Predictions:
         return json.dumps({**about, "images": [answer.to_dict() for answer in self.answers]}, indent=2) + "\n"
 
     def to_csv(self) -> str:
-        """A row an image, under `COLUMNS`."""
+        """Return a CSV row for each image, below a header of `COLUMNS`."""
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
@@ -116,27 +120,27 @@ def predict(
     quiet: bool = False,
     verbose: bool = False,
 ) -> Predictions:
-    """Read image files, bring each to what MNIST is, and have a network say what digit it is.
+    """Read image files, prepare each as MNIST's digits are, and predict the digit in it.
 
     Args:
         target: a run or a ``.keras`` file.
-        names: files, folders, patterns, ``-``: see `images.find`.
+        names: files, folders, patterns or ``-``, as `image_files.find` describes them.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
-        engine: what computes; None is NumPy where it knows the network, and Keras otherwise.
-        say: takes warnings, a line each, and one for each file that cannot be read.
-        quiet: draw no bar.
-        verbose: let TensorFlow's own messages through.
+        engine: computes with it; None for NumPy if it supports the network, and Keras otherwise.
+        say: is called with each warning, a line, and with a line for each file that cannot be read.
+        quiet: show no progress bar.
+        verbose: let TensorFlow print its own messages.
 
     Raises:
         UsageError: there is no such run, or Pillow is not installed.
-        RunError: the network is damaged, or takes no grey square images.
+        RunError: the network is damaged, or its inputs are not grey square images.
     """
-    image_files.check()
+    image_files.require_pillow()
     subject = model_source.find_model(target, checkpoint)
     side = _side(subject.file)
     note = _note(subject, say)
     sources = image_files.find(names)
-    with progress.counting("reading", len(sources), quiet=quiet or len(sources) < MANY) as done:
+    with progress.bar("reading", len(sources), quiet=quiet or len(sources) < PROGRESS_BAR_IMAGES) as done:
         found = image_files.read_all(sources, side, done)
     seen = [image for image in found if not isinstance(image, str)]
     rows: Iterator[Array] = iter(())
@@ -149,55 +153,42 @@ def predict(
             say(f"{source.title}: {image}")
             answers.append(UnreadableFile(source.name, image))
         else:
-            answers.append(_guess(source.name, image, next(rows), classes))
+            row = next(rows)
+            answers.append(Prediction(source.name, image, row, *metrics.two_most_probable(row, classes)))
     return Predictions(subject, note, answers)
 
 
 def check_output(file: Path) -> None:
     """Raise `UsageError` if `save` could not write to `file`."""
-    if file.suffix.lower() not in (".json", ".csv"):
-        raise UsageError(f"--out {file}: the name must end in .json or .csv")
-    if file.is_dir() or not file.parent.is_dir():
-        raise UsageError(f"--out {file}: {'is a folder' if file.is_dir() else f'there is no folder {file.parent}'}")
+    files.check_output(file, suffixes=(".json", ".csv"))
 
 
 def save(prediction: Predictions, file: Path) -> None:
     """Write the whole result, or nothing, to a file whose name ends in .json or .csv; raises `DnnError`."""
-    text = prediction.to_csv() if file.suffix.lower() == ".csv" else prediction.to_json()
-    try:
-        write_atomically(file, text)
-    except OSError as error:
-        raise DnnError(f"{file} cannot be written: {reason(error)}") from None
+    files.write_output(file, prediction.to_csv() if file.suffix.lower() == ".csv" else prediction.to_json())
 
 
 def _side(file: Path) -> int:
-    """The side of the images that the network takes, which must be grey and square; as a row will do."""
+    """Return the side of the network's input images, which must be grey and square; they may be flattened."""
     shape = model_source.image_shape(file)
     plain = shape[:-1] if len(shape) == 3 and shape[-1] == 1 else shape
     side = isqrt(prod(plain))
     if plain not in ((side, side), (side * side,)) or not 1 <= side <= MAX_SIDE:
         wanted = "×".join(map(str, shape))
-        raise RunError(f"{file} takes images of {wanted}; from image files, grey square ones are made")
+        raise RunError(f"{file} needs images of {wanted}, but image files are converted to grey square ones")
     return side
 
 
 def _note(subject: ModelSource, say: Callable[[str], None]) -> str:
-    """What the run says of its data, told together with what else its guesses depend on."""
+    """Return the recorded warning about the run's data; print it, and whatever else its predictions depend on."""
     if subject.run is None:
         return ""
-    dataset = subject.run.environment()["dataset"]
-    if dataset["note"]:
-        say(f"warning: {dataset['note']}")
-    if dataset["name"] in OTHER_THINGS:
-        say(f"warning: {subject.run} was trained on {dataset['name']}, but images are prepared as digits are")
+    dataset = subject.run.environment().dataset
+    if dataset.note:
+        say(f"warning: {dataset.note}")
+    if not known_sets.may_share_labels("mnist", dataset.name):  # its images show no digits
+        say(f"warning: {subject.run} was trained on {dataset.name}, but image files are prepared as digits are")
     if subject.selected_classes:
         classes = " ".join(map(str, subject.selected_classes))
-        say(f"note: {subject.run} was trained on the classes {classes} alone, and chooses among them")
-    return str(dataset["note"])
-
-
-def _guess(file: str, image: Array, probabilities: Array, classes: Sequence[int] | None) -> Prediction:
-    """The two most probable of the classes; None is all."""
-    candidates = np.arange(len(probabilities)) if classes is None else np.array(classes)
-    best, second = candidates[(-probabilities[candidates]).argsort(kind="stable")[:2]].tolist()
-    return Prediction(file, image, probabilities, best, second)
+        say(f"note: {subject.run} was trained only on the classes {classes}, and chooses among them")
+    return dataset.note

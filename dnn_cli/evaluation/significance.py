@@ -7,55 +7,22 @@ import numpy as np
 
 from dnn_cli.typing import Array
 
-
-def mcnemar(only_one: int, only_other: int) -> float:
-    """How likely two classifiers that are equally good would differ by so much on the same images, or by more.
-
-    McNemar's test (1947), exact: of the images that only one of them gets right, each is equally likely that of either,
-    so that their number is binomial with probability 1/2. Two-sided.
-
-    Args:
-        only_one: images that only the one gets right.
-        only_other: images that only the other gets right.
-
-    Returns:
-        p in (0, 1]; 1 where there are no such images.
-    """
-    count, term, tail = only_one + only_other, 1, 0
-    for successes in range(min(only_one, only_other) + 1):
-        tail += term
-        term = term * (count - successes) // (successes + 1)
-    return min(1.0, 2 * tail / (1 << count))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """The p of several tests, each made so large that all who stay small are wrong together no more often (Holm 1979).
-
-    The smallest is multiplied by their number, the next by one less, and so on; none becomes less than one before it.
-    """
-    corrected, highest = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = highest
-    return corrected
-
-
-SIGNIFICANT = 0.05
+SIGNIFICANCE_LEVEL = 0.05  # the difference of two classifiers is significant if its corrected p-value is below this
 
 
 @dataclass(frozen=True)
 class PairwiseTest:
-    """The best run beside another one, image by image.
+    """The best run compared with another one, image by image.
 
     Attributes:
         best: the run with the highest accuracy.
-        other: the one that it is compared with.
-        both: how many images both get right.
-        only_best: how many the best alone gets right.
-        only_other: how many the other alone gets right.
-        neither: how many none of them gets right.
-        p: of McNemar's exact test.
-        corrected: the same after Holm's correction for the number of duels.
+        other: the run that it is compared with.
+        both: number of images that both classify correctly.
+        only_best: number of images that only the best run classifies correctly.
+        only_other: number of images that only the other run classifies correctly.
+        neither: number of images that both classify wrongly.
+        p: the p-value of McNemar's exact test.
+        corrected: the same after Holm's correction for the number of tests.
     """
 
     best: str
@@ -69,21 +36,24 @@ class PairwiseTest:
 
     @property
     def is_decided(self) -> bool:
-        """Whether the difference is more than chance."""
-        return self.corrected < SIGNIFICANT
+        """Whether the difference is significant."""
+        return self.corrected < SIGNIFICANCE_LEVEL
 
 
-def pairwise_tests(right: Mapping[str, Array]) -> list[PairwiseTest]:
-    """The best of several runs against each of the others, in their order; of equals, the first is the best.
+def pairwise_tests(correct: Mapping[str, Array]) -> list[PairwiseTest]:
+    """Test the run with the highest accuracy against each of the others.
 
     Args:
-        right: for each run (n,) bool, whether it got an image right; the images are the same ones.
+        correct: for each run, (n,) bool: whether it classifies an image correctly. The images are the same for all.
+
+    Returns:
+        A test for each of the others, in their order. Of runs with equal accuracy, the first counts as the best.
     """
-    best = max(right, key=lambda run: int(right[run].sum()))
-    one = right[best]
+    best = max(correct, key=lambda run: int(correct[run].sum()))
+    one = correct[best]
     counts = {
         run: [int(np.count_nonzero(each)) for each in (one & other, one & ~other, ~one & other, ~one & ~other)]
-        for run, other in right.items()
+        for run, other in correct.items()
         if run != best
     }
     p_values = [mcnemar(only_best, only_other) for _, only_best, only_other, _ in counts.values()]
@@ -93,3 +63,41 @@ def pairwise_tests(right: Mapping[str, Array]) -> list[PairwiseTest]:
             counts.items(), p_values, holm(p_values), strict=True
         )
     ]
+
+
+def mcnemar(only_one: int, only_other: int) -> float:
+    """Return the two-sided p-value of McNemar's exact test (McNemar 1947).
+
+    Under the null hypothesis both classifiers are equally good. Then, of the images that exactly one of them classifies
+    correctly, each is correct with the first or with the second with equal probability, and the number of either kind
+    is binomial with probability 1/2. The p-value is the probability of a split at least as uneven as the observed one.
+
+    Args:
+        only_one: number of images that only the first classifier gets right.
+        only_other: number of images that only the second classifier gets right.
+
+    Returns:
+        A value in (0, 1]; 1 if both numbers are zero.
+    """
+    count, term, tail = only_one + only_other, 1, 0
+    for successes in range(min(only_one, only_other) + 1):
+        tail += term
+        term = term * (count - successes) // (successes + 1)
+    return min(1.0, 2 * tail / (1 << count))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct the p-values of several tests for their number (Holm 1979).
+
+    The corrected values are to be compared with the same level as before. The probability that any true null hypothesis
+    is rejected then stays below that level. The smallest of m values is multiplied by m, the next by m - 1, and so on;
+    none becomes smaller than the one before it, or larger than 1.
+
+    Returns:
+        The corrected values, in the order of `p_values`.
+    """
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = highest
+    return corrected

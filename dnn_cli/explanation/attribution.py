@@ -1,8 +1,8 @@
-"""What a network's logits owe to each pixel and to each hidden unit: gradients, integrated gradients, occlusion.
+"""Attribution of a network's logits to pixels and hidden units: gradients, integrated gradients and occlusion.
 
-All of it is about one image, and about the network as it predicts: batch normalization is then a fixed scale and shift,
-and dropout does nothing, so that the layers' own `backward`, which is for training, would say something else. What is
-explained are logits and their differences, which come before the softmax: a probability near one hardly moves any more.
+All functions are about a single image, and about the network as it predicts: batch normalization is then a fixed scale
+and shift, and dropout does nothing. The layers' own `backward` is for training, so its gradients would differ. Logits
+and their differences are attributed, not probabilities: a probability near 1 hardly changes any more.
 """
 
 from collections.abc import Sequence
@@ -14,27 +14,29 @@ from dnn_cli.engines.numpy.network import Activation, Dense, Layer, Network
 from dnn_cli.engines.numpy.regularization import BatchNormalization, Dropout
 from dnn_cli.typing import Array
 
-FIRST_STEPS, MOST_STEPS = 64, 8192  # of the path from black to the image
-COMPLETE = 0.005  # the share of a difference that its integrated gradients may miss before the steps are doubled
-PATCHES = 7  # side by side, they would cover the image
+# The path of integrated gradients is divided into so many steps, doubled until the error is small enough.
+MIN_STEPS, MAX_STEPS = 64, 8192
+MAX_RESIDUAL = 0.005  # The relative error of integrated gradients that is small enough.
+PATCHES_PER_SIDE = 7  # So many occlusion patches side by side would cover the shorter side of the image.
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """What one logit, or a weighted sum of logits, owes to each pixel; channels are added up.
+    """The contributions of the pixels to a logit, or to a weighted sum of logits; channels are added up.
 
     Attributes:
-        value: of the sum, for the image.
-        baseline: its value for a black image.
-        steps: how many gradients the integrated ones are the mean of.
-        integrated_gradients: (height, width) Sundararajan et al. 2017, with a black image as the baseline; they add up
-            to `value` - `baseline`, but for what `residual` says.
-        saliency: (height, width) the gradient (Simonyan et al. 2014), with its sign.
-        occlusion: (height, width) how much is lost where a black patch lies on the image (Zeiler & Fergus 2014). Each
-            patch's loss is shared evenly by the pixels that it blackened and from which there is a path to the logits;
-            a pixel has the mean of what the patches over it give it.
-        agreement: of the maps with the patches, by the maps' names: the rank correlation between what is lost by a
-            patch and the sum of the map under it, over all patches that blackened something; None where all are alike.
+        value: The sum of logits for the image.
+        baseline: The sum of logits for a black image.
+        steps: The number of gradients that are averaged for the integrated gradients.
+        integrated_gradients: (height, width) with a black image as the baseline (Sundararajan et al. 2017). They add up
+            to `value` - `baseline`, up to the relative error `residual`.
+        saliency: (height, width) the gradient with its sign (Simonyan et al. 2014).
+        occlusion: (height, width) the drop of the sum of logits if a black patch covers the pixel (Zeiler & Fergus
+            2014). The drop by a patch is divided evenly among its pixels that were not black before and that influence
+            the logits; a pixel gets the mean over all patches that cover it.
+        agreement: For the maps ``integrated_gradients`` and ``saliency``, the rank correlation between the drop by each
+            patch and the sum of the map under it, over all patches that change the image; None if all drops or all
+            sums are equal.
     """
 
     value: float
@@ -47,22 +49,22 @@ class Attribution:
 
     @property
     def residual(self) -> float:
-        """The share of `value` - `baseline` by which the integrated gradients miss it; 0 where both are nothing."""
+        """The error of the integrated gradients' sum, relative to `value` - `baseline`; 0 if both are zero."""
         change = self.value - self.baseline
-        missed = abs(float(self.integrated_gradients.sum()) - change)
-        return missed / abs(change) if change else float(missed > 0)
+        error = abs(float(self.integrated_gradients.sum()) - change)
+        return error / abs(change) if change else float(error > 0)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What a unit of the last hidden layer says for one class and against another.
+    """A unit of the last hidden layer, and its contribution to the difference between two logits.
 
     Attributes:
-        index: from 0.
-        activation: what it gives to the output layer.
-        weight: its weight to the one class less that to the other.
-        picture: (height, width) how its sum of inputs changes with each pixel, at this image, channels added up: in the
-            first hidden layer its weights, and in a higher one what the layers below make of theirs.
+        index: Its number in the layer, from 0.
+        activation: Its output.
+        weight: Its weight to the first class, minus its weight to the second.
+        picture: (height, width) the gradient of its weighted input, at this image, channels added up. In the first
+            hidden layer these are the unit's weights.
     """
 
     index: int
@@ -72,32 +74,38 @@ class Unit:
 
     @property
     def contribution(self) -> float:
-        """activation * weight; with the difference of the biases, all units' add up to the difference of the logits."""
+        """The activation times the weight.
+
+        The contributions of all units and the difference of the biases add up to the difference of the logits.
+        """
         return self.activation * self.weight
 
 
 def attribute(network: Network, image: Array, targets: Array, batch: int) -> list[Attribution]:
-    """What each of several sums of logits owes to the image's pixels.
+    """Attribute sums of logits to the pixels of an image.
 
     Args:
-        network: one that ends with its logits.
+        network: A network whose last layer returns logits.
         image: (height, width[, channels]) floats in [0, 1].
-        targets: (k, classes) the weights of the logits in each sum.
-        batch: how many images the network may be given at once.
+        targets: (k, classes) the weights of the logits in each of k sums.
+        batch: The number of images that the network takes at once.
+
+    Returns:
+        One attribution for each of the sums.
     """
     row = image.reshape(1, -1)
     patches = _patches(image.shape)
     ends = logits(network, np.concatenate([row, np.zeros_like(row)])).astype(np.float64) @ targets.T
     saliency = np.stack([map_[0] for map_ in gradients(network, row, targets)])
     integrated, steps = _integrate(network, row, targets, ends[0] - ends[1], batch)
-    losses = _losses(network, row, targets, patches, batch)
-    felt = patches & (row != 0) & reached(network)
-    shares = losses / np.maximum(felt.sum(axis=1), 1)
-    occlusion = shares @ felt / patches.sum(axis=0)
-    telling = felt.any(axis=1)
+    drops = _drops(network, row, targets, patches, batch)
+    changed = patches & (row != 0) & influences_logits(network)
+    shares = drops / np.maximum(changed.sum(axis=1), 1)
+    occlusion = shares @ changed / patches.sum(axis=0)
+    is_effective = changed.any(axis=1)
 
-    def agreement(map_: Array, lost: Array) -> float | None:
-        return rank_correlation((patches @ map_)[telling], lost[telling])
+    def agreement(map_: Array, drop: Array) -> float | None:
+        return rank_correlation((patches @ map_)[is_effective], drop[is_effective])
 
     return [
         Attribution(
@@ -108,8 +116,8 @@ def attribute(network: Network, image: Array, targets: Array, batch: int) -> lis
             saliency=_as_map(saliency[k], image.shape),
             occlusion=_as_map(occlusion[k], image.shape),
             agreement={
-                "integrated_gradients": agreement(integrated[k], losses[k]),
-                "saliency": agreement(saliency[k], losses[k]),
+                "integrated_gradients": agreement(integrated[k], drops[k]),
+                "saliency": agreement(saliency[k], drops[k]),
             },
         )
         for k in range(len(targets))
@@ -117,10 +125,17 @@ def attribute(network: Network, image: Array, targets: Array, batch: int) -> lis
 
 
 def units(network: Network, image: Array, chosen: int, other: int, count: int) -> list[Unit]:
-    """The `count` units of the last hidden layer that say most for one class against another, or the reverse.
+    """Return the units of the last hidden layer that contribute most to the difference between two logits.
+
+    Args:
+        network: A network whose last layer returns logits.
+        image: (height, width[, channels]) floats in [0, 1].
+        chosen: The first class.
+        other: The second class.
+        count: The largest number of units to return.
 
     Returns:
-        Those of the largest contributions, whichever their sign; none where the network has no hidden layer.
+        The units with the largest absolute contributions, in descending order; none without a hidden layer.
     """
     *hidden, _ = network.layers
     below = _steps(hidden)
@@ -142,33 +157,33 @@ def units(network: Network, image: Array, chosen: int, other: int, count: int) -
 
 
 def logits(network: Network, rows: Array) -> Array:
-    """The logits (n, classes) for rows (n, pixels) as the network predicts, overwritten by its next call."""
+    """Return the logits (n, classes) of a prediction for rows (n, pixels); the next call overwrites them."""
     for layer in network.layers:
         rows = layer.forward(rows, training=False)
     return rows
 
 
 def gradients(network: Network, rows: Array, targets: Array) -> list[Array]:
-    """For each sum of logits in `targets` (k, classes), how it changes with each number of `rows`: (n, pixels)."""
+    """Return the gradients of sums of logits with respect to `rows`, (n, pixels) for each of `targets` (k, classes)."""
     logits(network, rows)
     steps = _steps(network.layers)
     return [_back(steps, target[None].astype(rows.dtype)) for target in targets]
 
 
-def reached(network: Network) -> Array:
-    """(pixels,) bool: from which pixels a path of weights that are not zero leads to a logit."""
-    ends = np.ones(1, bool)
+def influences_logits(network: Network) -> Array:
+    """Return (pixels,) bool: True where a path of non-zero weights leads from the pixel to a logit."""
+    found = np.ones(1, bool)
     for step in reversed(_steps(network.layers)):
         match step:
             case Dense():
-                ends = ((step.weights.value != 0) & ends).any(axis=1)
+                found = ((step.weights.value != 0) & found).any(axis=1)
             case BatchNormalization():
-                ends = ends & (step.gamma.value != 0)
-    return ends
+                found = found & (step.gamma.value != 0)
+    return found
 
 
 def rank_correlation(one: Array, other: Array) -> float | None:
-    """Spearman's, of two arrays (n,), equal numbers sharing their mean rank; None where either is constant."""
+    """Return Spearman's rank correlation of two arrays (n,), with mean ranks for ties; None if either is constant."""
     ranks: list[Array] = []
     for numbers in (one, other):
         _, places, counts = np.unique(numbers, return_inverse=True, return_counts=True)
@@ -180,17 +195,18 @@ def rank_correlation(one: Array, other: Array) -> float | None:
 
 
 def _steps(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers with each Dense parted from its activation, and without dropout."""
-    parted = ((layer, layer.activation) if isinstance(layer, Dense) else (layer,) for layer in layers)
-    return [step for parts in parted for step in parts if not isinstance(step, Dropout)]
+    """Return the layers without dropout, and with the activation of each Dense layer as a step of its own."""
+    split = ((layer, layer.activation) if isinstance(layer, Dense) else (layer,) for layer in layers)
+    return [step for parts in split for step in parts if not isinstance(step, Dropout)]
 
 
 def _back(steps: Sequence[Layer], error: Array) -> Array:
-    """From how E changes with the output of `steps` at their last forward to how it changes with their input.
+    """Return the gradient with respect to the input of `steps`, at their last forward pass.
 
     Args:
-        steps: as `_steps` gives them; of a Dense, only the product with its weights is meant.
-        error: (n, units) for the n rows of that forward, or (1, units) for all of them, or (m, units) where n is 1.
+        steps: Steps as `_steps` returns them; a Dense layer stands only for the product with its weights.
+        error: The gradient with respect to the output: (n, units) for the n rows of the forward pass, (1, units) for
+            all rows alike, or (m, units) for m gradients at a single row.
     """
     for step in reversed(steps):
         match step:
@@ -206,27 +222,29 @@ def _back(steps: Sequence[Layer], error: Array) -> Array:
 
 
 def _integrate(network: Network, row: Array, targets: Array, changes: Array, batch: int) -> tuple[Array, int]:
-    """The integrated gradients (k, pixels) from black to `row`, and their steps: doubled until they are complete.
+    """Return the integrated gradients (k, pixels) from black to `row`, and the number of steps.
 
-    The path is parted into equal steps, in the middle of each of which the gradient is taken.
+    The path is divided into equal steps, and the gradient is taken in the middle of each. The number of steps is
+    doubled until the integrated gradients add up to the k `changes` of the sums of logits, with relative errors of at
+    most `MAX_RESIDUAL`.
     """
-    steps = FIRST_STEPS
+    steps = MIN_STEPS
     while True:
         total = np.zeros((len(targets), row.size))
-        middles = ((np.arange(steps) + 0.5) / steps).astype(row.dtype)[:, None]
+        midpoints = ((np.arange(steps) + 0.5) / steps).astype(row.dtype)[:, None]
         for start in range(0, steps, batch):
-            parts = gradients(network, middles[start : start + batch] * row, targets)
+            parts = gradients(network, midpoints[start : start + batch] * row, targets)
             total += [part.sum(axis=0, dtype=np.float64) for part in parts]
         found = total / steps * row
-        if (np.abs(found.sum(axis=1) - changes) <= COMPLETE * np.abs(changes)).all() or steps >= MOST_STEPS:
+        if (np.abs(found.sum(axis=1) - changes) <= MAX_RESIDUAL * np.abs(changes)).all() or steps >= MAX_STEPS:
             return found, steps
         steps *= 2
 
 
 def _patches(shape: tuple[int, ...]) -> Array:
-    """(patches, pixels) bool: where each of the square patches lies that slide over an image of `shape`."""
+    """Return (patches, pixels) bool: True in each of the square patches that slide over an image of `shape`."""
     height, width = shape[:2]
-    side = max(1, min(height, width) // PATCHES)
+    side = max(1, min(height, width) // PATCHES_PER_SIDE)
     stride = max(1, side // 4)
     tops, lefts = (sorted({*range(0, length - side, stride), length - side}) for length in (height, width))
     patches = np.zeros((len(tops), len(lefts), *shape), bool)
@@ -236,16 +254,16 @@ def _patches(shape: tuple[int, ...]) -> Array:
     return patches.reshape(len(tops) * len(lefts), -1)
 
 
-def _losses(network: Network, row: Array, targets: Array, patches: Array, batch: int) -> Array:
-    """(k, patches): how much of each sum of logits is lost where a patch of the image is black."""
-    whole = logits(network, row).astype(np.float64)
+def _drops(network: Network, row: Array, targets: Array, patches: Array, batch: int) -> Array:
+    """Return (k, patches): the drop of each sum of logits if a patch of the image is black."""
+    original = logits(network, row).astype(np.float64)
     starts = range(0, len(patches), batch)
-    left = [logits(network, row * ~patches[start : start + batch]).astype(np.float64) for start in starts]
-    losses: Array = targets @ (whole - np.concatenate(left)).T
-    return losses
+    covered = [logits(network, row * ~patches[start : start + batch]).astype(np.float64) for start in starts]
+    drops: Array = targets @ (original - np.concatenate(covered)).T
+    return drops
 
 
 def _as_map(row: Array, shape: tuple[int, ...]) -> Array:
-    """A row of pixels as (height, width), their channels added up."""
+    """Return a row of pixels as (height, width), with channels added up."""
     picture: Array = row.astype(np.float64).reshape(*shape[:2], -1).sum(axis=-1)
     return picture

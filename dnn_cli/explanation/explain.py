@@ -1,13 +1,13 @@
-"""One image × a trained network → why it is taken for what it is, in numbers and in pictures.
+"""The explanation of a prediction: which pixels and hidden units led to it, in numbers.
 
-The layers are gone through in NumPy, so that it takes a moment and explains every network that dnn builds.
+The network is evaluated in NumPy: that takes a moment, needs no TensorFlow, and works for every network that dnn
+builds. `report.explanation_page` draws the result.
 """
 
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from importlib.util import find_spec
+from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -15,68 +15,81 @@ from typing import Any
 import numpy as np
 
 from dnn_cli.data import image_files
-from dnn_cli.engines.numpy import build, keras_format
+from dnn_cli.data.pixels import to_unit_range
+from dnn_cli.engines.numpy import keras_format
 from dnn_cli.errors import RunError, UsageError
-from dnn_cli.evaluation import evaluate, model_source
+from dnn_cli.evaluation import evaluate, metrics, model_source
 from dnn_cli.evaluation.model_source import ModelSource
 from dnn_cli.explanation import attribution
 from dnn_cli.explanation.attribution import Attribution, Unit
 from dnn_cli.typing import Array
 
-UNITS = 8
-DIGITS = 6  # significant ones of the numbers in JSON
+SHOWN_UNITS = 8  # Hidden units in an explanation, those with the largest contributions.
+SIGNIFICANT_DIGITS = 6  # of the pixels of maps in JSON
+
+
+@dataclass(frozen=True)
+class SplitImage:
+    """An image of a dataset.
+
+    Attributes:
+        index: Its position in the split, from 0.
+        split: ``test``, ``validation`` or ``train``.
+        dataset: The dataset's name or path; None for the dataset of the run.
+    """
+
+    index: int
+    split: str
+    dataset: str | None = None
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a network takes an image for what it does.
+    """The reasons for the prediction of one image.
 
     Attributes:
-        subject: the network.
-        title: which image, in words.
-        name: which image, as its files are called.
-        label: its true class, where that is known.
-        note: what is to be known about the data, or nothing.
-        image: (height, width[, channels]) as the network saw it, in [0, 1].
-        probabilities: (classes,).
-        chosen: the most probable of the classes that count.
-        other: the second.
-        attributions: of the logit of `chosen`, of that of `other`, and of the one less the other.
-        units: of the last hidden layer, those that said most about `chosen` or `other`.
-        files: where its picture and its page belong.
+        source: The network.
+        title: The image in words.
+        file_stem: The image in the names of files that are written about it.
+        label: Its actual class; None if unknown.
+        note: A warning about the dataset; "" if there is none.
+        image: (height, width[, channels]) the network's input, in [0, 1].
+        probabilities: (classes,) the network's output.
+        predicted: The most probable of the selected classes.
+        runner_up: The second most probable.
+        attributions: Three: of the logit of `predicted`, of the logit of `runner_up`, and of their difference.
+        units: The units of the last hidden layer with the largest contributions to that difference.
     """
 
-    subject: ModelSource
+    source: ModelSource
     title: str
-    name: str
+    file_stem: str
     label: int | None
     note: str
     image: Array
     probabilities: Array
-    chosen: int
-    other: int
+    predicted: int
+    runner_up: int
     attributions: list[Attribution]
     units: list[Unit]
-    files: list[Path] = field(default_factory=list)
 
     @property
     def names(self) -> tuple[str, str, str]:
-        """What the attributions are of."""
-        return str(self.chosen), str(self.other), f"{self.chosen} rather than {self.other}"
+        """The names of the attributions."""
+        return str(self.predicted), str(self.runner_up), f"{self.predicted} rather than {self.runner_up}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        subject = self.subject
+        """Return the explanation as plain values for JSON."""
         return {
-            "run": str(subject.run) if subject.run else None,
-            "checkpoint": str(subject.file),
-            "epoch": subject.epoch,
+            "run": str(self.source.run) if self.source.run else None,
+            "checkpoint": str(self.source.file),
+            "epoch": self.source.epoch,
             "image": self.title,
             "label": self.label,
             "note": self.note,
-            "selected_classes": subject.selected_classes,
-            "prediction": self.chosen,
-            "runner_up": self.other,
+            "selected_classes": self.source.selected_classes,
+            "prediction": self.predicted,
+            "runner_up": self.runner_up,
             "probabilities": self.probabilities.tolist(),
             "attributions": [
                 {
@@ -103,117 +116,98 @@ class Explanation:
                 }
                 for unit in self.units
             ],
-            "files": [str(file) for file in self.files],
         }
 
 
 def explain(
     target: Path | None,
-    what: str | tuple[int, str, str | None],
+    image: str | SplitImage,
     *,
     checkpoint: str = "best",
-    out: Path | None = None,
     say: Callable[[str], None],
 ) -> Explanation:
-    """Explain what a network takes an image for, in numbers.
+    """Explain the prediction of an image.
 
     Args:
-        target: a run or a ``.keras`` file; None is the newest run in ``runs/``.
-        what: an image file, or ``-``; or an index from 0, the split that it counts in, and other data than the run's.
+        target: A run or a ``.keras`` file; None for the newest run in ``runs/``.
+        image: An image of a dataset, an image file, or ``-`` for an image file on standard input.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
-        out: the one file to write, .png or .html; None is both, in the run or else in the current folder.
-        say: takes warnings, a line each.
+        say: A function that shows a warning, one line per call.
 
     Raises:
-        UsageError: there is no such run or image, matplotlib is not installed, or `out` cannot be.
-        DataError: the image is damaged, or of another shape than the network takes.
-        RunError: NumPy does not know the network, or it is damaged.
+        UsageError: The run or the image does not exist, or Pillow is not installed and an image file is to be read.
+        DataError: The image is damaged, or has another shape than the network's input.
+        RunError: The network is damaged, or has layers that dnn does not build.
     """
-    _check(out, what)
-    subject = model_source.find_model(target, checkpoint)
-    loaded = keras_format.load(subject.file)
-    if isinstance(what, str):
-        title, name, image = _of_file(what, loaded.image_shape)
-        label, note = None, ""
-    else:
-        title, name, image, label, note = _of_split(subject, *what)
-    if note:
-        say(f"warning: {note}")
-    probabilities = model_source.probabilities(subject.file, image[None], engine="numpy", say=say)[0]
-    chosen, other = _first_two(subject, probabilities)
-    targets = np.eye(len(probabilities))[[chosen, other]]
+    if isinstance(image, str):
+        image_files.require_pillow()
+    source = model_source.find_model(target, checkpoint)
+    loaded = keras_format.load(source.file)
+    chosen = _from_file(image, loaded.image_shape) if isinstance(image, str) else _from_split(source, image)
+    if chosen.note:
+        say(f"warning: {chosen.note}")
+    probabilities = model_source.probabilities(source.file, chosen.image[None], engine="numpy", say=say)[0]
+    predicted, runner_up = _two_most_probable(source, probabilities)
+    targets = np.eye(len(probabilities))[[predicted, runner_up]]
     targets = np.concatenate([targets, targets[:1] - targets[1:]])
-    seen = build.rows_of(image[None]).reshape(image.shape)
-    with np.errstate(all="ignore"):  # the outputs are finite; slopes that are not are told below
-        attributions = attribution.attribute(loaded.network, seen, targets, loaded.batch)
-        units = attribution.units(loaded.network, seen, chosen, other, UNITS)
+    pixels = to_unit_range(chosen.image)
+    with np.errstate(all="ignore"):  # gradients that are not finite are reported below
+        attributions = attribution.attribute(loaded.network, pixels, targets, loaded.batch)
+        units = attribution.units(loaded.network, pixels, predicted, runner_up, SHOWN_UNITS)
     if not all(np.isfinite(each.integrated_gradients).all() for each in attributions):
-        raise RunError(f"{subject.file} has gradients that are no finite numbers")
+        raise RunError(f"{source.file} cannot be explained: some of its gradients are infinite or not a number")
     return Explanation(
-        subject,
-        title,
-        name,
-        label,
-        note,
-        seen,
-        probabilities,
-        chosen,
-        other,
-        attributions,
-        units,
-        _files(subject, name, out),
+        source=source,
+        title=chosen.title,
+        file_stem=chosen.file_stem,
+        label=chosen.label,
+        note=chosen.note,
+        image=pixels,
+        probabilities=probabilities,
+        predicted=predicted,
+        runner_up=runner_up,
+        attributions=attributions,
+        units=units,
     )
 
 
-def _check(out: Path | None, what: str | tuple[int, str, str | None]) -> None:
-    if find_spec("matplotlib") is None:
-        raise UsageError("dnn explain draws with matplotlib, which is not here: pip install 'dnn-cli[report]'")
-    if isinstance(what, str):
-        image_files.check()
-    if out is None:
-        return
-    if out.suffix.lower() not in (".png", ".html"):
-        raise UsageError(f"--out {out}: the name must end in .png or .html")
-    if out.is_dir() or not out.parent.is_dir():
-        raise UsageError(f"--out {out}: {'is a folder' if out.is_dir() else f'there is no folder {out.parent}'}")
-    if isinstance(what, str) and out.exists() and Path(what).exists() and out.samefile(what):
-        raise UsageError(f"--out {out} is the image itself")
+@dataclass(frozen=True)
+class _ChosenImage:
+    """An image, and what an `Explanation` says about it."""
+
+    image: Array
+    title: str
+    file_stem: str
+    label: int | None = None
+    note: str = ""
 
 
-def _of_file(name: str, shape: tuple[int, ...]) -> tuple[str, str, Array]:
-    """The image of a file in words, the name of what is written of it, and the image as the network takes it."""
+def _from_file(name: str, shape: tuple[int, ...]) -> _ChosenImage:
+    """Read an image file, prepared as an input of `shape`."""
     side = shape[0] if len(shape) > 1 else isqrt(shape[0])
     if name == "-":
-        return "standard input", "stdin", image_files.read(sys.stdin.buffer, side)
-    return name, re.sub(r"[^\w.-]+", "_", Path(name).stem), image_files.read(Path(name), side)
+        return _ChosenImage(image_files.read(sys.stdin.buffer, side), "standard input", "stdin")
+    return _ChosenImage(image_files.read(Path(name), side), name, re.sub(r"[^\w.-]+", "_", Path(name).stem))
 
 
-def _of_split(subject: ModelSource, index: int, split: str, dataset: str | None) -> tuple[str, str, Array, int, str]:
-    """The same of an image of a split; and its label, and what is to be known about the data, or nothing."""
-    source, part, note = evaluate.material(subject, split, dataset)
-    if not 0 <= index < len(part.labels):
-        raise UsageError(f"--index {index}: the {split} split of {source.name} has images 0 to {len(part.labels) - 1}")
+def _from_split(source: ModelSource, chosen: SplitImage) -> _ChosenImage:
+    """Read an image of a dataset; raises `UsageError` if the index is out of range."""
+    index, split = chosen.index, chosen.split
+    dataset, part, note = evaluate.material(source, split, chosen.dataset)
+    count = len(part.labels)
+    if not 0 <= index < count:
+        raise UsageError(f"--index {index}: the {split} split of {dataset.name} has images 0 to {count - 1}")
     label = int(part.labels[index])
-    title = f"image {index} of the {split} split of {source.name}, labelled {label}"
-    return title, f"{split}-{index}", part.images[index], label, note
+    title = f"image {index} of the {split} split of {dataset.name}, labelled {label}"
+    return _ChosenImage(part.images[index], title, f"{split}-{index}", label, note)
 
 
-def _first_two(subject: ModelSource, probabilities: Array) -> tuple[int, int]:
-    """The two most probable of the classes that count."""
-    selected = subject.selected_classes
-    candidates = np.arange(len(probabilities)) if selected is None else np.array(selected)
-    if len(candidates) < 2:
-        raise RunError(f"{subject.file} knows one class only: there is nothing that it could have chosen instead")
-    first = candidates[np.argsort(-probabilities[candidates], kind="stable")]
-    return int(first[0]), int(first[1])
-
-
-def _files(subject: ModelSource, name: str, out: Path | None) -> list[Path]:
-    if out is not None:
-        return [out]
-    stem = subject.run.explanations_folder / name if subject.run else Path(f"explanation-{name}")
-    return [stem.with_name(f"{stem.name}{ending}") for ending in (".png", ".html")]
+def _two_most_probable(source: ModelSource, probabilities: Array) -> tuple[int, int]:
+    """Return the two most probable of the classes that the network was trained on."""
+    if len(probabilities) < 2:
+        raise RunError(f"{source.file} cannot be explained: it knows only one class, so there is nothing to compare")
+    return metrics.two_most_probable(probabilities, source.selected_classes)
 
 
 def _rounded(map_: Array) -> list[list[float]]:
-    return [[float(f"{value:.{DIGITS}g}") for value in row] for row in map_.tolist()]
+    return [[float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in row] for row in map_.tolist()]

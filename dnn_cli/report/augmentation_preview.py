@@ -1,6 +1,6 @@
-"""A picture of original images beside deformed copies, by which a person can judge an augmentation's strengths."""
+"""A picture of original images beside augmented copies, which shows how strong an augmentation is."""
 
-from importlib.util import find_spec
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,72 +9,75 @@ import numpy as np
 from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets
 from dnn_cli.engines.keras import tensorflow_import
-from dnn_cli.errors import DnnError, UsageError, reason
-from dnn_cli.report import plots
+from dnn_cli.errors import UsageError, require_extra
+from dnn_cli.files import check_output, write_output
+from dnn_cli.report import image_grids
+from dnn_cli.report.palette import BLUE
 from dnn_cli.typing import Array
 
-ROWS = 10  # images, each of another class
-COPIES = 9
-INCHES = 0.8  # the side of an image
+MAX_ROWS = 10  # Images in the picture, each of another class.
+COPIES = 9  # augmented ones of each image
+INCHES = 0.8  # The side of an image.
+DPI = 100
 
 
 def check(config: Config, file: Path) -> None:
-    """Raise `UsageError` if `draw` could not show anything of `config` in `file`."""
-    if find_spec("matplotlib") is None:
-        raise UsageError("--preview draws with matplotlib, which is not here: pip install 'dnn-cli[report]'")
+    """Check, before a dataset is read, that `draw` has something to draw and that `file` can be written.
+
+    Raises:
+        UsageError: matplotlib is not installed, the augmentation is off, or `file` is not a PNG file in an existing
+            folder.
+    """
+    require_extra("report", "matplotlib", purpose="--preview")
     if not config.training.augmentation.is_on:
         raise UsageError(
-            "--preview has nothing to show: training.augmentation is off; "
-            "for example --set training.augmentation.rotation=15"
+            "--preview has nothing to show, because training.augmentation is off; "
+            "turn it on, for example with --set training.augmentation.rotation=15"
         )
-    if file.suffix.lower() != ".png":
-        raise UsageError(f"--preview {file}: the name must end in .png")
-    if file.is_dir() or not file.parent.is_dir():
-        raise UsageError(f"--preview {file}: {'is a folder' if file.is_dir() else f'there is no folder {file.parent}'}")
+    check_output(file, "--preview", (".png",))
 
 
 def draw(config: Config, name: str, file: Path, *, quiet: bool = False) -> str:
-    """Write a PNG of an image of each class of the dataset `name` and of its deformed copies.
+    """Write a PNG file with one image of each class of a dataset and its augmented copies.
 
     Args:
-        config: its augmentation and seed.
-        name: of the dataset, or its path.
-        file: what to write; a file that is there is replaced.
-        quiet: whether to download without a word.
+        config: The config with the augmentation and the seed.
+        name: The dataset's name or path.
+        file: The file to write; an existing file is replaced.
+        quiet: Show no progress of a download.
 
     Returns:
-        A warning where the dataset is a fallback, or nothing.
+        A warning if the dataset is a fallback; otherwise "".
 
     Raises:
-        UsageError: what `check` refuses.
-        DataError: the dataset is missing or damaged.
-        DnnError: the file cannot be written.
+        UsageError: As `check` does.
+        DataError: The dataset is missing or damaged.
+        DnnError: The file cannot be written.
     """
     check(config, file)
     dataset = datasets.find(name, config.data.fallback, quiet=quiet)
     split = dataset.load("train")
-    firsts = np.sort(np.unique(split.labels, return_index=True)[1][:ROWS])
+    firsts = np.sort(np.unique(split.labels, return_index=True)[1][:MAX_ROWS])
     firsts = firsts[np.argsort(split.labels[firsts])]
     originals = split.images[firsts]
     picture = _figure([originals, *_copies(config, originals)], config, dataset.name)
-    try:
-        picture.savefig(file, format="png", dpi=100)
-    except OSError as error:
-        raise DnnError(f"{file} cannot be written: {reason(error)}") from None
+    content = io.BytesIO()
+    picture.savefig(content, format="png", dpi=DPI)
+    write_output(file, content.getvalue())
     return dataset.note
 
 
 def _copies(config: Config, originals: Array) -> list[Array]:
-    """The images as the first steps of a training would deform them."""
+    """Return copies of the images, augmented as in the first steps of a training."""
     tensorflow_import.import_tensorflow()
     import tensorflow as tf
 
     from dnn_cli.engines.keras.augmentation import Augmenter
 
-    deform = Augmenter(config.training.augmentation, originals.shape[1:])
-    chance = deform.chance(config.seed, 0)
+    augmenter = Augmenter(config.training.augmentation, originals.shape[1:])
+    randomness = augmenter.randomness(config.seed, 0)
     images = tf.constant(originals)
-    return [deform(images, tf.constant(step), chance).numpy() for step in range(COPIES)]
+    return [augmenter(images, tf.constant(step), randomness).numpy() for step in range(COPIES)]
 
 
 def _figure(columns: list[Array], config: Config, name: str) -> Any:
@@ -82,21 +85,22 @@ def _figure(columns: list[Array], config: Config, name: str) -> Any:
 
     rows = len(columns[0])
     figure = Figure(figsize=((len(columns) + 0.3) * INCHES, (rows + 1.2) * INCHES), layout="constrained")
-    figure.suptitle(f"{name}: originals, left, and deformed copies\n{_strengths(config)}", fontsize=9)
+    figure.suptitle(f"{name}: originals (left) and augmented copies\n{_strengths(config)}", fontsize=9)
     for axes, image in zip(
         figure.subplots(rows, len(columns), squeeze=False).flat,
-        (plots.shown(column[row]) for row in range(rows) for column in columns),
+        (image_grids.displayable(column[row]) for row in range(rows) for column in columns),
         strict=True,
     ):
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)
         axes.set_xticks([])
         axes.set_yticks([])
     for axes in figure.axes[:: len(columns)]:
-        axes.spines[:].set(color="tab:blue", linewidth=3)
+        axes.spines[:].set(color=BLUE, linewidth=3)
     return figure
 
 
 def _strengths(config: Config) -> str:
+    """Return the settings of the augmentation that are on, in a line."""
     values = config.training.augmentation.model_dump()
     elastic = values.pop("elastic")
     parts = [f"{key} {value:g}" for key, value in values.items() if value]

@@ -1,4 +1,4 @@
-"""Several runs on one page: curves overlaid, what differs, and which is better by more than chance."""
+"""The page of several runs: which is significantly better, what differs in their configs, and their learning curves."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,122 +9,131 @@ from dnn_cli.evaluation import significance
 from dnn_cli.evaluation.significance import PairwiseTest
 from dnn_cli.report import html as report_html
 from dnn_cli.report import plots
-from dnn_cli.report.html import Page, Picture
-from dnn_cli.report.plots import SERIES, Line
+from dnn_cli.report.figures import Picture
+from dnn_cli.report.html import Page
+from dnn_cli.report.palette import LIGHT
+from dnn_cli.report.plots import Line
 from dnn_cli.report.run_results import RunResults
 from dnn_cli.runs.comparison import Comparison
 
-DISAGREEMENTS = 16  # images that only one of two runs gets right
+MAX_DISAGREEMENTS = 16  # Images shown that only one of two runs classifies correctly.
 
 
-def build(found: Comparison, studies: Sequence[RunResults]) -> Page:
-    """The page of several runs, those of `found` in its order."""
-    groups = _groups(studies)
-    duels = [duel for group in groups for duel in _duels(group)]
-    verdicts = [_verdict(duel) for duel in duels] + _apart(studies, groups)
-    drawn = _curves(studies)
-    # A test on the same images settles what overlapping intervals leave open.
-    remarks = [remark for remark in found.remarks if not (duels and remark in found.doubts)]
+def build(found: Comparison, results: Sequence[RunResults]) -> Page:
+    """Build the page of several runs; `results` are in the order of `found`."""
+    groups = _groups_by_test_images(results)
+    tests = [test for group in groups for test in _pairwise_tests(group)]
+    verdicts = [_verdict(test) for test in tests] + _not_compared(results, groups)
+    pictures = _curves(results)
+    # A test on the same images decides what overlapping intervals leave open.
+    remarks = [remark for remark in found.remarks if not (tests and remark in found.doubts)]
     settings = {name: [_setting(value) for value in values] for name, values in found.settings.items()}
     html = report_html.render(
         "comparison.html",
-        drawn,
-        runs=[study.figures() | {"color": number % len(SERIES) + 1} for number, study in enumerate(studies)],
-        warnings=list(dict.fromkeys(text for study in studies for text in study.warnings)),
+        pictures,
+        runs=[each.figures() | {"color": _color_number(number)} for number, each in enumerate(results)],
+        warnings=list(dict.fromkeys(text for each in results for text in each.warnings)),
         verdicts=verdicts,
-        duels=duels,
-        is_corrected=any(duel.p != duel.corrected for duel in duels),
+        tests=tests,
+        is_corrected=any(test.p != test.corrected for test in tests),
         settings=settings,
         remarks=remarks,
-        curves=list(drawn),
-        disagreements=_disagreements(studies, max(duels, key=lambda duel: duel.p)) if duels else [],
+        curves=list(pictures),
+        disagreements=_disagreements(results, max(tests, key=lambda test: test.p)) if tests else [],
     )
     numbers = {
-        "runs": [study.figures() for study in studies],
+        "runs": [each.figures() for each in results],
         "settings": found.settings,
-        "duels": [asdict(duel) | {"more_than_chance": duel.is_decided} for duel in duels],
+        "duels": [asdict(test) | {"more_than_chance": test.is_decided} for test in tests],
         "verdicts": verdicts,
         "remarks": remarks,
     }
-    return Page(html, drawn, numbers, verdicts)
+    return Page(html, pictures, numbers, verdicts)
 
 
-def _groups(studies: Sequence[RunResults]) -> list[list[RunResults]]:
-    """Those that were judged by the same images, together; the largest group first."""
+def _groups_by_test_images(results: Sequence[RunResults]) -> list[list[RunResults]]:
+    """Group the runs that were evaluated on the same test images, the largest group first."""
     groups: dict[str, list[RunResults]] = {}
-    for study in studies:
-        if study.judged:
-            groups.setdefault(study.judged.fingerprint, []).append(study)
+    for each in results:
+        if each.predictions:
+            groups.setdefault(each.predictions.fingerprint, []).append(each)
     return sorted(groups.values(), key=len, reverse=True)
 
 
-def _duels(group: Sequence[RunResults]) -> list[PairwiseTest]:
-    return significance.pairwise_tests({study.name: study.judged.right for study in group if study.judged})
+def _pairwise_tests(group: Sequence[RunResults]) -> list[PairwiseTest]:
+    return significance.pairwise_tests({each.name: each.predictions.correct for each in group if each.predictions})
 
 
-def _verdict(duel: PairwiseTest) -> str:
-    """What a duel says, with its figures."""
-    images = duel.both + duel.only_best + duel.only_other + duel.neither
+def _verdict(test: PairwiseTest) -> str:
+    """Return the outcome of a test in words, with its figures."""
+    images = test.both + test.only_best + test.only_other + test.neither
     counts = (
-        f"Of {images:,} test images {duel.only_best:,} are right with {duel.best} alone and {duel.only_other:,} with "
-        f"{duel.other} alone"
+        f"Of {images:,} test images, {test.only_best:,} are correct only with {test.best} and {test.only_other:,} only "
+        f"with {test.other}"
     )
-    p = f"p = {duel.corrected:.2g}"
-    if duel.is_decided:
-        return f"{duel.best} is better than {duel.other} by more than chance. {counts}: {p}."
-    if duel.only_best == duel.only_other:
-        return f"{duel.best} and {duel.other} make equally many errors. {counts}."
-    return f"{duel.best} has fewer errors than {duel.other}, which may be chance alone. {counts}: {p}."
+    p = f"p = {test.corrected:.2g}"
+    if test.is_decided:
+        return f"{test.best} is significantly better than {test.other}. {counts} ({p})."
+    if test.only_best == test.only_other:
+        return f"{test.best} and {test.other} make the same number of errors. {counts}."
+    return f"{test.best} makes fewer errors than {test.other}, but the difference may be chance. {counts} ({p})."
 
 
-def _apart(studies: Sequence[RunResults], groups: Sequence[Sequence[RunResults]]) -> list[str]:
-    """Why some runs are not compared with others."""
-    said = []
+def _not_compared(results: Sequence[RunResults], groups: Sequence[Sequence[RunResults]]) -> list[str]:
+    """Return the reasons why some runs are not compared with others, a sentence each."""
+    reasons = []
     if len(groups) > 1:
-        sets = "; ".join(f"{', '.join(study.name for study in group)} by {_images(group[0])}" for group in groups)
-        said.append(f"Runs that were judged by different test images are not compared: {sets}.")
-    unseen = [study.name for study in studies if not study.judged]
-    if unseen:
-        said.append(f"Not compared, because their test images cannot be had: {', '.join(unseen)}.")
-    return said
+        sets = "; ".join(f"{', '.join(each.name for each in group)} on {_test_images(group[0])}" for group in groups)
+        reasons.append(f"Runs that were evaluated on different test images are not compared: {sets}.")
+    missing = [each.name for each in results if not each.predictions]
+    if missing:
+        reasons.append(f"Not compared, because their test images cannot be read: {', '.join(missing)}.")
+    return reasons
 
 
-def _images(study: RunResults) -> str:
-    """The test images of a run that was judged, in words."""
-    assert study.judged
-    chosen = study.candidate.data["selected_classes"]
-    classes = f" of the classes {' '.join(map(str, chosen))}" if chosen else ""
-    return f"{len(study.judged.labels):,} images{classes} of {study.judged.dataset}"
+def _test_images(results: RunResults) -> str:
+    """Return the test images of an evaluated run in words."""
+    assert results.predictions
+    selected = results.status.data.selected_classes
+    classes = f" of the classes {' '.join(map(str, selected))}" if selected else ""
+    return f"{len(results.predictions.labels):,} images{classes} of {results.predictions.dataset}"
 
 
-def _curves(studies: Sequence[RunResults]) -> dict[str, Picture]:
-    """Of each figure, the lines of all runs: training dashed where there is validation, too."""
-    drawn = {}
+def _curves(results: Sequence[RunResults]) -> dict[str, Picture]:
+    """Plot each column of the histories, with all runs in one plot."""
+    pictures = {}
     for name, (title, scale) in plots.CURVES.items():
-        lines = [line for number, study in enumerate(studies) for line in _lines(study, name, number)]
+        lines = [line for number, each in enumerate(results) for line in _lines(each, name, number)]
         if lines:
             figure = plots.curves(title, lines, scale=scale, below=True)
-            drawn[name.replace("_", "-")] = Picture(figure, f"{title} of {len(studies)} runs over their epochs")
-    return drawn
+            pictures[name.replace("_", "-")] = Picture(figure, f"{title} of {len(results)} runs over their epochs")
+    return pictures
 
 
-def _lines(study: RunResults, name: str, number: int) -> list[Line]:
-    color, best = SERIES[number % len(SERIES)], study.best["epoch"]
-    keys = [key for key in (f"val_{name}", name) if key in study.best]
+def _lines(results: RunResults, name: str, number: int) -> list[Line]:
+    """Return the validation line of a run, if it has one, and its training line, which is then dashed."""
+    color, best = LIGHT.series[_color_number(number) - 1], results.best["epoch"]
+    keys = [key for key in (f"val_{name}", name) if key in results.best]
+    columns = [[row[key] for row in results.history] for key in keys]
     return [
-        Line("" if rank else study.name, [row[key] for row in study.history], color, bool(rank), None if rank else best)
-        for rank, key in enumerate(keys)
+        Line("" if dashed else results.name, values, color, dashed=dashed, best=None if dashed else best)
+        for dashed, values in zip((False, True), columns, strict=False)
     ]
 
 
-def _disagreements(studies: Sequence[RunResults], duel: PairwiseTest) -> list[dict[str, Any]]:
-    """The images that only one of two runs gets right, those first of which the other was surest."""
-    best, other = (next(study.judged for study in studies if study.name == name) for name in (duel.best, duel.other))
+def _color_number(number: int) -> int:
+    """Return the number of a run's colour in the palette, from 1; the colours repeat if there are too many runs."""
+    return number % len(LIGHT.series) + 1
+
+
+def _disagreements(results: Sequence[RunResults], test: PairwiseTest) -> list[dict[str, Any]]:
+    """Choose the images that only one of two runs classifies correctly, by descending confidence of the other run."""
+    best, other = (next(each.predictions for each in results if each.name == name) for name in (test.best, test.other))
     assert best
     assert other
     parts = []
-    for right, wrong, winner, loser in ((best, other, duel.best, duel.other), (other, best, duel.other, duel.best)):
-        chosen = [index for index in wrong.worst(len(wrong.labels)) if right.right[index]][:DISAGREEMENTS]
+    for correct, wrong, winner, loser in ((best, other, test.best, test.other), (other, best, test.other, test.best)):
+        chosen = [index for index in wrong.worst(len(wrong.labels)) if correct.correct[index]][:MAX_DISAGREEMENTS]
         if chosen:
             parts.append({"winner": winner, "loser": loser, "tiles": report_html.tiles(wrong, chosen)})
     return parts

@@ -1,34 +1,24 @@
-"""One HTML page from a template: everything is in it, nothing is fetched, and what it is given is shown as text."""
+"""Self-contained HTML pages from the templates: a page loads nothing, and all content is escaped as text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dnn_cli
-from dnn_cli.report import plots
+from dnn_cli.report import figures, image_grids, palette
+from dnn_cli.report.figures import Picture
 from dnn_cli.report.run_results import TestPredictions
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure, and what it shows in words, for those who cannot see it."""
-
-    figure: "Figure"
-    words: str
 
 
 @dataclass(frozen=True)
 class Page:
-    """What is written of one or several runs.
+    """The page of one or several runs.
 
     Attributes:
-        html: the page.
-        pictures: what can be saved beside it, by name.
-        figures: the numbers on it, for machines.
-        headlines: what it says, a line each.
+        html: The page.
+        pictures: The pictures that can be saved as files, by name.
+        figures: The numbers on the page, as plain values for JSON.
+        headlines: The main statements of the page, one per line.
     """
 
     html: str
@@ -38,7 +28,13 @@ class Page:
 
 
 def render(template: str, pictures: Mapping[str, Picture], **content: Any) -> str:
-    """The page that one of ``templates/`` makes of the pictures, as ``svg`` by name, and of `content`."""
+    """Return the HTML of a page.
+
+    Args:
+        template: The name of a file in ``templates/``.
+        pictures: The figures of the page; the template finds them as SVG elements in ``svg``, by name.
+        content: All other variables of the template.
+    """
     import jinja2
     from markupsafe import Markup
 
@@ -49,24 +45,33 @@ def render(template: str, pictures: Mapping[str, Picture], **content: Any) -> st
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"share": share, "percent": percent, "duration": duration}
-    svg = {name: Markup(plots.inline(each.figure, name, each.words)) for name, each in pictures.items()}  # noqa: S704
-    return environment.get_template(template).render(svg=svg, version=dnn_cli.__version__, **content)
+    environment.filters |= {"share": share, "decimals": decimals, "percent": percent, "duration": duration}
+    environment.globals |= {"version": dnn_cli.__version__, "light": palette.LIGHT, "dark": palette.DARK}
+    svg = {
+        name: Markup(figures.inline(picture.figure, name, picture.description))  # noqa: S704 - `inline` escapes
+        for name, picture in pictures.items()
+    }
+    return environment.get_template(template).render(svg=svg, **content)
 
 
-def tiles(judged: TestPredictions, indices: Sequence[int]) -> list[dict[str, Any]]:
-    """Some of the test images as the templates show them: what `Judged.describe` says, and the picture."""
-    pictures = (plots.data_uri(plots.small(judged.images[index])) for index in indices)
-    return [entry | {"picture": uri} for entry, uri in zip(judged.describe(indices), pictures, strict=True)]
+def tiles(predictions: TestPredictions, indices: Sequence[int]) -> list[dict[str, Any]]:
+    """Return some test images as the templates show them: each with its labels, its confidence and a thumbnail."""
+    thumbnails = (image_grids.data_uri(image_grids.thumbnail(predictions.images[index])) for index in indices)
+    return [entry | {"picture": uri} for entry, uri in zip(predictions.describe(indices), thumbnails, strict=True)]
 
 
 def share(value: float | None) -> str:
-    """A share in [0, 1], or another figure, as tables have it."""
+    """Return a share in [0, 1], or another figure, with four decimals; a dash where there is none."""
     return "–" if value is None else f"{value:.4f}"
 
 
+def decimals(value: float | None) -> str:
+    """Return a number with two decimals; a dash where there is none."""
+    return "–" if value is None else f"{value:.2f}"
+
+
 def percent(value: float) -> str:
-    """A share in [0, 1] in percent, which is 0 or 100 only if it is that exactly."""
+    """Return a share in [0, 1] in percent; only exactly 0 and 1 are printed as 0.0 % and 100.0 %."""
     if 0 < value < 0.0005:
         return "< 0.1 %"
     if 0.9995 <= value < 1:
@@ -75,7 +80,7 @@ def percent(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it."""
+    """Return a duration in the unit that suits it: seconds, minutes, or hours and minutes."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""What one run learned, on one page: how it went, what it can do, where it fails, what is inside, and what to try."""
+"""The page of one run: findings with remedies, learning curves, evaluation, mistakes, and the layers' activity."""
 
 import shlex
 from typing import Any
@@ -9,189 +9,197 @@ from dnn_cli.config.yaml_document import dump
 from dnn_cli.engines.numpy import keras_format
 from dnn_cli.engines.numpy.keras_format import Loaded, UnknownNetworkError
 from dnn_cli.engines.numpy.network import Dense
-from dnn_cli.report import diagnosis, plots, unit_activity
+from dnn_cli.report import diagnosis, image_grids, plots, unit_activity
 from dnn_cli.report import html as report_html
-from dnn_cli.report.html import Page, Picture
-from dnn_cli.report.plots import BLUE, VERMILION, Line
+from dnn_cli.report.evidence import Evidence
+from dnn_cli.report.figures import Picture
+from dnn_cli.report.html import Page
+from dnn_cli.report.palette import BLUE, VERMILION
+from dnn_cli.report.plots import Line
 from dnn_cli.report.run_results import RunResults, TestPredictions
 from dnn_cli.report.unit_activity import LayerActivity
-from dnn_cli.runs.comparison import Candidate
+from dnn_cli.runs.status import RunStatus
 from dnn_cli.stats import wilson
 from dnn_cli.typing import Array
 
-SHOWN = 24  # images in a gallery
-PAIRS = 10  # of classes, in the list of those most often mistaken
+MAX_TILES = 24  # Images shown of each kind: mistakes, and uncertain correct predictions.
+MAX_CONFUSIONS = 10  # Pairs of classes in the table of the most frequent confusions.
 
 
-def build(study: RunResults) -> Page:
-    """The page of a run."""
-    candidate, judged = study.candidate, study.judged
-    loaded = _load(study)
-    layers = unit_activity.measure(loaded.network, judged.images, loaded.batch) if loaded and judged else []
-    said = diagnosis.diagnose(
-        candidate.config, study.history, judged.score if judged else None, layers or None, dataset=candidate.data
-    )
-    drawn = _curves(study)
-    curves = list(drawn)
-    drawn |= _outcome(judged) if judged else {}
-    kernel, caption = _first_weights(loaded) if loaded else (None, "")
-    if kernel is not None:
-        drawn["weights"] = Picture(plots.weights(kernel), f"Each picture is one unit. {caption}")
+def build(results: RunResults) -> Page:
+    """Build the page of a run."""
+    status, predictions = results.status, results.predictions
+    loaded = _load(results)
+    layers = unit_activity.measure(loaded.network, predictions.images, loaded.batch) if loaded and predictions else []
+    score = predictions.score if predictions else None
+    findings = diagnosis.diagnose(Evidence(status.config, results.history, score, layers, status.data))
+    pictures = _curves(results)
+    curves = list(pictures)
+    pictures |= _evaluation_pictures(predictions) if predictions else {}
+    weights, weights_caption = _first_layer_weights(loaded) if loaded else (None, "")
+    if weights is not None:
+        pictures["weights"] = Picture(image_grids.weights(weights), f"Each image is one unit. {weights_caption}")
     for number, layer in enumerate(layers, start=1):
-        words = f"histogram of the outputs of {layer.name}; their mean is {layer.mean:.3g}"
-        drawn[f"activations-{number}"] = Picture(plots.activation(layer), words)
-    mistakes, hits = (judged.worst(SHOWN), judged.least_certain(SHOWN)) if judged else ([], [])
+        description = f"histogram of the outputs of {layer.name}; their mean is {layer.mean:.3g}"
+        pictures[f"activations-{number}"] = Picture(plots.activation(layer), description)
+    mistakes = predictions.worst(MAX_TILES) if predictions else []
+    hits = predictions.least_certain(MAX_TILES) if predictions else []
     html = report_html.render(
         "run.html",
-        drawn,
-        run=study.name,
-        summary=_summary(study),
-        warnings=study.warnings,
-        facts=_facts(study),
-        findings=said,
-        config_file=shlex.quote(str(candidate.run.config_file)),
+        pictures,
+        run=results.name,
+        summary=_summary(results),
+        warnings=results.warnings,
+        facts=_facts(results),
+        findings=findings,
+        config_file=shlex.quote(str(status.run.config_file)),
         curves=curves,
-        best_epoch=study.best["epoch"],
-        figures=_figures(study),
-        score=judged and judged.score,
-        classes=_classes(judged) if judged else [],
-        confused=_confused(judged) if judged else [],
-        mistakes=report_html.tiles(judged, mistakes) if judged else [],
-        hits=report_html.tiles(judged, hits) if judged else [],
-        weights_caption=caption,
+        best_epoch=results.best["epoch"],
+        splits=_splits(results),
+        score=score,
+        classes=_classes(predictions) if predictions else [],
+        confused=_most_confused(predictions) if predictions else [],
+        mistakes=report_html.tiles(predictions, mistakes) if predictions else [],
+        hits=report_html.tiles(predictions, hits) if predictions else [],
+        weights_caption=weights_caption,
         activity=layers,
         bounded=set(unit_activity.BOUNDS),
         is_known=loaded is not None,
-        environment=_environment(candidate),
-        changed=dump(candidate.config.model_dump(mode="json", exclude_defaults=True)),
-        config=candidate.config.to_yaml(),
+        environment=_environment(status),
+        changed=dump(status.config.model_dump(mode="json", exclude_defaults=True)),
+        config=status.config.to_yaml(),
     )
     numbers = {
-        **study.figures(),
+        **results.figures(),
         "layers": list(map(_activity, layers)),
-        "mistakes": judged.describe(mistakes) if judged else [],
-        "least_certain_hits": judged.describe(hits) if judged else [],
-        "findings": [vars(finding) for finding in said],
+        "mistakes": predictions.describe(mistakes) if predictions else [],
+        "least_certain_hits": predictions.describe(hits) if predictions else [],
+        "findings": [vars(finding) for finding in findings],
     }
     galleries = {"mistakes": mistakes, "least-certain-hits": hits}
-    drawn |= {name: _gallery(judged, chosen) for name, chosen in galleries.items() if judged and chosen}
-    return Page(html, drawn, numbers, [finding.title for finding in said])
+    pictures |= {name: _gallery(predictions, chosen) for name, chosen in galleries.items() if predictions and chosen}
+    return Page(html, pictures, numbers, [finding.title for finding in findings])
 
 
-def _load(study: RunResults) -> Loaded | None:
-    """The network in NumPy; None if it is of another kind."""
+def _load(results: RunResults) -> Loaded | None:
+    """Load the best checkpoint into NumPy; None if it has layers that dnn does not build."""
     try:
-        return keras_format.load(study.subject.file)
+        return keras_format.load(results.checkpoint.file)
     except UnknownNetworkError:
         return None
 
 
-def _curves(study: RunResults) -> dict[str, Picture]:
-    drawn = {}
+def _curves(results: RunResults) -> dict[str, Picture]:
+    """Plot each column of the history, training and validation in one plot."""
+    pictures = {}
     for name, (title, scale) in plots.CURVES.items():
         lines = [
-            Line(label, [row[key] for row in study.history], color, dashed=dashed, best=study.best["epoch"])
+            Line(label, [row[key] for row in results.history], color, dashed=dashed, best=results.best["epoch"])
             for label, key, color, dashed in (
-                ("training", name, BLUE, f"val_{name}" in study.best),
+                ("training", name, BLUE, f"val_{name}" in results.best),
                 ("validation", f"val_{name}", VERMILION, False),
             )
-            if key in study.best
+            if key in results.best
         ]
         if lines:
-            told = " and ".join(f"{line.values[-1]:.4g} in {line.label}" for line in lines)
-            words = f"{title} over {len(study.history)} epochs; in the end {told}"
-            drawn[name.replace("_", "-")] = Picture(plots.curves(title, lines, scale=scale), words)
-    return drawn
+            final = " and ".join(f"{line.values[-1]:.4g} in {line.label}" for line in lines)
+            description = f"{title} over {len(results.history)} epochs; after the last epoch {final}"
+            pictures[name.replace("_", "-")] = Picture(plots.curves(title, lines, scale=scale), description)
+    return pictures
 
 
-def _outcome(judged: TestPredictions) -> dict[str, Picture]:
-    matrix = np.array(judged.score["confusion"])
-    words = f"confusion matrix: {judged.score['errors']:,} of {judged.score['images']:,} images are off the diagonal"
-    honesty = f"reliability diagram: the calibration error is {judged.score['calibration_error']:.4f}"
+def _evaluation_pictures(predictions: TestPredictions) -> dict[str, Picture]:
+    score = predictions.score
     return {
-        "confusion": Picture(plots.confusion(matrix, judged.present), words),
-        "reliability": Picture(plots.reliability(judged.score["calibration"]), honesty),
+        "confusion": Picture(
+            plots.confusion(np.array(score.confusion), predictions.present),
+            f"confusion matrix: {score.errors:,} of {score.images:,} images are off the diagonal",
+        ),
+        "reliability": Picture(
+            plots.reliability(score.calibration),
+            f"reliability diagram: the calibration error is {score.calibration_error:.4f}",
+        ),
     }
 
 
-def _first_weights(loaded: Loaded) -> tuple[Array | None, str]:
-    """The first layer's weights as pictures, and a sentence on which they are; None if it does not see images."""
+def _first_layer_weights(loaded: Loaded) -> tuple[Array | None, str]:
+    """Return the weights of the first layer as images, and a caption; None if its input is not an image."""
     dense = next(layer for layer in loaded.network.layers if isinstance(layer, Dense))
-    if len(loaded.image_shape) < plots.GREYS:
+    if len(loaded.image_shape) < image_grids.GREY_DIMENSIONS:
         return None, ""
-    pictures, units = plots.of_weights(dense.weights.value, loaded.image_shape)
-    which = (
-        f"the {len(units)} of {dense.units:,} units with the longest weights"
-        if len(units) < dense.units
-        else (f"all {dense.units:,} units")
-    )
-    return pictures, (
-        f"Of {which}, in their order. Orange weights are positive, blue ones negative, each unit on its own scale."
+    images, units = image_grids.weight_images(dense.weights.value, loaded.image_shape)
+    which = f"All {dense.units:,} units"
+    if len(units) < dense.units:
+        which = f"The {len(units)} of {dense.units:,} units whose weights have the largest norm"
+    return images, (
+        f"{which}, in the order of the layer. Orange weights are positive, blue ones negative; each unit has its own "
+        "scale."
     )
 
 
-def _gallery(judged: TestPredictions, indices: list[int]) -> Picture:
-    images = np.stack([plots.small(judged.images[index]) for index in indices])
+def _gallery(predictions: TestPredictions, indices: list[int]) -> Picture:
+    images = np.stack([image_grids.thumbnail(predictions.images[index]) for index in indices])
     captions = [
         f"{entry['label']} → {entry['guess']}  {report_html.percent(entry['probability'])}"
-        for entry in judged.describe(indices)
+        for entry in predictions.describe(indices)
     ]
-    return Picture(plots.gallery(images, captions), "")
+    return Picture(image_grids.gallery(images, captions), "")
 
 
 def _activity(layer: LayerActivity) -> dict[str, Any]:
+    """Return the activity of a layer for JSON, without its histogram."""
     return {key: value for key, value in vars(layer).items() if key not in ("counts", "edges")}
 
 
-def _summary(study: RunResults) -> str:
-    """What was trained, in a line."""
-    config, about = study.candidate.config, study.candidate.data
-    blocks = [f"{block.units:,} {block.activation}" for block in config.model.layers]
-    chosen = about["selected_classes"]
-    classes = f", classes {' '.join(map(str, chosen))}" if chosen else ""
+def _summary(results: RunResults) -> str:
+    """Return dataset, layers, optimizer and state in a line."""
+    config, data = results.status.config, results.status.data
+    layers = [f"{block.units:,} {block.activation}" for block in config.model.layers]
+    selected = data.selected_classes
+    classes = f", classes {' '.join(map(str, selected))}" if selected else ""
     return " · ".join(
         [
-            f"{about['name']}{classes}",
-            f"{' → '.join([*blocks, 'softmax'])}",
+            f"{data.name}{classes}",
+            " → ".join([*layers, "softmax"]),
             f"{config.optimizer.name}, batches of {config.training.batch_size:,}",
             f"seed {config.seed}",
-            study.state,
+            results.status.state,
         ]
     )
 
 
-def _facts(study: RunResults) -> list[tuple[str, str, str]]:
-    """The figures that are asked for first: name, value, and what belongs to it."""
-    candidate, best = study.candidate, study.best
-    wanted = candidate.config.training.epochs
+def _facts(results: RunResults) -> list[tuple[str, str, str]]:
+    """Return the most important figures: name, value, and a remark."""
+    status, best = results.status, results.best
+    wanted = status.config.training.epochs
     found = []
-    if study.judged:
-        score = study.judged.score
-        low, high = score["accuracy_interval"]
+    if results.predictions:
+        score = results.predictions.score
+        low, high = score.accuracy_interval
         found = [
-            ("test accuracy", f"{score['accuracy']:.4f}", f"95 % interval {low:.4f} to {high:.4f}"),
-            ("test errors", f"{score['errors']:,}", f"of {score['images']:,} images"),
-            ("test loss", f"{score['loss']:.4f}", "mean cross-entropy in nats"),
-            ("calibration error", f"{score['calibration_error']:.4f}", "how far its probabilities are off"),
+            ("test accuracy", f"{score.accuracy:.4f}", f"95 % interval {low:.4f} to {high:.4f}"),
+            ("test errors", f"{score.errors:,}", f"of {score.images:,} images"),
+            ("test loss", f"{score.loss:.4f}", "mean cross-entropy in nats"),
+            ("calibration error", f"{score.calibration_error:.4f}", "gap between confidence and accuracy"),
         ]
     elif "val_accuracy" in best:
-        found = [("validation accuracy", f"{best['val_accuracy']:.4f}", f"of epoch {best['epoch']}")]
-    stopped = ", stopped early" if study.state == "done" and len(study.history) < wanted else ""
-    parameters = "–" if candidate.parameters is None else f"{candidate.parameters:,}"
+        found = [("validation accuracy", f"{best['val_accuracy']:.4f}", f"after epoch {best['epoch']}")]
+    stopped = ", stopped early" if results.status.state == "done" and len(results.history) < wanted else ""
+    parameters = "–" if status.parameters is None else f"{status.parameters:,}"
     return [
         *found,
-        ("best epoch", f"{best['epoch']}", f"of {len(study.history)}{stopped}"),
-        ("parameters", parameters, f"in {len(candidate.config.model.layers) + 1} layers"),
-        ("time", report_html.duration(candidate.seconds), f"{candidate.data['training_images']:,} training images"),
+        ("best epoch", f"{best['epoch']}", f"of {len(results.history)}{stopped}"),
+        ("parameters", parameters, f"in {len(status.config.model.layers) + 1} layers"),
+        ("time", report_html.duration(status.seconds), f"{status.data.training_images:,} training images"),
     ]
 
 
-def _figures(study: RunResults) -> list[dict[str, Any]]:
-    """Loss and accuracy on what was trained on, held out and kept for the test."""
-    rows, best, about = [], study.best, study.candidate.data
+def _splits(results: RunResults) -> list[dict[str, Any]]:
+    """Return loss and accuracy of the training, validation and test images."""
+    rows, best, data = [], results.best, results.status.data
     for name, prefix, images in (
-        ("training", "", about["training_images"]),
-        ("validation", "val_", about["validation_images"]),
+        ("training", "", data.training_images),
+        ("validation", "val_", results.status.held_out),
     ):
         if f"{prefix}accuracy" in best:
             right = round(best[f"{prefix}accuracy"] * images)
@@ -206,60 +214,61 @@ def _figures(study: RunResults) -> list[dict[str, Any]]:
                     "errors": images - right,
                 }
             )
-    if study.judged:
-        score = study.judged.score
+    if results.predictions:
+        score = results.predictions.score
         rows.append(
             {
                 "name": "test",
-                **{key: score[key] for key in ("images", "loss", "accuracy", "errors")},
-                "interval": score["accuracy_interval"],
-                "loss_interval": study.judged.loss_interval,
+                **{key: getattr(score, key) for key in ("images", "loss", "accuracy", "errors")},
+                "interval": score.accuracy_interval,
+                "loss_interval": results.predictions.loss_interval,
             }
         )
     return rows
 
 
-def _classes(judged: TestPredictions) -> list[dict[str, Any]]:
-    """Every class's figures, with the intervals of what is counted."""
-    matrix = np.array(judged.score["confusion"])
+def _classes(predictions: TestPredictions) -> list[dict[str, Any]]:
+    """Return the metrics of every class, with 95 % intervals of precision and recall."""
+    matrix = np.array(predictions.score.confusion)
     rows = []
-    for figures in judged.score["classes"]:
-        label = figures["label"]
-        if label in judged.present:
-            hits, guessed, support = int(matrix[label, label]), int(matrix[:, label].sum()), figures["support"]
+    for figures in predictions.score.classes:
+        label = figures.label
+        if label in predictions.present:
+            hits, predicted, support = int(matrix[label, label]), int(matrix[:, label].sum()), figures.support
             intervals = {
-                "precision_interval": wilson(hits, guessed) if guessed else None,
+                "precision_interval": wilson(hits, predicted) if predicted else None,
                 "recall_interval": wilson(hits, support) if support else None,
             }
-            rows.append(figures | intervals)
+            rows.append(figures.to_dict() | intervals)
     return rows
 
 
-def _confused(judged: TestPredictions) -> list[dict[str, Any]]:
-    """Which class was taken for which most often."""
-    matrix = np.array(judged.score["confusion"])
+def _most_confused(predictions: TestPredictions) -> list[dict[str, Any]]:
+    """Return the pairs of actual and predicted class with the most errors, in descending order."""
+    matrix = np.array(predictions.score.confusion)
     wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MAX_CONFUSIONS]
     return [
-        {"label": label, "guess": guess, "images": count, "share": count / int(matrix[label].sum())}
-        for label, guess in (divmod(place, len(matrix)) for place in order.tolist())
-        if (count := int(wrong[label, guess]))
+        {"label": label, "predicted": predicted, "images": count, "share": count / int(matrix[label].sum())}
+        for label, predicted in (divmod(place, len(matrix)) for place in order.tolist())
+        if (count := int(wrong[label, predicted]))
     ]
 
 
-def _environment(candidate: Candidate) -> list[tuple[str, str]]:
-    """What the result may depend on besides the config."""
-    values, about = candidate.environment, candidate.data
-    held_out = f", {about['validation_images']:,} held out" if about.get("validation_images") else ""
-    command = ["dnn", *values.get("command", [])[1:]]
+def _environment(status: RunStatus) -> list[tuple[str, str]]:
+    """Return everything besides the config that the result may depend on: name and value."""
+    values, data = status.run.environment(), status.data
+    held_out = f", {data.validation_images:,} validation images" if data.validation_images else ""
     rows = [
-        ("command", shlex.join(map(str, command))),
-        ("folder", values.get("folder")),
-        ("data", f"{about['name']}, {about['training_images']:,} training images{held_out}"),
-        ("fingerprint", about["fingerprint"]),
-        ("versions", ", ".join(f"{name} {version}" for name, version in values.get("versions", {}).items())),
-        ("machine", f"{values.get('platform')}, {values.get('cpus')} processors"),
-        ("git revision", values.get("git")),
-        ("started from", (values.get("transfer") or {}).get("file")),
+        ("command", shlex.join(["dnn", *values.command[1:]])),
+        ("folder", values.folder),
+        ("data", f"{data.name}, {data.training_images:,} training images{held_out}"),
+        ("fingerprint", data.fingerprint),
+        ("versions", ", ".join(f"{name} {version}" for name, version in values.versions.items())),
+        ("machine", f"{values.platform}, {values.cpus} processors"),
+        ("processor", values.processor),
+        ("threads", values.threads),
+        ("git revision", values.git),
+        ("started from", values.transfer and values.transfer.file),
     ]
     return [(name, str(value)) for name, value in rows if value]

@@ -1,9 +1,9 @@
-"""A run as far as it is, and what its best checkpoint says of the test images."""
+"""The results of a run, finished or not: its history, and the predictions of its best checkpoint on the test images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -11,26 +11,24 @@ from dnn_cli.command import command
 from dnn_cli.errors import DataError
 from dnn_cli.evaluation import evaluate, metrics, model_source
 from dnn_cli.evaluation.model_source import ModelSource
-from dnn_cli.runs.comparison import Candidate
-from dnn_cli.runs.records import Row
+from dnn_cli.runs.records import Row, Score
+from dnn_cli.runs.status import RunStatus
 from dnn_cli.stats import Z_95
 from dnn_cli.typing import Array
-
-State = Literal["running", "done", "interrupted"]
 
 
 @dataclass(frozen=True)
 class TestPredictions:
-    """What a network says of the test images.
+    """The predictions of a network for the test images.
 
     Attributes:
-        dataset: their name.
-        note: what is to be known about them; empty if nothing is.
-        images: of the classes that count: (n, height, width[, channels]).
-        labels: (n,) what they show.
-        fingerprint: of both.
-        probabilities: (n, classes).
-        score: what `evaluate.score` found.
+        dataset: The name of the dataset.
+        note: A warning about the dataset; "" if there is none.
+        images: (n, height, width[, channels]) the test images of the selected classes.
+        labels: (n,) their actual classes.
+        fingerprint: The fingerprint of images and labels.
+        probabilities: (n, classes) the network's output.
+        score: The metrics, as `metrics.score` returns them.
     """
 
     dataset: str
@@ -39,53 +37,52 @@ class TestPredictions:
     labels: Array
     fingerprint: str
     probabilities: Array
-    score: dict[str, Any]
+    score: Score
 
     @cached_property
-    def guesses(self) -> Array:
-        """(n,) the most probable class."""
-        guesses: Array = self.probabilities.argmax(axis=1)
-        return guesses
+    def predicted(self) -> Array:
+        """(n,) the predicted classes, which are the most probable ones."""
+        predicted: Array = self.probabilities.argmax(axis=1)
+        return predicted
 
     @cached_property
     def confidence(self) -> Array:
-        """(n,) its probability."""
+        """(n,) the probabilities of the predicted classes, in [0, 1]."""
         highest: Array = self.probabilities.max(axis=1)
         return highest
 
     @cached_property
-    def right(self) -> Array:
-        """(n,) bool, whether it is the label."""
-        return np.asarray(self.guesses == self.labels)
+    def correct(self) -> Array:
+        """(n,) bool, True where the predicted class is the actual one."""
+        return np.asarray(self.predicted == self.labels)
 
     @property
     def loss_interval(self) -> tuple[float, float]:
-        """The 95 % interval of the loss: the losses of so many images have a mean that is normally distributed."""
-        of_truth = self.probabilities[np.arange(len(self.labels)), self.labels].astype(np.float64)
-        losses = -np.log(np.clip(of_truth, metrics.LEAST_PROBABILITY, 1.0))
+        """The 95 % interval of the loss; the mean loss of many images is nearly normally distributed."""
+        losses = metrics.cross_entropies(self.probabilities, self.labels)
         half = Z_95 * float(losses.std()) / len(losses) ** 0.5
-        return max(0.0, self.score["loss"] - half), self.score["loss"] + half
+        return max(0.0, self.score.loss - half), self.score.loss + half
 
     @property
     def present(self) -> list[int]:
-        """The classes that there are images of, or that were guessed."""
-        return sorted({*np.unique(self.labels).tolist(), *np.unique(self.guesses).tolist()})
+        """The classes that occur as the actual or the predicted class of an image."""
+        return sorted({*np.unique(self.labels).tolist(), *np.unique(self.predicted).tolist()})
 
     def worst(self, count: int) -> list[int]:
-        """The mistakes of which it was surest, that one first."""
-        return _first(~self.right, -self.confidence, count)
+        """Return the indices of the mistakes with the highest confidence, in descending order."""
+        return _first(~self.correct, -self.confidence, count)
 
     def least_certain(self, count: int) -> list[int]:
-        """The hits of which it was least sure, that one first."""
-        return _first(self.right, self.confidence, count)
+        """Return the indices of the correct predictions with the lowest confidence, in ascending order."""
+        return _first(self.correct, self.confidence, count)
 
     def describe(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        """Some images: each one's index, label, guess, and the guess's probability."""
+        """Return index, actual class, predicted class and confidence of some images, as plain values for JSON."""
         return [
             {
                 "index": index,
                 "label": int(self.labels[index]),
-                "guess": int(self.guesses[index]),
+                "guess": int(self.predicted[index]),
                 "probability": float(self.confidence[index]),
             }
             for index in indices
@@ -93,6 +90,7 @@ class TestPredictions:
 
 
 def _first(mask: Array, key: Array, count: int) -> list[int]:
+    """Return the first `count` indices where `mask` is True, sorted by `key`."""
     chosen = np.flatnonzero(mask)
     order: list[int] = chosen[np.argsort(key[chosen], kind="stable")].tolist()
     return order[:count]
@@ -100,88 +98,87 @@ def _first(mask: Array, key: Array, count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class RunResults:
-    """A run, and what its best checkpoint does.
+    """A run, and the predictions of its best checkpoint.
 
     Attributes:
-        candidate: the run, and what it reached.
-        state: being trained, done with all that it was to do, or neither.
-        history: its rows, oldest first.
-        subject: the best checkpoint.
-        judged: what that says of the test images; None where they are not to be had.
-        absence: why, then.
+        status: The run with its config and its recorded figures.
+        history: The rows of its history, oldest first.
+        checkpoint: The best checkpoint.
+        predictions: The checkpoint's predictions for the test images; None if these cannot be read.
+        missing_data: The reason why they cannot be read; "" if they can.
     """
 
-    candidate: Candidate
-    state: State
+    status: RunStatus
     history: list[Row]
-    subject: ModelSource
-    judged: TestPredictions | None
-    absence: str
+    checkpoint: ModelSource
+    predictions: TestPredictions | None
+    missing_data: str
 
     @property
     def name(self) -> str:
         """The run's path."""
-        return str(self.candidate.run)
+        return str(self.status.run)
 
     @property
     def best(self) -> Row:
-        """The figures of the best epoch."""
-        return self.history[(self.subject.epoch or 1) - 1]
+        """The history's row of the best epoch."""
+        return self.history[(self.checkpoint.epoch or 1) - 1]
 
     @property
     def warnings(self) -> list[str]:
-        """What has to be known before the figures are believed."""
-        wanted, note = self.candidate.config.training.epochs, self.candidate.data["note"]
+        """Everything that limits what the figures mean, a sentence each."""
+        wanted, note = self.status.config.training.epochs, self.status.data.note
         progress = f"{len(self.history)} of {wanted} epochs"
         found = [note]
-        if self.state == "running":
-            found.append(f"{self.name} is still being trained; this is how it is after {progress}.")
-        if self.state == "interrupted":
+        if self.status.state == "running":
+            found.append(f"{self.name} is still being trained; these are its results after {progress}.")
+        if self.status.state == "interrupted":
             resume = command("train", "--resume", self.name)
-            found.append(f"{self.name} is unfinished: it has {progress}; `{resume}` goes on with it.")
-        if self.absence:
+            found.append(f"{self.name} is unfinished: it has {progress}; to resume: `{resume}`")
+        if self.missing_data:
             found.append(
-                f"The test images of {self.name} cannot be had, and what needs them is left out: {self.absence}"
+                f"The test images of {self.name} cannot be read, so there is no evaluation: {self.missing_data}"
             )
-        if self.judged and self.judged.note != note:
-            found.append(self.judged.note)
+        if self.predictions and self.predictions.note != note:
+            found.append(self.predictions.note)
         return [text for text in found if text]
 
     def figures(self) -> dict[str, Any]:
-        """The numbers, for machines."""
-        judged, candidate = self.judged, self.candidate
-        about = judged and {"dataset": judged.dataset, "note": judged.note, "fingerprint": judged.fingerprint}
+        """Return the numbers as plain values for JSON."""
+        found, test = self.predictions, None
+        if found:
+            about = {"dataset": found.dataset, "note": found.note, "fingerprint": found.fingerprint}
+            test = {**about, **found.score.to_dict(), "loss_interval": found.loss_interval}
         return {
             "run": self.name,
-            "state": self.state,
+            "state": self.status.state,
             "epochs": len(self.history),
-            "parameters": candidate.parameters,
-            "seconds": candidate.seconds,
+            "parameters": self.status.parameters,
+            "seconds": self.status.seconds,
             "best": self.best,
             "warnings": self.warnings,
-            "test": judged and {**(about or {}), **judged.score, "loss_interval": judged.loss_interval},
+            "test": test,
         }
 
 
-def run_results(candidate: Candidate) -> RunResults:
-    """Look at a run, and ask its best checkpoint about the test images.
+def run_results(status: RunStatus) -> RunResults:
+    """Read a run, and predict the test images with its best checkpoint.
 
     Raises:
-        RunError: it has no finished epoch, or is damaged.
+        RunError: The run has no finished epoch, or is damaged.
     """
-    subject = model_source.find_model(candidate.run.path)
-    state: State = "running" if candidate.run.is_locked() else "done" if candidate.finished else "interrupted"
-    history = candidate.run.history(max(candidate.epochs, subject.epoch or 0))
+    checkpoint = model_source.find_model(status.run.path)
+    history = status.run.history(max(status.epochs, checkpoint.epoch or 0))
     try:
-        judged, absence = _judge(subject), ""
+        predictions, missing_data = _predict(checkpoint), ""
     except DataError as error:
-        judged, absence = None, str(error)
-    return RunResults(candidate, state, history, subject, judged, absence)
+        predictions, missing_data = None, str(error)
+    return RunResults(status, history, checkpoint, predictions, missing_data)
 
 
-def _judge(subject: ModelSource) -> TestPredictions:
-    source, split, note = evaluate.material(subject, "test")
-    probabilities = model_source.probabilities(subject.file, split.images)
-    evaluate.check_labels(subject.file, split, probabilities)
+def _predict(checkpoint: ModelSource) -> TestPredictions:
+    dataset, split, note = evaluate.material(checkpoint, "test")
+    probabilities = model_source.probabilities(checkpoint.file, split.images)
+    evaluate.check_labels(checkpoint.file, split, probabilities)
     score = metrics.score(probabilities, split.labels)
-    return TestPredictions(source.name, note, split.images, split.labels, split.fingerprint(), probabilities, score)
+    return TestPredictions(dataset.name, note, split.images, split.labels, split.fingerprint(), probabilities, score)

@@ -1,33 +1,32 @@
-"""Runs → an HTML page in a file, and its pictures in files of their own where they are wanted."""
+"""The report of one or several runs: an HTML page, and its pictures as files on request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dnn_cli.errors import DnnError, UsageError, reason
-from dnn_cli.files import write_atomically
-from dnn_cli.report import comparison_page, plots, run_page
+from dnn_cli.errors import require_extra
+from dnn_cli.files import check_output, write_output
+from dnn_cli.report import comparison_page, figures, run_page
+from dnn_cli.report.figures import Format
 from dnn_cli.report.html import Page
-from dnn_cli.report.plots import Format
 from dnn_cli.report.run_results import run_results
-from dnn_cli.runs import comparison
+from dnn_cli.runs import comparison, status
 from dnn_cli.runs.directory import RunDirectory
 
-COMPARISON = Path("comparison.html")
+COMPARISON_FILE = Path("comparison.html")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was written.
+    """The files and statements of a report.
 
     Attributes:
-        file: the page.
-        plots: its pictures, if they were asked for.
-        figures: the numbers on the page.
-        headlines: what it says, a line each.
-        warnings: what has to be known before it is believed.
+        file: The page.
+        plots: The files of its pictures; empty if none were requested.
+        figures: The numbers on the page, as plain values for JSON.
+        headlines: The main statements of the page, one per line.
+        warnings: Everything that limits what the figures mean, a sentence each.
     """
 
     file: Path
@@ -38,47 +37,43 @@ class Result:
 
 
 def report(paths: Sequence[Path], *, out: Path | None = None, kind: Format | None = None) -> Result:
-    """Write the page of a run, or one that compares several.
+    """Write the page of a run, or a page that compares several runs.
 
     Args:
-        paths: of runs; none is the newest in ``runs/``.
-        out: the file; None is the run's own for its page, and `COMPARISON` for several runs.
-        kind: of file to save the pictures in: in the run, or in a folder beside the page of several.
+        paths: The runs; empty for the newest run in ``runs/``.
+        out: The file of the page; None for the run's own file, or for `COMPARISON_FILE` if there are several runs.
+        kind: The format in which the pictures are saved too, in the run or in a folder beside the page of several runs;
+            None to save no pictures.
 
     Raises:
-        UsageError: some path is no run, the page cannot be where it is wanted, or the extra is not installed.
-        RunError: a run is damaged, or has no finished epoch.
-        DnnError: a file cannot be written.
+        UsageError: A path is no run, `out` cannot be written, or the ``report`` extra is not installed.
+        RunError: A run is damaged, or has no finished epoch.
+        DnnError: A file cannot be written.
     """
-    _check(out)
-    found = comparison.compare_runs(list(paths) or [RunDirectory.newest().path])
-    found.raise_if_damaged()
-    studies = [run_results(candidate) for candidate in found.candidates]
-    alone = studies[0].candidate.run if len(studies) == 1 else None
-    page = run_page.build(studies[0]) if alone else comparison_page.build(found, studies)
-    file = out or (alone.report_file if alone else COMPARISON)
-    folder = alone.plots_folder if alone else file.with_name(f"{file.stem}-plots")
-    try:
-        write_atomically(file, page.html)
-        saved = _save(page, folder, kind) if kind else []
-    except OSError as error:
-        raise DnnError(f"{error.filename or file} cannot be written: {reason(error)}") from None
-    warnings = list(dict.fromkeys(text for each in studies for text in each.warnings))
+    require_extra("report", "matplotlib", "jinja2", purpose="dnn report")
+    if out is not None:
+        check_output(out)
+    runs = comparison.open_runs(paths) or [RunDirectory.newest()]
+    run = runs[0] if len(runs) == 1 else None
+    if run:
+        results = [run_results(status.read_status(run))]
+        page = run_page.build(results[0])
+    else:
+        found = comparison.compare_runs(paths)
+        found.raise_if_damaged()
+        results = [run_results(candidate) for candidate in found.candidates]
+        page = comparison_page.build(found, results)
+    file = out or (run.report_file if run else COMPARISON_FILE)
+    folder = run.plots_folder if run else file.with_name(f"{file.stem}-plots")
+    write_output(file, page.html)
+    saved = _save_pictures(page, folder, kind) if kind else []
+    warnings = list(dict.fromkeys(text for each in results for text in each.warnings))
     return Result(file, saved, page.figures, page.headlines, warnings)
 
 
-def _check(out: Path | None) -> None:
-    missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
-    if missing:
-        raise UsageError(f"dnn report needs {' and '.join(missing)}: pip install 'dnn-cli[report]'")
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise UsageError(f"--out {out}: {'is a folder' if out.is_dir() else f'there is no folder {out.parent}'}")
-
-
-def _save(page: Page, folder: Path, kind: Format) -> list[Path]:
-    folder.mkdir(exist_ok=True)
+def _save_pictures(page: Page, folder: Path, kind: Format) -> list[Path]:
     files = []
     for name, picture in page.pictures.items():
         files.append(folder / f"{name}.{kind}")
-        write_atomically(files[-1], plots.save(picture.figure, kind))
+        write_output(files[-1], figures.save(picture.figure, kind))
     return files

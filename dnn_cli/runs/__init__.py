@@ -1,1 +1,1 @@
-"""Run directories: what is in them, their status, and how runs compare."""
+"""Run directories: their files, the records in them, the status of a run, and the comparison of several."""

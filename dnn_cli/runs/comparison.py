@@ -1,7 +1,8 @@
-"""Runs beside each other: what differs in their configs, what they reached, and which is best where that can be told.
+"""Compare runs: what differs in their configs, what they reached, and which is best.
 
-Figures are compared only where they were found on the same images. Two runs held out the same ones if the data, the
-count and the seed that drew them are the same; two evaluations are of the same ones if their fingerprints are.
+Figures are only compared if they were measured on the same images. Two runs held out the same images if the data, the
+number of images and the seed that selected them are the same. Two evaluations used the same images if the fingerprints
+are the same.
 """
 
 from collections.abc import Hashable, Sequence
@@ -11,156 +12,137 @@ from pathlib import Path
 from typing import Any
 
 from dnn_cli.config import difference
-from dnn_cli.config.schema import Config
-from dnn_cli.errors import ConfigError, DnnError, RunError, UsageError, together
-from dnn_cli.runs import status
+from dnn_cli.errors import DnnError, RunError, UsageError, together
 from dnn_cli.runs.directory import RunDirectory
-from dnn_cli.runs.status import Standing
+from dnn_cli.runs.records import Interval
+from dnn_cli.runs.status import RunStatus, read_status
 from dnn_cli.stats import wilson
-
-Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Candidate(Standing):
-    """A run, as far as it is compared.
-
-    Attributes:
-        config: what it trains.
-    """
-
-    config: Config
-
-    @property
-    def held_out(self) -> int:
-        """How many images it holds out."""
-        return int(self.data.get("validation_images", self.config.data.validation))
 
 
 class Criterion:
     """A figure that runs can be ranked by.
 
     Attributes:
-        title: the figure in words.
-        missing: why a run may have none, in words that go on with its name.
-        descending: whether more is better.
+        title: the name of the figure.
+        missing: why a run may not have it, as a phrase that its path follows.
+        descending: whether higher is better.
     """
 
     title: str
     missing = ""
     descending = False
 
-    def figure(self, candidate: Candidate) -> float | None:
-        """Its value; None where there is none."""
+    def figure(self, status: RunStatus) -> float | None:
+        """Return the figure of a run; None if it has none."""
         raise NotImplementedError
 
-    def basis(self, candidate: Candidate) -> Hashable:
-        """What has to be equal for two figures to compare."""
+    def basis(self, status: RunStatus) -> Hashable:
+        """Return a value that must be equal for two figures to be comparable."""
         return None
 
-    def origin(self, candidate: Candidate) -> tuple[str, str]:
-        """What was done to find it, and on what: ``("evaluated", "on mnist")``."""
+    def origin(self, status: RunStatus) -> tuple[str, str]:
+        """Return how the figure was measured, and on what: ``("evaluated", "on mnist")``."""
         return "", ""
 
-    def interval(self, candidate: Candidate) -> Interval | None:
-        """Its 95 % interval, if it has one."""
+    def interval(self, status: RunStatus) -> Interval | None:
+        """Return the 95 % interval of the figure, if it has one."""
         return None
 
-    def key(self, candidate: Candidate) -> tuple[float, float]:
-        """What sorts the best candidate first; of equals the smallest, and what has no figure last."""
-        figure, size = self.figure(candidate), candidate.parameters
+    def key(self, status: RunStatus) -> tuple[float, float]:
+        """Return a sort key: the best run first, of equals the smallest network; runs without the figure last."""
+        figure, size = self.figure(status), status.parameters
         rank = inf if figure is None else -figure if self.descending else figure
         return rank, inf if size is None else size
 
-    def gap(self, candidates: Sequence[Candidate]) -> str:
-        """Which of them have no figure, in words; empty if all have one."""
-        lacking = [str(candidate.run) for candidate in candidates if self.figure(candidate) is None]
+    def gap(self, statuses: Sequence[RunStatus]) -> str:
+        """Return a phrase that names the runs without this figure; empty if all have it."""
+        lacking = [str(status.run) for status in statuses if self.figure(status) is None]
         return f"{self.missing} {', '.join(lacking)}" if lacking else ""
 
-    def conflict(self, candidates: Sequence[Candidate]) -> str:
-        """Why the figures that there are do not compare, in words; empty if they do."""
-        having = [candidate for candidate in candidates if self.figure(candidate) is not None]
+    def conflict(self, statuses: Sequence[RunStatus]) -> str:
+        """Return a phrase that says why the figures are not comparable; empty if they are."""
+        having = [status for status in statuses if self.figure(status) is not None]
         for other in having[1:]:
             if self.basis(other) != self.basis(having[0]):
                 (verb, one), (_, two) = self.origin(having[0]), self.origin(other)
-                return f"{having[0].run} was {verb} {one}, {other.run} {OTHERS if one == two else two}"
+                return f"{having[0].run} was {verb} {one}, {other.run} {OTHER_IMAGES if one == two else two}"
         return ""
 
 
 class ValAccuracy(Criterion):
-    """The accuracy of the best epoch on what was held out."""
+    """The validation accuracy of the best epoch."""
 
     title = "val accuracy"
-    missing = "nothing was held out by"
+    missing = "no images were held out by"
     descending = True
 
-    def figure(self, candidate: Candidate) -> float | None:
-        return candidate.best.get("val_accuracy") if candidate.best else None
+    def figure(self, status: RunStatus) -> float | None:
+        return status.best.get("val_accuracy") if status.best else None
 
-    def basis(self, candidate: Candidate) -> Hashable:
-        """What decides which images were held out: every setting of the data but where they were looked for."""
-        settings = candidate.config.to_dict()["data"].items()
+    def basis(self, status: RunStatus) -> Hashable:
+        """Return everything that determines the held-out images: the data, their number, and how they are selected."""
+        settings = status.config.to_dict()["data"].items()
         others = [item for item in settings if item[0] not in ("dataset", "fallback", "validation")]
-        return candidate.data["fingerprint"], candidate.held_out, candidate.config.seed, str(others)
+        return status.data.fingerprint, status.held_out, status.config.seed, str(others)
 
-    def origin(self, candidate: Candidate) -> tuple[str, str]:
-        images = f"{candidate.held_out:,} images of {candidate.data['name']}"
-        return "judged", f"on {images} held out by seed {candidate.config.seed}"
+    def origin(self, status: RunStatus) -> tuple[str, str]:
+        images = f"{status.held_out:,} images of {status.data.name}"
+        return "validated", f"on {images} held out by seed {status.config.seed}"
 
-    def interval(self, candidate: Candidate) -> Interval | None:
-        accuracy, count = self.figure(candidate), candidate.held_out
+    def interval(self, status: RunStatus) -> Interval | None:
+        accuracy, count = self.figure(status), status.held_out
         return None if accuracy is None else wilson(round(accuracy * count), count)
 
 
 class TestAccuracy(Criterion):
-    """The accuracy on the test images, as it was evaluated last."""
+    """The accuracy of the last evaluation on the test images."""
 
     title = "test accuracy"
     missing = "`dnn evaluate` was not run on"
     descending = True
 
-    def figure(self, candidate: Candidate) -> float | None:
-        return candidate.test.accuracy if candidate.test else None
+    def figure(self, status: RunStatus) -> float | None:
+        return status.test.accuracy if status.test else None
 
-    def basis(self, candidate: Candidate) -> Hashable:
-        return candidate.test and candidate.test.fingerprint
+    def basis(self, status: RunStatus) -> Hashable:
+        return status.test and status.test.fingerprint
 
-    def origin(self, candidate: Candidate) -> tuple[str, str]:
-        return "evaluated", f"on {candidate.test.dataset}" if candidate.test else ""
+    def origin(self, status: RunStatus) -> tuple[str, str]:
+        return "evaluated", f"on {status.test.dataset}" if status.test else ""
 
-    def interval(self, candidate: Candidate) -> Interval | None:
-        return candidate.test.accuracy_interval if candidate.test else None
+    def interval(self, status: RunStatus) -> Interval | None:
+        return status.test.accuracy_interval if status.test else None
 
 
 class Seconds(Criterion):
-    """The time that the epochs took, which is another on another machine."""
+    """The time of all epochs, which depends on the machine."""
 
     title = "seconds"
     missing = "no epoch was trained by"
 
-    def figure(self, candidate: Candidate) -> float | None:
-        return candidate.seconds if candidate.best else None
+    def figure(self, status: RunStatus) -> float | None:
+        return status.seconds if status.best else None
 
-    def basis(self, candidate: Candidate) -> Hashable:
-        return candidate.environment.get("platform"), candidate.environment.get("cpus")
+    def basis(self, status: RunStatus) -> Hashable:
+        return status.environment and (status.environment.platform, status.environment.cpus)
 
-    def origin(self, candidate: Candidate) -> tuple[str, str]:
-        where = candidate.environment
-        return "trained", f"on {where.get('platform')} with {where.get('cpus')} processors"
+    def origin(self, status: RunStatus) -> tuple[str, str]:
+        machine = status.environment
+        return "trained", f"on {machine.platform} with {machine.cpus} processors" if machine else ""
 
 
 class Parameters(Criterion):
-    """How many numbers the network holds."""
+    """The number of parameters in the network."""
 
     title = "parameters"
     missing = "the number of parameters is not recorded by"
 
-    def figure(self, candidate: Candidate) -> float | None:
-        return candidate.parameters
+    def figure(self, status: RunStatus) -> float | None:
+        return status.parameters
 
 
-OTHERS = "on other images of that name"
-ACCURACIES = ("val_accuracy", "test_accuracy")
+OTHER_IMAGES = "on other images of that name"
+ACCURACIES = ("val_accuracy", "test_accuracy")  # the order in which they are tried for a ranking
 CRITERIA = {
     "val_accuracy": ValAccuracy(),
     "test_accuracy": TestAccuracy(),
@@ -171,18 +153,18 @@ CRITERIA = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs beside each other.
+    """Several runs, with their differing settings and a ranking where there is one.
 
     Attributes:
-        candidates: the best first if `ranked_by` says by what, otherwise as they were named.
-        settings: each setting that differs, with its value for each candidate.
+        candidates: the runs, the best first if `ranked_by` is not None, otherwise in the order of the arguments.
+        settings: for each setting that differs, its value in each run, in the order of `candidates`.
         ranked_by: a key of `CRITERIA`, or None.
-        remarks: what is to be known about the figures, a sentence each.
-        doubts: those of them that say the first place may be a matter of luck.
-        damaged: what is wrong with the runs that could not be read.
+        remarks: sentences about the figures: how they are ranked, and what does not compare.
+        doubts: those remarks that say that the first place may be due to chance.
+        damaged: an error for each run that could not be read.
     """
 
-    candidates: list[Candidate]
+    candidates: list[RunStatus]
     settings: dict[str, list[Any]]
     ranked_by: str | None
     remarks: list[str]
@@ -196,24 +178,23 @@ class Comparison:
 
 
 def compare_runs(paths: Sequence[Path], sort: str | None = None) -> Comparison:
-    """Read the runs at `paths` and put them beside each other.
+    """Compare the runs at `paths`.
 
     Args:
-        paths: of runs.
-        sort: the key of `CRITERIA` to rank by. None is the accuracy on what was held out, or else that on the test
-            images, if all that have trained have it on the same ones.
+        paths: of runs; a run that is named twice counts once.
+        sort: the key of `CRITERIA` to rank by. None ranks by validation accuracy, or else by test accuracy, if all runs
+            with a finished epoch have it on the same images.
 
     Raises:
-        UsageError: some path is no run, or the figures that `sort` names do not compare.
+        UsageError: a path is not a run, or the figures that `sort` names are not comparable.
         RunError: none of the runs can be read.
     """
-    candidates, damaged = list[Candidate](), list[RunError]()
-    runs = _open(paths)
-    for run in runs:
+    candidates, damaged = list[RunStatus](), list[RunError]()
+    for run in open_runs(paths):
         try:
-            candidates.append(_read(run))
-        except (RunError, ConfigError) as error:
-            damaged.append(RunError(str(error)))
+            candidates.append(read_status(run))
+        except RunError as error:
+            damaged.append(error)
     if not candidates:
         raise RunError(str(together(damaged)))
     ranked_by, reason = _choose(candidates, sort)
@@ -224,14 +205,14 @@ def compare_runs(paths: Sequence[Path], sort: str | None = None) -> Comparison:
     for criterion in (CRITERIA[name] for name in ACCURACIES):
         conflict = criterion.conflict(candidates)
         if conflict and not any(conflict in remark for remark in remarks):
-            remarks.append(f"the {criterion.title} figures do not compare: {conflict}")
-    remarks += [candidate.outdated for candidate in candidates if candidate.outdated]
-    settings = difference.variations([candidate.config for candidate in candidates])
+            remarks.append(f"the {criterion.title} figures are not comparable: {conflict}")
+    remarks += [status.outdated for status in candidates if status.outdated]
+    settings = difference.variations([status.config for status in candidates])
     return Comparison(candidates, settings, ranked_by, remarks, doubts, damaged)
 
 
-def _open(paths: Sequence[Path]) -> list[RunDirectory]:
-    """The runs at `paths`, each once; raises `UsageError` that names all that are none."""
+def open_runs(paths: Sequence[Path]) -> list[RunDirectory]:
+    """Return the runs at `paths`, each once; raises a `UsageError` that names all paths that are not runs."""
     runs, errors = dict[Path, RunDirectory](), list[DnnError]()
     for path in paths:
         try:
@@ -243,26 +224,12 @@ def _open(paths: Sequence[Path]) -> list[RunDirectory]:
     return list(runs.values())
 
 
-def _read(run: RunDirectory) -> Candidate:
-    standing, config = status.read(run), run.config()
-    parameters = standing.parameters or _count_parameters(config, standing.environment["dataset"])
-    return Candidate(**(vars(standing) | {"parameters": parameters}), config=config)
+def _choose(statuses: Sequence[RunStatus], sort: str | None) -> tuple[str | None, list[str]]:
+    """Return the key of the criterion to rank by, or None, and a sentence about it.
 
-
-def _count_parameters(config: Config, dataset: dict[str, Any]) -> int | None:
-    """The size of a network that has not been trained to the end, from what its images are recorded to be."""
-    if "image_shape" not in dataset:
-        return None
-    from dnn_cli.engines import network_spec
-
-    return network_spec.count_parameters(
-        network_spec.network_spec(config, tuple(dataset["image_shape"]), dataset["classes"])
-    )
-
-
-def _choose(candidates: Sequence[Candidate], sort: str | None) -> tuple[str | None, list[str]]:
-    """What to rank by, or None, and a sentence that says so; those that have no figures yet are left aside."""
-    trained = [candidate for candidate in candidates if candidate.best]
+    Runs without a finished epoch do not count.
+    """
+    trained = [status for status in statuses if status.best]
     obstacles = []
     for name in [sort] if sort else ACCURACIES:
         criterion = CRITERIA[name]
@@ -277,12 +244,12 @@ def _choose(candidates: Sequence[Candidate], sort: str | None) -> tuple[str | No
     return None, [f"not ranked: {'; '.join(obstacles)}"]
 
 
-def _doubts(candidates: Sequence[Candidate], ranked_by: str | None) -> list[str]:
-    """Whether the first place may be a matter of luck."""
+def _doubts(statuses: Sequence[RunStatus], ranked_by: str | None) -> list[str]:
+    """Return a sentence if the first place may be due to chance, in a list; an empty list otherwise."""
     if ranked_by is None:
         return []
-    first, second = candidates[:2]
-    best, next_best = (CRITERIA[ranked_by].interval(candidate) for candidate in (first, second))
+    first, second = statuses[:2]
+    best, next_best = (CRITERIA[ranked_by].interval(status) for status in (first, second))
     if best is None or next_best is None or best[0] > next_best[1]:
         return []
     return [f"{first.run} and {second.run} may differ by chance alone: their 95 % intervals overlap"]

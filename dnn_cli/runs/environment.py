@@ -1,4 +1,4 @@
-"""Describe what a result depends on besides the config: versions, machine, git revision, dataset."""
+"""Describe what the result of a run depends on besides its config: versions, machine, git revision, data."""
 
 import os
 import platform
@@ -7,39 +7,39 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import dnn_cli
 from dnn_cli import processor
+from dnn_cli.runs.records import DatasetRecord, Environment, TransferRecord
 
 
 def describe_environment(
-    dataset: dict[str, Any], transfer: dict[str, Any] | None = None, *, threads: int | str | None = None
-) -> dict[str, Any]:
-    """What a result may depend on besides the config: command, versions, machine, git revision, dataset, weights.
+    dataset: DatasetRecord, transfer: TransferRecord | None = None, *, threads: int | None = None
+) -> Environment:
+    """Return the record of this process, its machine, the data, and the weights that the run starts from.
 
     Args:
-        dataset: what is trained on.
+        dataset: the data to train on.
         transfer: the weights that the training starts from, if any.
-        threads: how many threads an operation is divided among.
+        threads: number of threads that an operation is divided among.
     """
-    return {
-        "command": sys.argv,
-        "folder": str(Path.cwd()),
-        "versions": versions(),
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "processor": processor.kind(),
-        "cpus": os.cpu_count(),
-        "threads": threads,
-        "git": _git_revision(),
-        "dataset": dataset,
-        "transfer": transfer,
-    }
+    return Environment(
+        command=tuple(sys.argv),
+        folder=str(Path.cwd()),
+        versions=versions(),
+        platform=platform.platform(),
+        machine=platform.machine(),
+        processor=processor.kind(),
+        cpus=os.cpu_count(),
+        threads=threads,
+        git=_git_revision(),
+        dataset=dataset,
+        transfer=transfer,
+    )
 
 
 def versions() -> dict[str, str]:
-    """The versions that a bit-for-bit repetition depends on, read without importing anything."""
+    """Return the versions that a bit-for-bit repetition depends on; imports none of the libraries."""
     return {
         "dnn": dnn_cli.__version__,
         "python": platform.python_version(),

@@ -1,44 +1,258 @@
-"""The records of a run: history rows and evaluation scores."""
+"""The records of a run: its environment, its history, the summary of its training, and its evaluations.
 
-from dataclasses import dataclass
-from typing import Any, Self
+A comment names the fields that the first version did not write.
+"""
 
-FIGURES = {"loss", "accuracy", "seconds"}  # what every row of a history has
+import csv
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from dnn_cli.runs.json_record import JsonRecord
+from dnn_cli.runs.state import Best
+
+Interval = tuple[float, float]
+LayerOrigin = Literal["frozen", "loaded", "new"]  # a frozen layer is loaded too
+LAYER_ORIGINS: tuple[LayerOrigin, ...] = get_args(LayerOrigin)
+
+# The figures of one epoch by their names: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds.
 Row = dict[str, Any]
+REQUIRED_FIGURES = {"loss", "accuracy", "seconds"}
+INTEGER_FIGURES = {"epoch"}
+
+
+# environment.json
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRecord(JsonRecord):
+    """The data that a run is trained on.
+
+    Attributes:
+        name: a known name, or the absolute path of the user's own data.
+        requested: the name in the config; another one if the fallback was used.
+        note: a warning about the data, for example that the fallback was used; empty if there is none.
+        path: the file or folder that was read.
+        fingerprint: the digest of all training images and labels, before any were selected.
+        training_images: number of images to train on.
+        validation_images: number of images held out; None if not recorded.
+        classes: number of classes in the data.
+        selected_classes: the labels of `data.classes`; None for all.
+        image_shape: (height, width[, channels]); None if not recorded.
+    """
+
+    name: str
+    requested: str
+    note: str
+    path: str
+    fingerprint: str
+    training_images: int
+    validation_images: int | None = None  # later than the first version
+    classes: int
+    selected_classes: tuple[int, ...] | None = None  # later than the first version
+    image_shape: tuple[int, ...] | None = None  # later than the first version
 
 
 @dataclass(frozen=True)
-class Score:
-    """What an evaluation found, as far as runs are compared by it.
+class TransferRecord(JsonRecord):
+    """The trained weights that a run starts from.
 
     Attributes:
-        dataset: the name of the data.
-        fingerprint: of the images and labels.
-        images: how many.
-        epoch: of the checkpoint; None where another file was evaluated.
-        loss: the mean cross-entropy in nats.
-        accuracy: the share that was right.
-        accuracy_interval: its 95 % interval.
+        file: the `.keras` file.
+        sha256: the digest of its content.
+        layers: for each layer with weights, whether it is new, loaded, or loaded and frozen.
+        reason: why the output layer is new, as a phrase; empty if it is not.
     """
 
+    file: Path
+    sha256: str
+    layers: dict[str, LayerOrigin]
+    reason: str = ""
+
+    def describe(self) -> str:
+        """Return a line: ``started from FILE: frozen dense_1; loaded dense_2; new output (of another shape)``."""
+        names = {state: [name for name, one in self.layers.items() if one == state] for state in LAYER_ORIGINS}
+        parts = "; ".join(f"{state} {', '.join(layers)}" for state, layers in names.items() if layers)
+        return f"started from {self.file}: {parts}" + (f" ({self.reason})" if self.reason else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment(JsonRecord):
+    """What the result of a run depends on besides its config.
+
+    Attributes:
+        command: the command line that started the run.
+        folder: the working directory.
+        versions: of dnn, Python and the libraries that compute.
+        platform: operating system, machine and C library.
+        machine: the processor's architecture.
+        processor: the processor's model and vector instructions.
+        cpus: number of processors.
+        threads: number of threads that an operation is divided among.
+        git: the revision of the working directory, if it is a git repository.
+        dataset: the data.
+        transfer: the trained weights that it starts from; None if it starts from random ones.
+    """
+
+    command: tuple[str, ...] = ()
+    folder: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    platform: str | None = None
+    machine: str | None = None
+    processor: str | None = None  # later than the first version
+    cpus: int | None = None
+    threads: int | None = None  # later than the first version
+    git: str | None = None
+    dataset: DatasetRecord
+    transfer: TransferRecord | None = None  # later than the first version
+
+
+# history.csv
+
+
+def format_history(rows: list[Row]) -> str:
+    """Return the rows as CSV, with a header line; floats keep all of their digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def parse_history(text: str) -> list[Row]:
+    """Return the rows of a CSV text; raises `ValueError`, `TypeError` or `csv.Error` if it is damaged."""
+    return [
+        {key: int(value) if key in INTEGER_FIGURES else float(value) for key, value in row.items()}
+        for row in csv.DictReader(io.StringIO(text, newline=""))
+    ]
+
+
+# metrics.json
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingMetrics(JsonRecord):
+    """The summary of a training that has ended.
+
+    Attributes:
+        epochs: number of epochs trained, resumed ones included.
+        stopped_early: whether early stopping or a callback ended the training before all epochs of the config.
+        final: the figures of the last epoch.
+        best: the best checkpoint.
+        parameters: number of parameters in the network.
+        dataset: the name of the data.
+        note: a warning about the data; empty if there is none.
+        selected_classes: the labels of `data.classes`; None for all.
+        training_images: number of images in an epoch.
+        seconds: the time of all epochs.
+        seconds_per_epoch: the median.
+        images_per_second: in the median epoch.
+    """
+
+    epochs: int
+    stopped_early: bool
+    final: Row
+    best: Best | None
+    parameters: int
     dataset: str
-    fingerprint: str
+    note: str
+    selected_classes: tuple[int, ...] | None = None  # later than the first version
+    training_images: int
+    seconds: float
+    seconds_per_epoch: float
+    images_per_second: float
+
+
+# evaluation/
+
+
+@dataclass(frozen=True)
+class CalibrationBin(JsonRecord):
+    """The images whose highest probability lies in one bin.
+
+    Attributes:
+        images: how many.
+        confidence: the mean of their highest probabilities; None if there are no images.
+        accuracy: the share that is classified correctly; None if there are no images.
+    """
+
     images: int
-    epoch: int | None
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class ClassFigures(JsonRecord):
+    """The figures of one class; None where a figure is undefined.
+
+    Attributes:
+        label: the class.
+        precision: of the images predicted as this class, the share that belongs to it.
+        recall: of the images of this class, the share that is predicted as it.
+        f1: the harmonic mean of both.
+        support: number of images of this class.
+    """
+
+    label: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(JsonRecord):
+    """The figures of predicted probabilities and true labels.
+
+    Attributes:
+        images: number of images.
+        loss: the mean cross-entropy in nats.
+        accuracy: the share that is classified correctly.
+        accuracy_interval: its 95 % interval.
+        errors: number of images that are classified wrongly.
+        calibration_error: the expected calibration error, in [0, 1].
+        calibration: the bins of a reliability diagram, from probability 0 to 1.
+        classes: the figures of each class, in the order of labels.
+        confusion: (classes, classes) counts; rows are true labels, columns are predictions.
+    """
+
+    images: int
     loss: float
     accuracy: float
-    accuracy_interval: tuple[float, float]
+    accuracy_interval: Interval
+    errors: int
+    calibration_error: float
+    calibration: tuple[CalibrationBin, ...] = ()  # later than the first version
+    classes: tuple[ClassFigures, ...]
+    confusion: tuple[tuple[int, ...], ...]
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """From what `Run.write_evaluation` was given."""
-        epoch, (low, high) = values["epoch"], values["accuracy_interval"]
-        return cls(
-            str(values["dataset"]),
-            str(values["fingerprint"]),
-            int(values["images"]),
-            None if epoch is None else int(epoch),
-            float(values["loss"]),
-            float(values["accuracy"]),
-            (float(low), float(high)),
-        )
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Score):
+    """The score of a network on a split, and what was evaluated.
+
+    Attributes:
+        run: the run's path; None for a single file.
+        checkpoint: the `.keras` file.
+        epoch: of the checkpoint; None if a file was evaluated that is not a checkpoint of the run.
+        split: ``test``, ``validation`` or ``train``.
+        dataset: the name of the data.
+        note: a warning about the data; empty if there is none.
+        selected_classes: the labels that the images were restricted to; None for all.
+        fingerprint: the digest of the images and labels.
+    """
+
+    run: str | None
+    checkpoint: str
+    epoch: int | None
+    split: str
+    dataset: str
+    note: str
+    selected_classes: tuple[int, ...] | None = None  # later than the first version
+    fingerprint: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON values: first what was evaluated, then the figures."""
+        values = super().to_dict()
+        return {key: value for key, value in values.items() if key not in Score.__dataclass_fields__} | values

@@ -1,12 +1,20 @@
 """The contents of `state.json`: the checkpoints that a run can be resumed from."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+
+from dnn_cli.runs.json_record import JsonRecord
 
 
 @dataclass(frozen=True)
-class Best:
-    """The checkpoint with the lowest validation loss, or training loss where nothing is held out."""
+class Best(JsonRecord):
+    """The checkpoint with the lowest validation loss, or training loss if no images are held out.
+
+    Attributes:
+        epoch: the number of epochs after which it was saved, from 1.
+        monitor: ``val_loss`` or ``loss``.
+        value: of the monitored figure.
+        sha256: the digest of the checkpoint file.
+    """
 
     epoch: int
     monitor: str
@@ -15,25 +23,22 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """The model after `epoch` epochs, the digest of its file, and the best one up to then."""
+class Checkpoint(JsonRecord):
+    """The network after `epoch` epochs, the digest of its file, and the best checkpoint up to then."""
 
     epoch: int
     sha256: str
     best: Best
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `dataclasses.asdict`."""
-        epoch, best = int(values["epoch"]), Best(**values["best"])
-        if not 1 <= best.epoch <= epoch:
-            raise ValueError(f"of {epoch} epochs, epoch {best.epoch} is said to be the best")
-        return cls(epoch, str(values["sha256"]), best)
+    def __post_init__(self) -> None:
+        """Raise `ValueError` unless the best epoch is one of those that were trained."""
+        if not 1 <= self.best.epoch <= self.epoch:
+            raise ValueError(f"the best epoch is {self.best.epoch}, but {self.epoch} epochs were trained")
 
 
 @dataclass(frozen=True)
-class State:
-    """What can be resumed: the last checkpoint, and the one before it in case the last is damaged."""
+class State(JsonRecord):
+    """The last checkpoint, and the one before it, which a resume falls back on if the last is damaged."""
 
     last: Checkpoint
     previous: Checkpoint | None = None

@@ -1,59 +1,87 @@
-"""What runs there are: which are being trained, done, interrupted or damaged, how far each is, and how to go on."""
+"""The status of runs: which are being trained, done, interrupted or damaged, how far each is, and what to do next."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from dnn_cli.command import command
 from dnn_cli.config.schema import Config
-from dnn_cli.errors import DnnError, RunError, UsageError, reason
+from dnn_cli.errors import ConfigError, DnnError, RunError, UsageError, reason
 from dnn_cli.runs.directory import RUNS, RunDirectory, is_run
-from dnn_cli.runs.records import Row, Score
+from dnn_cli.runs.records import DatasetRecord, Environment, Evaluation, Row, TrainingMetrics
 
 T = TypeVar("T")
 State = Literal["running", "done", "interrupted", "damaged"]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How far a run is, and what it reached.
+class RunStatus:
+    """How far a run is, what it reached, and what to do next.
+
+    If a damaged file hides how far a run is, only the first four attributes have a meaning, and `is_readable` is False.
 
     Attributes:
-        run: where it is.
-        environment: what it was begun with.
-        wanted: the epochs that its config asks for.
-        epochs: how many it has trained.
-        finished: whether that is all of them, or as many as early stopping allowed.
-        best: the figures of the epoch that is kept as the best; None before the first.
-        seconds: what the epochs took.
-        parameters: how many numbers the network holds; None where that is not recorded.
-        test: what its evaluation on the test images found, if there was one.
+        run: the run.
+        state: ``running`` while a process trains it; ``done`` after all epochs, or as many as early stopping allowed;
+            ``damaged`` if a recorded file cannot be read; otherwise ``interrupted``.
+        written: the time when something in the run was last written, in seconds since 1970.
+        problem: what is damaged, in a line; empty if nothing is.
+        environment: what the run was started with.
+        wanted: number of epochs in the config.
+        epochs: number of epochs trained.
+        finished: whether these are all epochs, or as many as early stopping allowed.
+        best: the figures of the best epoch; None before the first.
+        seconds: the time of all epochs.
+        parameters: number of parameters in the network; None if not recorded.
+        test: the last evaluation on the test images; None if there is none.
     """
 
     run: RunDirectory
-    environment: dict[str, Any]
-    wanted: int
-    epochs: int
-    finished: bool
-    best: Row | None
-    seconds: float
-    parameters: int | None
-    test: Score | None
+    state: State
+    written: float
+    problem: str = ""
+    environment: Environment | None = None
+    wanted: int = 0
+    epochs: int = 0
+    finished: bool = False
+    best: Row | None = None
+    seconds: float = 0.0
+    parameters: int | None = None
+    test: Evaluation | None = None
 
     @property
-    def data(self) -> dict[str, Any]:
-        """What its environment says of the data."""
-        return dict(self.environment["dataset"])
+    def is_readable(self) -> bool:
+        """Whether the files that say how far the run is could be read."""
+        return self.environment is not None
+
+    @property
+    def data(self) -> DatasetRecord:
+        """The data that the run is trained on; raises `RunError` if the run is not readable."""
+        if self.environment is None:
+            raise RunError(self.problem)
+        return self.environment.dataset
+
+    @cached_property
+    def config(self) -> Config:
+        """The resolved config; raises `ConfigError` if it is damaged."""
+        return self.run.config()
+
+    @property
+    def held_out(self) -> int:
+        """The number of images that are held out for validation."""
+        recorded = self.data.validation_images
+        return int(self.config.data.validation) if recorded is None else recorded
 
     @property
     def is_outdated(self) -> bool:
-        """Whether its test figures are not those of its best epoch."""
+        """Whether the test figures belong to another epoch than the best, or to another file."""
         return bool(self.test and self.best and self.test.epoch != self.best["epoch"])
 
     @property
     def outdated(self) -> str:
-        """A sentence about that; empty if they are."""
+        """A sentence that says so and names the command that updates them; empty if they are up to date."""
         if not (self.test and self.best and self.is_outdated):
             return ""
         of = "another file" if self.test.epoch is None else f"epoch {self.test.epoch}"
@@ -62,64 +90,47 @@ class Standing:
             f"`{command('evaluate', self.run)}` brings them up to date"
         )
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A run as a list shows it.
-
-    Attributes:
-        run: where it is.
-        state: running while a process trains it; done with all epochs, or as many as early stopping allowed; damaged
-            if something that is recorded cannot be read; otherwise interrupted.
-        written: when something in it was last written, in seconds since 1970.
-        standing: how far it is; None where a damage hides that.
-        problem: what is damaged, in a line; empty if nothing is.
-    """
-
-    run: RunDirectory
-    state: State
-    written: float
-    standing: Standing | None
-    problem: str = ""
-
     @property
     def commands(self) -> list[str]:
-        """The commands that go on with it, the first thing to do first."""
+        """The commands that continue the work on this run, in the order in which to run them."""
         return list(_commands(self))
 
     def raise_if_damaged(self) -> None:
-        """Raise a `RunError` that says what is damaged, if something is."""
+        """Raise a `RunError` that says what is damaged, if anything is."""
         if self.state == "damaged":
             raise RunError(self.problem)
 
 
 @dataclass(frozen=True)
-class Details:
-    """All that is known of one run; what a damage hides is empty.
+class RunDetails:
+    """Everything that is known of one run; what cannot be read is None or empty.
 
     Attributes:
-        entry: as a list shows it.
+        status: how far it is.
         config: what it trains.
-        environment: what it was begun with.
-        history: a row for every epoch that was saved.
-        metrics: the summary of the training as it was last finished.
-        evaluations: what `dnn evaluate` found, by the split's name.
-        files: the size of each in bytes.
+        environment: what it was started with.
+        history: the figures of every epoch that was saved.
+        metrics: the summary of the training that ended last.
+        evaluations: the results of `dnn evaluate` by their names: ``test``.
+        files: the size of each file in bytes.
     """
 
-    entry: Entry
+    status: RunStatus
     config: Config | None
-    environment: dict[str, Any]
+    environment: Environment | None
     history: list[Row]
-    metrics: dict[str, Any] | None
-    evaluations: dict[str, dict[str, Any]]
+    metrics: TrainingMetrics | None
+    evaluations: dict[str, Evaluation]
     files: dict[str, int]
 
 
-def list_runs(folder: Path | None = None) -> list[Entry]:
-    """The runs in `folder`, ``runs/`` by default: what was written last comes first, what is no run is passed over.
+def list_runs(folder: Path | None = None) -> list[RunStatus]:
+    """Return the status of every run in `folder`, the one written last first; whatever is not a run is ignored.
 
-    Of the checkpoints it is only seen whether they are there and not cut off; `inspect_run` compares their checksums.
+    The checkpoints are only checked for being there and not cut off; `inspect_run` compares their checksums.
+
+    Args:
+        folder: None for ``runs/``.
 
     Raises:
         UsageError: there is no such folder, or it is a run itself.
@@ -128,16 +139,16 @@ def list_runs(folder: Path | None = None) -> list[Entry]:
         raise UsageError(f"there is no folder {folder}")
     if folder is not None and is_run(folder):
         raise UsageError(f"{folder} is a run; `{command('show', folder)}` prints it")
-    entries = [_look(run) for run in RunDirectory.all(folder or RUNS)]
-    return sorted(entries, key=lambda entry: (-entry.written, str(entry.run)))
+    found = [_status_of(run) for run in RunDirectory.all(folder or RUNS)]
+    return sorted(found, key=lambda status: (-status.written, str(status.run)))
 
 
-def inspect_run(run: RunDirectory) -> Details:
-    """All that is known of a run, its checkpoints held against their checksums."""
-    return Details(
-        _look(run, thoroughly=True),
+def inspect_run(run: RunDirectory) -> RunDetails:
+    """Return everything that is known of a run; the checksums of its checkpoints are compared."""
+    return RunDetails(
+        _status_of(run, thoroughly=True),
         _readable(run.config, None),
-        _readable(run.environment, {}),
+        _readable(run.environment, None),
         _readable(lambda: _history(run), []),
         _readable(run.metrics, None),
         _readable(run.evaluations, {}),
@@ -145,37 +156,25 @@ def inspect_run(run: RunDirectory) -> Details:
     )
 
 
-def read(run: RunDirectory) -> Standing:
-    """How far a run is; raises `RunError` or `ConfigError` if one of the files that say so is damaged."""
+def read_status(run: RunDirectory) -> RunStatus:
+    """Return the status of an undamaged run, with its number of parameters wherever that can be computed.
+
+    Raises:
+        RunError: its config, or a file that says how far it is, is damaged; the checkpoints are not checked.
+    """
     try:
-        return _read(run)
-    except (TypeError, ValueError, LookupError) as error:
-        raise RunError(f"{run} is damaged: its files do not fit together ({reason(error)})") from error
+        status, config = _read(run, is_running=run.is_locked()), run.config()
+    except ConfigError as error:
+        raise RunError(str(error)) from None
+    return replace(status, parameters=status.parameters or _count_parameters(config, status.data))
 
 
-def _read(run: RunDirectory) -> Standing:
-    wanted, environment, state, metrics = run.wanted_epochs(), run.environment(), run.state(), run.metrics() or {}
-    epochs = state.last.epoch if state else 0
-    history = run.history(epochs) if epochs else []
-    is_all = epochs == wanted or bool(metrics.get("stopped_early"))
-    return Standing(
-        run,
-        environment,
-        wanted,
-        epochs,
-        finished=metrics.get("epochs") == epochs and is_all,
-        best=history[state.last.best.epoch - 1] if state else None,
-        seconds=sum(row["seconds"] for row in history),
-        parameters=int(metrics["parameters"]) if "parameters" in metrics else None,
-        test=run.score("test"),
-    )
-
-
-def _look(run: RunDirectory, *, thoroughly: bool = False) -> Entry:
+def _status_of(run: RunDirectory, *, thoroughly: bool = False) -> RunStatus:
+    """Return the status of a run, damaged or not."""
     is_running = run.is_locked()
-    standing, problem = None, ""
+    status, problem = None, ""
     try:
-        standing = read(run)
+        status = _read(run, is_running=is_running)
         if thoroughly:
             run.config()
             run.evaluations()
@@ -183,13 +182,45 @@ def _look(run: RunDirectory, *, thoroughly: bool = False) -> Entry:
             run.check_checkpoints(thoroughly=thoroughly)
     except DnnError as error:
         problem = " ".join(str(error).split())
-    if is_running:
-        state: State = "running"
-    elif problem or standing is None:
-        state = "damaged"
-    else:
-        state = "done" if standing.finished else "interrupted"
-    return Entry(run, state, run.written(), standing, problem)
+    if not problem and status is not None:
+        return status
+    state: State = "running" if is_running else "damaged"
+    if status is None:
+        return RunStatus(run, state, run.written(), problem)
+    return replace(status, state=state, problem=problem)
+
+
+def _read(run: RunDirectory, *, is_running: bool) -> RunStatus:
+    """Return the status of a run that is readable; raises `RunError` or `ConfigError` if it is not."""
+    try:
+        wanted, environment, state, metrics = run.wanted_epochs(), run.environment(), run.state(), run.metrics()
+        epochs = state.last.epoch if state else 0
+        history = run.history(epochs) if epochs else []
+        finished = bool(metrics and metrics.epochs == epochs and (epochs == wanted or metrics.stopped_early))
+        return RunStatus(
+            run,
+            "running" if is_running else "done" if finished else "interrupted",
+            run.written(),
+            environment=environment,
+            wanted=wanted,
+            epochs=epochs,
+            finished=finished,
+            best=history[state.last.best.epoch - 1] if state else None,
+            seconds=sum(row["seconds"] for row in history),
+            parameters=metrics.parameters if metrics else None,
+            test=run.evaluation("test"),
+        )
+    except (TypeError, ValueError, LookupError) as error:
+        raise RunError(f"{run} is damaged: its files do not fit together ({reason(error)})") from error
+
+
+def _count_parameters(config: Config, dataset: DatasetRecord) -> int | None:
+    """Return the number of parameters of a network that was not trained to the end; None if it cannot be computed."""
+    if dataset.image_shape is None:
+        return None
+    from dnn_cli.engines import network_spec
+
+    return network_spec.network_spec(config, dataset.image_shape, dataset.classes).parameters
 
 
 def _history(run: RunDirectory) -> list[Row]:
@@ -198,24 +229,24 @@ def _history(run: RunDirectory) -> list[Row]:
 
 
 def _readable(read: Callable[[], T], otherwise: T) -> T:
-    """What `read` gives, or `otherwise` if it is damaged, which the entry tells."""
+    """Return the result of `read`, or `otherwise` if it finds damage; the status says what is damaged."""
     try:
         return read()
     except DnnError:
         return otherwise
 
 
-def _commands(entry: Entry) -> Iterator[str]:
-    run, one = entry.run, entry.standing
-    if entry.state == "interrupted" or (entry.state == "damaged" and _can_be_resumed(run)):
+def _commands(status: RunStatus) -> Iterator[str]:
+    run, state = status.run, status.state
+    if state == "interrupted" or (state == "damaged" and _can_be_resumed(run)):
         yield command("train", "--resume", run)
-    elif entry.state == "damaged" and _readable(run.config, None):
+    elif state == "damaged" and _readable(run.config, None):
         yield command("train", "-c", run.config_file)
-    elif entry.state == "done" and one:
-        if one.test is None or one.is_outdated:
+    elif state == "done":
+        if status.test is None or status.is_outdated:
             yield command("evaluate", run)
-        if one.epochs == one.wanted:  # it was not stopped early, which it would be again
-            yield command("train", "--resume", run, "--epochs", 2 * one.epochs)
+        if status.epochs == status.wanted:  # early stopping would stop it again
+            yield command("train", "--resume", run, "--epochs", 2 * status.epochs)
 
 
 def _can_be_resumed(run: RunDirectory) -> bool:

@@ -1,1 +1,1 @@
-"""Training: plan, epoch loop, checkpoints, signals, transfer of weights."""
+"""Training: plan, epoch loop, checkpoints, signals, transfer of weights, series."""

@@ -4,8 +4,8 @@ from dnn_cli.config.schema import EarlyStopping
 from dnn_cli.runs.records import Row
 
 
-def has_converged(history: list[Row], stopping: EarlyStopping | None) -> bool:
-    """Whether the monitored figure has not improved for `patience` epochs, as Keras's EarlyStopping counts it."""
+def should_stop(history: list[Row], stopping: EarlyStopping | None) -> bool:
+    """Return whether the monitored metric has not improved for `patience` epochs, counted as Keras's EarlyStopping."""
     if stopping is None:
         return False
     sign = -1 if stopping.monitor.endswith("accuracy") else 1

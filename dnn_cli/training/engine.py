@@ -1,6 +1,6 @@
-"""Who trains: Keras on TensorFlow, or plain NumPy, imported only when asked for; the same to the story in `train`."""
+"""The engines behind one interface: Keras on TensorFlow, or plain NumPy; each is imported only when it is used."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -8,217 +8,223 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from threadpoolctl import threadpool_limits
 
-from dnn_cli.config.schema import Config
-from dnn_cli.data.datasets import Split
 from dnn_cli.engines.keras import xla_cache
-from dnn_cli.training.transfer import TransferPlan
-from dnn_cli.typing import Array, Logs
+from dnn_cli.training.plan import TrainingPlan
+from dnn_cli.typing import Array, ChunkCallback, Logs
 
 if TYPE_CHECKING:
     import keras
 
 Callbacks = Sequence["keras.callbacks.Callback"]
-OnChunk = Callable[[int, int, Logs], None]
+Warn = Callable[[str], None]
 
-JUDGED_AT_ONCE = 1000  # images of a hold-out
+VALIDATION_BATCH = 1000  # images that the NumPy engine validates at once
 
 
-class Archive(Protocol):
-    """How a network is saved.
+class CheckpointWriter(Protocol):
+    """Saves a network.
 
     Attributes:
-        network: Keras's description of the network, in JSON.
+        description: Keras's description of the network, JSON.
     """
 
-    network: str
+    description: str
 
-    def values(self) -> Any:
-        """Copies of all that is to be saved, as it is now."""
+    def snapshot(self) -> Any:
+        """Return copies of all values to save, as they are now."""
 
     def write(self, values: Any, path: Path) -> None:
-        """Write a `.keras` file with these values."""
+        """Write a `.keras` file with the values of a snapshot."""
 
     def weights(self, values: Any) -> dict[str, Array]:
-        """The network's arrays among these values, by layer and name: ``dense_1/kernel``."""
+        """Return the arrays of a snapshot that belong to layers, by layer and variable: ``dense_1/kernel``."""
 
 
 class Engine(Protocol):
-    """A network and what trains it.
+    """A network with everything that trains it.
 
     Attributes:
         count: images in an epoch.
         steps: steps in an epoch.
-        parameters: how many numbers the network holds.
-        archive: how it is saved.
+        checkpoint_writer: saves the network.
     """
 
     count: int
     steps: int
-    parameters: int
-    archive: Archive
+    checkpoint_writer: CheckpointWriter
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step, as precisely as float32 tells it."""
+        """Learning rate of the next step, with the precision of float32."""
 
     @property
-    def stopped(self) -> bool:
-        """Whether a callback wants no further epoch."""
+    def stop_requested(self) -> bool:
+        """Whether a callback asked to stop after this epoch."""
 
-    def run(self, epoch: int, on_chunk: OnChunk) -> Logs:
-        """Train for one epoch, numbered from 0, whose figures are returned; what `on_chunk` raises ends it."""
+    def run(self, epoch: int, on_chunk: ChunkCallback) -> Logs:
+        """Train for one epoch, numbered from 0, and return its metrics.
 
-    def judge(self) -> Logs:
-        """The figures of the hold-out, none where nothing is held out."""
+        `on_chunk` is called a few times a second with the first step, the step after the last, and the metrics of the
+        epoch so far. An exception that it raises ends the epoch.
+        """
 
-    def tell(self, event: str, *details: Any) -> None:
-        """Let the callbacks know, for example ``tell("epoch_end", epoch, logs)``."""
+    def validate(self) -> Logs:
+        """Return the metrics on the held-out images, none if no images are held out."""
+
+    def notify(self, event: str, *details: Any) -> None:
+        """Notify the callbacks of an event, for example ``notify("epoch_end", epoch, logs)``."""
+
+
+class EngineFactory(Protocol):
+    """Constructor of an engine."""
+
+    def __call__(
+        self,
+        plan: TrainingPlan,
+        *,
+        checkpoint: Path | None = None,
+        callbacks: Callbacks = (),
+        warn: Warn = print,
+    ) -> Engine:
+        """Return the engine for a plan.
+
+        Args:
+            plan: the training.
+            checkpoint: file to resume from; None for a new network.
+            callbacks: Keras callbacks that are notified when training and epochs begin and end.
+            warn: is called with a message for the user.
+
+        Raises:
+            ValueError: the engine does not support something that the arguments need.
+        """
 
 
 class KerasEngine:
-    """Keras's own network, trained by the compiled epoch.
-
-    Args:
-        config: what to train.
-        training: the images to train on.
-        held_out: those to judge by.
-        classes: labels are less than that.
-        origin: the trained weights that a new network starts from, if any.
-        checkpoint: the file to go on from; None for a new network.
-        callbacks: Keras callbacks, called where an epoch begins and ends.
-        warn: takes a sentence for the user.
-    """
+    """Keras's own network, trained by the compiled epoch."""
 
     def __init__(
-        self,
-        config: Config,
-        training: Split,
-        held_out: Split | None,
-        classes: int,
-        *,
-        origin: TransferPlan | None = None,
-        checkpoint: Path | None = None,
-        callbacks: Callbacks = (),
-        warn: Callable[[str], None] = print,
+        self, plan: TrainingPlan, *, checkpoint: Path | None = None, callbacks: Callbacks = (), warn: Warn = print
     ) -> None:
         from keras.callbacks import CallbackList
 
-        from dnn_cli.engines.keras import build
-        from dnn_cli.engines.keras import epoch as epochs
         from dnn_cli.engines.keras.augmentation import Augmenter
-        from dnn_cli.engines.keras.checkpoint_writer import Archive as KerasArchive
+        from dnn_cli.engines.keras.checkpoint_writer import KerasCheckpointWriter
+        from dnn_cli.engines.keras.epoch import CompiledEpoch, Evaluation
 
-        if checkpoint:
-            network = build.load(checkpoint)
-        else:
-            steps = ceil(len(training.labels) / config.training.batch_size)
-            network = build.build(config, training.images.shape[1:], classes, steps)
-            if origin is not None:
-                origin.load_into(network)
-        augmentation = config.training.augmentation
-        self._trainer = epochs.CompiledEpoch(
+        settings, images, labels = plan.config.training, plan.data.training.images, plan.data.training.labels
+        network = _keras_network(plan, checkpoint)
+        self._epoch = CompiledEpoch(
             network,
-            training.images,
-            training.labels,
-            batch_size=config.training.batch_size,
-            seed=config.seed,
-            deformation=Augmenter(augmentation, training.images.shape[1:]) if augmentation.is_on else None,
-            rate_factors=origin.rate_factors(config.model.learning_rate_factor) if origin else {},
-            jit_compile=config.training.jit_compile,
+            images,
+            labels,
+            batch_size=settings.batch_size,
+            seed=plan.config.seed,
+            augmenter=Augmenter(settings.augmentation, images.shape[1:]) if settings.augmentation.is_on else None,
+            rate_factors=plan.transfer.rate_factors(plan.config.model.learning_rate_factor) if plan.transfer else {},
+            jit_compile=settings.jit_compile,
             warn=warn,
         )
-        self._judge = epochs.Evaluation(network, held_out.images, held_out.labels).run if held_out else dict
+        held_out = plan.data.held_out
+        self._validate = Evaluation(network, held_out.images, held_out.labels).run if held_out else dict
         self._network = network
         self._is_compiled = False
-        self.count, self.steps = self._trainer.count, self._trainer.steps
-        self.parameters = network.count_params()
-        self.archive: Archive = KerasArchive(network)
-        self._callbacks = CallbackList(
-            list(callbacks), model=network, epochs=config.training.epochs, steps=self._trainer.steps
-        )
+        self.count, self.steps = self._epoch.count, self._epoch.steps
+        self.checkpoint_writer: CheckpointWriter = KerasCheckpointWriter(network)
+        self._callbacks = CallbackList(list(callbacks), model=network, epochs=settings.epochs, steps=self.steps)
 
     @property
     def learning_rate(self) -> float:
-        """As in `Engine`."""
-        return _as_float32_tells(float(self._network.optimizer.learning_rate))
+        """See `Engine`."""
+        return _to_float32_precision(float(self._network.optimizer.learning_rate))
 
     @property
-    def stopped(self) -> bool:
-        """As in `Engine`."""
+    def stop_requested(self) -> bool:
+        """See `Engine`."""
         return bool(getattr(self._network, "stop_training", False))
 
-    def run(self, epoch: int, on_chunk: OnChunk) -> Logs:
-        """As in `Engine`."""
-        logs = self._trainer.run(epoch, on_chunk)
+    def run(self, epoch: int, on_chunk: ChunkCallback) -> Logs:
+        """See `Engine`."""
+        logs = self._epoch.run(epoch, on_chunk)
         if not self._is_compiled:
             xla_cache.record_cache()
             self._is_compiled = True
         return logs
 
-    def judge(self) -> Logs:
-        """As in `Engine`."""
-        return self._judge()
+    def validate(self) -> Logs:
+        """See `Engine`."""
+        return self._validate()
 
-    def tell(self, event: str, *details: Any) -> None:
-        """As in `Engine`."""
+    def notify(self, event: str, *details: Any) -> None:
+        """See `Engine`."""
         getattr(self._callbacks, f"on_{event}")(*details)
 
 
 class NumpyEngine:
-    """The reference network, trained without TensorFlow; its arguments are those of `KerasEngine`.
+    """The NumPy network, trained without TensorFlow; it supports neither callbacks nor transferred weights.
 
-    It works on one thread: its matrices are too small for two to gain much, they wait for each other wherever another
-    program takes one of them away, and the bits would depend on how many there are.
+    It uses one thread: its matrices are too small to gain much from two, the threads wait for each other when another
+    program takes a processor, and the last bits would depend on their number.
     """
 
-    stopped = False
+    stop_requested = False
 
     def __init__(
-        self,
-        config: Config,
-        training: Split,
-        held_out: Split | None,
-        classes: int,
-        *,
-        checkpoint: Path | None = None,
+        self, plan: TrainingPlan, *, checkpoint: Path | None = None, callbacks: Callbacks = (), warn: Warn = print
     ) -> None:
-        from dnn_cli.engines.network_spec import count_parameters, network_spec
-        from dnn_cli.engines.numpy import build as models
-        from dnn_cli.engines.numpy import epoch as numpy_epoch
-        from dnn_cli.engines.numpy.keras_format import NumpyFile
+        from dnn_cli.engines.numpy import build
+        from dnn_cli.engines.numpy.epoch import Batches, NumpyEpoch, evaluate
+        from dnn_cli.engines.numpy.keras_format import NumpyCheckpointWriter
 
-        shape, chosen = training.images.shape[1:], config.training
-        size, smoothing = chosen.batch_size, chosen.label_smoothing
-        network = models.build(config, shape, classes, rows=max(size, JUDGED_AT_ONCE) if held_out else size)
-        optimizer = models.optimizer(config.optimizer)
+        if callbacks or plan.transfer:
+            raise ValueError("callbacks and model.init_from need engine: keras")
+        data, classes = plan.data, plan.spec.classes
+        size, smoothing = plan.config.training.batch_size, plan.config.training.label_smoothing
+        network = build.build(plan.spec, rows=max(size, VALIDATION_BATCH) if data.held_out else size)
+        optimizer = build.optimizer(plan.config.optimizer)
         optimizer.build(network.parameters)
-        archive = NumpyFile(config, shape, classes, network, optimizer)
+        writer = NumpyCheckpointWriter(plan.config, plan.spec, network, optimizer)
         if checkpoint:
-            archive.read(checkpoint)
-        batches = numpy_epoch.Batches(training.images, training.labels, classes, size, smoothing)
-        self._trainer = numpy_epoch.NumpyEpoch(network, optimizer, batches, seed=config.seed)
-        self.count, self.steps = self._trainer.count, self._trainer.steps
-        self.parameters = count_parameters(network_spec(config, shape, classes))
-        self.archive: Archive = archive
-        self.learning_rate = _as_float32_tells(optimizer.learning_rate)
-        self._judge: Callable[[], Logs] = dict
-        if held_out:
-            judged = numpy_epoch.Batches(held_out.images, held_out.labels, classes, JUDGED_AT_ONCE, smoothing)
-            self._judge = partial(numpy_epoch.evaluate, network, judged)
+            writer.read(checkpoint)
+        batches = Batches(data.training.images, data.training.labels, classes, size, smoothing)
+        self._epoch = NumpyEpoch(network, optimizer, batches, seed=plan.config.seed)
+        self.count, self.steps = self._epoch.count, self._epoch.steps
+        self.checkpoint_writer: CheckpointWriter = writer
+        self.learning_rate = _to_float32_precision(optimizer.learning_rate)
+        self._validate: Callable[[], Logs] = dict
+        if data.held_out:
+            validation = Batches(data.held_out.images, data.held_out.labels, classes, VALIDATION_BATCH, smoothing)
+            self._validate = partial(evaluate, network, validation)
 
-    def run(self, epoch: int, on_chunk: OnChunk) -> Logs:
-        """As in `Engine`."""
+    def run(self, epoch: int, on_chunk: ChunkCallback) -> Logs:
+        """See `Engine`."""
         with threadpool_limits(1, user_api="blas"):
-            return self._trainer.run(epoch, on_chunk)
+            return self._epoch.run(epoch, on_chunk)
 
-    def judge(self) -> Logs:
-        """As in `Engine`."""
+    def validate(self) -> Logs:
+        """See `Engine`."""
         with threadpool_limits(1, user_api="blas"):
-            return self._judge()
+            return self._validate()
 
-    def tell(self, event: str, *details: Any) -> None:
-        """Nobody listens."""
+    def notify(self, event: str, *details: Any) -> None:
+        """No-op: this engine has no callbacks."""
 
 
-def _as_float32_tells(rate: float) -> float:
+ENGINES: Mapping[str, EngineFactory] = {"keras": KerasEngine, "numpy": NumpyEngine}
+
+
+def _keras_network(plan: TrainingPlan, checkpoint: Path | None) -> "keras.Sequential":
+    """Return the network from a checkpoint, or a new one with the weights that the plan transfers."""
+    from dnn_cli.engines.keras import build
+
+    if checkpoint:
+        return build.load(checkpoint)
+    steps = ceil(len(plan.data.training.labels) / plan.config.training.batch_size)
+    network = build.build(plan.spec, plan.config, steps)
+    if plan.transfer is not None:
+        plan.transfer.load_into(network)
+    return network
+
+
+def _to_float32_precision(rate: float) -> float:
+    """Return `rate` rounded to seven significant digits, the precision of float32."""
     return float(f"{rate:.7g}")

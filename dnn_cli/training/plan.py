@@ -1,107 +1,155 @@
-"""Plan a training: its data, its network's layers and the weights it starts from."""
+"""Plan a training: its images, its network and the weights it starts from. Nothing is written here."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from dnn_cli.config import difference
 from dnn_cli.config.schema import Config
-from dnn_cli.data import datasets, selection
-from dnn_cli.data.datasets import Dataset, Split
+from dnn_cli.data import datasets, known_sets, selection
+from dnn_cli.data.datasets import Dataset
+from dnn_cli.data.selection import TrainingData
 from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
-from dnn_cli.engines.network_spec import Layer, count_parameters, network_spec
-from dnn_cli.errors import DataError, UsageError
+from dnn_cli.engines.network_spec import Layer, NetworkSpec, network_spec
+from dnn_cli.errors import DataError, UsageError, require_extra
 from dnn_cli.runs import directory
 from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.records import DatasetRecord
 from dnn_cli.training import transfer
-from dnn_cli.training.transfer import Source, TransferPlan
+from dnn_cli.training.transfer import TransferPlan, TransferSource
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that is decided before a training writes its first file.
+
+    Attributes:
+        config: the settings.
+        spec: the network.
+        data: the images to train on, and those held out.
+        transfer: the weights that a new network starts from; None for weights drawn from the seed.
+    """
+
+    config: Config
+    spec: NetworkSpec
+    data: TrainingData
+    transfer: TransferPlan | None = None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The part of a plan that is decided before the images are read.
+
+    Attributes:
+        config: the settings.
+        source: the trained network that the new one starts from, if any.
+        spec: the network; None if the shape of the images is not known yet.
+        transfer: the weights that the new network starts from, where `spec` is known.
+        dataset: the dataset that `config` names, if it was looked up already.
+    """
+
+    config: Config
+    source: TransferSource | None = None
+    spec: NetworkSpec | None = None
+    transfer: TransferPlan | None = None
+    dataset: Dataset | None = None
+
+    def complete(self, data: TrainingData) -> TrainingPlan:
+        """Return the plan for these images; raises `UsageError` if it is impossible."""
+        spec = self.spec
+        if spec is None or (spec.image_shape, spec.classes) != (data.image_shape, data.classes):
+            spec = network_spec(self.config, data.image_shape, data.classes)
+        return TrainingPlan(self.config, spec, data, _plan_transfer(self.source, self.config, spec, data.dataset.name))
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What a config would train: its layers, a sentence about the data, and the weights it would start from."""
+    """A training as a dry run shows it.
+
+    Attributes:
+        config: the settings.
+        spec: the network.
+        data: a sentence about the images.
+        transfer: the weights that the new network would start from.
+    """
 
     config: Config
-    layers: list[Layer]
+    spec: NetworkSpec
     data: str
-    origin: TransferPlan | None = None
+    transfer: TransferPlan | None = None
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Layers of the network."""
+        return self.spec.layers
 
     @property
     def parameters(self) -> int:
-        """How many numbers the network would hold."""
-        return count_parameters(self.layers)
+        """Number of values in the network's variables."""
+        return self.spec.parameters
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """What there is to train on, and to judge by if anything is held out."""
+def draft(
+    config: Config, *, folder: Path | None = None, run: RunDirectory | None = None, dataset: Dataset | None = None
+) -> Draft:
+    """Check what can be checked before images are read, downloaded or written, and TensorFlow is imported.
 
-    dataset: Dataset
-    training: Split
-    held_out: Split | None
-    classes: int
-    selected: tuple[int, ...] | None
-    fingerprint: str
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """Height, width and, if there are any, channels."""
-        return tuple(self.training.images.shape[1:])
-
-    def describe(self) -> dict[str, Any]:
-        """What `environment.json` says of it."""
-        return {
-            "name": self.dataset.name,
-            "requested": self.dataset.requested,
-            "note": self.dataset.note,
-            "path": str(self.dataset.path),
-            "fingerprint": self.fingerprint,
-            "training_images": len(self.training.labels),
-            "validation_images": len(self.held_out.labels) if self.held_out else 0,
-            "classes": self.classes,
-            "selected_classes": self.selected,
-            "image_shape": list(self.image_shape),
-        }
-
-
-def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | None = None) -> Preview:
-    """What `config` would train, into a new run at `folder` or going on with `run`.
-
-    Downloads nothing, writes nothing and imports no TensorFlow.
+    Args:
+        config: the settings.
+        folder: the directory of the new run; None for the next one in ``runs/``.
+        run: the run to resume, if any, which starts from its own weights.
+        dataset: the dataset that `config` names, if it was looked up already; then its images are checked too.
 
     Raises:
-        DnnError: what `start` or `resume` would refuse.
+        DnnError: the training cannot start.
     """
     check_extras(config)
     if folder is not None:
         directory.check_free(folder)
     config = resolve_threads(config, run)
-    source = transfer_source(config) if run is None else None
-    name = config.data.dataset
-    if name in datasets.KNOWN:
-        place = "which is here" if is_present(name) else "which is not here: training would download it"
-        layers, origin = design_for_known(config, source)
-        return Preview(config, layers, f"data: {name}, {place}", origin)
-    material = read_training_data(config, datasets.find(name))
-    layers, origin = design(config, material, source)
-    seen = f"data: {material.dataset.path}, {len(material.training.labels):,} training images"
-    return Preview(config, layers, seen, origin)
+    source = None if run or config.model.init_from is None else transfer.read_source(config.model.init_from)
+    if dataset is not None:
+        # The images are read again for the training: a series would need too much memory to keep all selections.
+        plan = Draft(config, source).complete(selection.select_training_data(dataset, config.data, config.seed))
+        return Draft(config, source, plan.spec, plan.transfer, dataset)
+    if config.data.dataset not in known_sets.KNOWN_DATASETS:
+        return Draft(config, source)
+    selection.check_classes(config.data.classes, range(known_sets.CLASSES))
+    spec = network_spec(config, known_sets.IMAGE_SHAPE, known_sets.CLASSES)
+    return Draft(config, source, spec, _plan_transfer(source, config, spec, config.data.dataset))
 
 
-def check(config: Config, dataset: Dataset) -> None:
-    """Raise the `DnnError` with which a training of `config` on `dataset` would refuse to begin."""
-    check_extras(config)
-    resolve_threads(config)
-    design(config, read_training_data(config, dataset), transfer_source(config))
+def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | None = None) -> Preview:
+    """Return what `config` would train, in a new run at `folder` or by resuming `run`.
+
+    Downloads nothing, writes nothing and does not import TensorFlow.
+
+    Raises:
+        DnnError: the training could not start.
+    """
+    drafted = draft(config, folder=folder, run=run)
+    if drafted.spec is not None:
+        name = config.data.dataset
+        place = "on this machine" if is_present(name) else "not on this machine; training downloads it"
+        return Preview(drafted.config, drafted.spec, f"data: {name} ({place})", drafted.transfer)
+    plan = drafted.complete(
+        selection.select_training_data(datasets.find(config.data.dataset), config.data, config.seed)
+    )
+    sentence = f"data: {plan.data.dataset.path}, {len(plan.data.training.labels):,} training images"
+    return Preview(plan.config, plan.spec, sentence, plan.transfer)
+
+
+def check_extras(config: Config) -> None:
+    """Raise `UsageError` if something that `config` asks for is not installed."""
+    if config.training.tensorboard:
+        require_extra("tensorboard", "tensorboard", purpose="training.tensorboard")
 
 
 def resolve_threads(config: Config, run: RunDirectory | None = None) -> Config:
-    """Return `config` with its number of threads, which is that of `run` where one is resumed and records it.
+    """Return `config` with its number of threads; a run that is resumed keeps the number that it recorded.
 
     Raises:
-        UsageError: `run` has another config, or TensorFlow runs with another number of threads in this process.
+        UsageError: the config differs from the run's, or TensorFlow runs with another number in this process.
     """
     asked = config.training.threads
     if run is not None and asked == "auto":
@@ -115,30 +163,6 @@ def resolve_threads(config: Config, run: RunDirectory | None = None) -> Config:
     return config
 
 
-def check_extras(config: Config) -> None:
-    """Raise `UsageError` if something that `config` asks for is not installed."""
-    if config.training.tensorboard and find_spec("tensorboard") is None:
-        raise UsageError("training.tensorboard: TensorBoard is not installed: pip install 'dnn-cli[tensorboard]'")
-
-
-def transfer_source(config: Config) -> Source | None:
-    """Return the trained weights that `config` starts from, or None."""
-    return transfer.read(config.model.init_from) if config.model.init_from is not None else None
-
-
-def design(config: Config, material: TrainingData, source: Source | None) -> tuple[list[Layer], TransferPlan | None]:
-    """The network's layers and what each starts from; raises `UsageError` where that cannot be."""
-    layers = network_spec(config, material.image_shape, material.classes)
-    return layers, transfer.plan(source, config, layers, material.dataset.name) if source else None
-
-
-def design_for_known(config: Config, source: Source | None) -> tuple[list[Layer], TransferPlan | None]:
-    """`design` for one of `data.KNOWN`, of which enough is known before it is read."""
-    selection.check_classes(config.data.classes, range(datasets.KNOWN_CLASSES))
-    layers = network_spec(config, datasets.KNOWN_SHAPE, datasets.KNOWN_CLASSES)
-    return layers, transfer.plan(source, config, layers, config.data.dataset) if source else None
-
-
 def check_same_config(run: RunDirectory, config: Config) -> None:
     """Raise `UsageError` if `config` differs from the run's in more than the number of epochs."""
     recorded = run.config().with_epochs(config.training.epochs)
@@ -148,9 +172,31 @@ def check_same_config(run: RunDirectory, config: Config) -> None:
     if changes:
         lines = "\n  ".join(changes)
         raise UsageError(
-            f"{run} cannot go on with another config; only training.epochs may change\n  {lines}\n"
-            "a new run can train what differs"
+            f"{run} cannot be resumed with different settings; only training.epochs may change\n  {lines}\n"
+            "start a new run to train with them"
         )
+
+
+def dataset_record(data: TrainingData) -> DatasetRecord:
+    """Return the record of the data that `environment.json` keeps."""
+    return DatasetRecord(
+        name=data.dataset.name,
+        requested=data.dataset.requested,
+        note=data.dataset.note,
+        path=str(data.dataset.path),
+        fingerprint=data.fingerprint,
+        training_images=len(data.training.labels),
+        validation_images=len(data.held_out.labels) if data.held_out else 0,
+        classes=data.classes,
+        selected_classes=data.selected,
+        image_shape=data.image_shape,
+    )
+
+
+def _plan_transfer(
+    source: TransferSource | None, config: Config, spec: NetworkSpec, dataset: str
+) -> TransferPlan | None:
+    return transfer.plan_transfer(source, config, spec, dataset) if source else None
 
 
 def is_present(name: str) -> bool:
@@ -160,12 +206,3 @@ def is_present(name: str) -> bool:
     except DataError:
         return False
     return True
-
-
-def read_training_data(config: Config, dataset: Dataset) -> TrainingData:
-    """The training images that `config` asks for; raises `DataError` where there are not enough."""
-    everything = dataset.load("train")
-    chosen = config.data
-    selected = selection.select(everything, chosen.classes, chosen.images_per_class, config.seed)
-    training, held_out = selection.hold_out(selected, chosen.validation, config.seed)
-    return TrainingData(dataset, training, held_out, everything.classes, chosen.classes, everything.fingerprint())

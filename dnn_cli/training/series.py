@@ -1,4 +1,4 @@
-"""Several trainings in turn, each into a run of its own and to the last bit what it is alone."""
+"""Train several configs one after the other, each in its own run, with the same result as alone, bit for bit."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -8,42 +8,47 @@ from typing import TypeVar
 from dnn_cli.config import loading
 from dnn_cli.config.loading import Override
 from dnn_cli.config.schema import Config
-from dnn_cli.data import datasets as data_datasets
-from dnn_cli.data.datasets import Dataset
+from dnn_cli.data import datasets
 from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import DataError, DnnError, TrainingError, UsageError, together
 from dnn_cli.progress import Progress
 from dnn_cli.training import loop, plan
 from dnn_cli.training.loop import Result
-from dnn_cli.training.plan import Preview
-from dnn_cli.training.signals import Interrupts
+from dnn_cli.training.plan import Draft, Preview
+from dnn_cli.training.signals import SignalHandler
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One training of a series: its config, what its run is called after, and how messages name it."""
+class SeriesEntry:
+    """One training of a series.
+
+    Attributes:
+        config: its settings.
+        name: name of the config, which is part of the run's.
+        label: name in messages.
+    """
 
     config: Config
     name: str
     label: str
 
 
-def load(sources: Sequence[str], overrides: Sequence[Override], seeds: Sequence[int] = ()) -> list[Entry]:
-    """Every config of `sources` with `overrides` applied; with `seeds`, once for each of them.
+def load(sources: Sequence[str], overrides: Sequence[Override], seeds: Sequence[int] = ()) -> list[SeriesEntry]:
+    """Load all configs of `sources`, with `overrides` applied, once for each seed if there are any.
 
     Raises:
-        UsageError: some cannot be read or have problems; all of these are named.
+        UsageError: configs cannot be read or have problems; the message lists all of them.
     """
-    entries, errors = list[Entry](), list[DnnError]()
+    entries, errors = list[SeriesEntry](), list[DnnError]()
     for source in sources:
         for seed in seeds or (None,):
             own = [] if seed is None else [Override("seed", seed, f"--seed {seed}")]
             label = source if seed is None else f"{source} with seed {seed}"
             try:
-                entries.append(Entry(loading.load(source, [*overrides, *own]), Path(source).stem, label))
+                entries.append(SeriesEntry(loading.load(source, [*overrides, *own]), Path(source).stem, label))
             except UsageError as error:
                 errors.append(error)
     if errors:
@@ -51,68 +56,67 @@ def load(sources: Sequence[str], overrides: Sequence[Override], seeds: Sequence[
     return entries
 
 
-def preview(entries: Sequence[Entry]) -> list[Preview]:
-    """What each would train; raises a `DnnError` that says all that is wrong with any."""
+def preview(entries: Sequence[SeriesEntry]) -> list[Preview]:
+    """Return what each entry would train; raises a `DnnError` that lists the problems of all entries."""
     previews = _each(entries, lambda entry: plan.preview(entry.config))
     _check_threads(entries)
     return previews
 
 
-def train(entries: Sequence[Entry], progress: Progress, done: Callable[[Result], None], *, verbose: bool) -> None:
-    """Train one after the other; where the loss of one stops being a number, go on with the next.
+def train(entries: Sequence[SeriesEntry], progress: Progress, done: Callable[[Result], None], *, verbose: bool) -> None:
+    """Train one entry after the other; if the loss of one is not a finite number, continue with the next.
 
     Args:
-        entries: what to train.
-        progress: what is told on the way.
-        done: takes what each training came to.
-        verbose: let TensorFlow's own messages through.
+        entries: the trainings.
+        progress: reports the progress to the user.
+        done: is called with the result of each training.
+        verbose: show TensorFlow's own messages.
 
     Raises:
-        DnnError: all that is wrong with any of them, before the first begins; or what ended one of them, and with it
-            the others: it says which were not begun.
-        TrainingError: every one was begun, but some were not trained to the end.
+        DnnError: before the first training starts, it lists the problems of all entries; later, it names the training
+            that failed and those that were not started.
+        TrainingError: all trainings were started, but some were not finished.
     """
-    datasets = _find(entries)
+    drafts = _draft_all(entries)
     _check_threads(entries)
     failed = list[str]()
     place = 0
-    with Interrupts(progress.say, lambda: f"interrupted at {entries[place].label}"):
-        for place, (entry, dataset) in enumerate(zip(entries, datasets, strict=True)):
+    with SignalHandler(progress.say, lambda: f"interrupted at {entries[place].label}"):
+        for place, (entry, draft) in enumerate(zip(entries, drafts, strict=True)):
             try:
                 tensorflow_import.clear_session()
                 progress.note(f"training {place + 1} of {len(entries)}: {entry.label}")
-                done(loop.start(entry.config, entry.name, progress, dataset=dataset, verbose=verbose))
+                done(loop.start_draft(draft, entry.name, progress, verbose=verbose))
             except TrainingError as error:
                 progress.say(f"error: {entry.label}: {error}")
                 failed.append(entry.label)
             except DnnError as error:
-                error.args = ("\n".join([str(error), *_account(failed, entries[place + 1 :])]),)
+                error.args = ("\n".join([str(error), *_unfinished(failed, entries[place + 1 :])]),)
                 raise
     if failed:
-        raise TrainingError("\n".join(_account(failed, ())))
+        raise TrainingError("\n".join(_unfinished(failed, ())))
 
 
-def _find(entries: Sequence[Entry]) -> list[Dataset]:
-    """The data of each, those that are the same looked for and read once, and checked to be fit for it."""
-    known: dict[tuple[str, str | None], Dataset | DataError] = {}
+def _draft_all(entries: Sequence[SeriesEntry]) -> list[Draft]:
+    """Check each entry; a dataset that several of them name is looked up and read once."""
+    known: dict[tuple[str, str | None], datasets.Dataset | DataError] = {}
 
-    def find(entry: Entry) -> Dataset:
+    def draft(entry: SeriesEntry) -> Draft:
         key = entry.config.data.dataset, entry.config.data.fallback
         if key not in known:
             try:
-                known[key] = data_datasets.find(*key)
+                known[key] = datasets.find(*key)
             except DataError as error:
                 known[key] = error
         if isinstance(found := known[key], DataError):
             raise DataError(*found.args)
-        plan.check(entry.config, found)
-        return found
+        return plan.draft(entry.config, dataset=found)
 
-    return _each(entries, find)
+    return _each(entries, draft)
 
 
-def _check_threads(entries: Iterable[Entry]) -> None:
-    """Raise `UsageError` if they need different numbers of threads: TensorFlow has one in a process."""
+def _check_threads(entries: Iterable[SeriesEntry]) -> None:
+    """Raise `UsageError` if the entries need different numbers of threads, of which TensorFlow has one in a process."""
     asked: dict[int, list[str]] = {}
     for entry in entries:
         if entry.config.engine == "keras":
@@ -121,13 +125,13 @@ def _check_threads(entries: Iterable[Entry]) -> None:
     if len(asked) > 1:
         lines = [f"{number} for {', '.join(labels)}" for number, labels in asked.items()]
         raise UsageError(
-            f"trainings of one command share training.threads, got {'; '.join(lines)}\n"
-            "train those that differ by commands of their own, or set one number for all: --set training.threads=N"
+            f"all trainings of one command share training.threads, got {'; '.join(lines)}\n"
+            "train them with separate commands, or set one number for all: --set training.threads=N"
         )
 
 
-def _each(entries: Iterable[Entry], act: Callable[[Entry], T]) -> list[T]:
-    """What `act` makes of each; raises a `DnnError` that names all that it refused, and which of them."""
+def _each(entries: Iterable[SeriesEntry], act: Callable[[SeriesEntry], T]) -> list[T]:
+    """Apply `act` to each entry; raises a `DnnError` that lists all errors with the labels of their entries."""
     results, errors = list[T](), list[DnnError]()
     labels: dict[str, list[str]] = {}
     for entry in entries:
@@ -136,15 +140,15 @@ def _each(entries: Iterable[Entry], act: Callable[[Entry], T]) -> list[T]:
         except DnnError as error:
             labels.setdefault(str(error), []).append(entry.label)
             errors.append(error)
-    for refusal in errors:
-        refusal.args = (f"{', '.join(labels[str(refusal)])}: {refusal}",)
+    for failure in errors:
+        failure.args = (f"{', '.join(labels[str(failure)])}: {failure}",)
     if errors:
         raise together(errors)
     return results
 
 
-def _account(failed: Sequence[str], remaining: Sequence[Entry]) -> list[str]:
-    """A line for those that were not trained to the end, and one for those that were not begun."""
+def _unfinished(failed: Sequence[str], remaining: Sequence[SeriesEntry]) -> list[str]:
+    """Return a line that names the trainings that were not finished, and one for those that were not started."""
     labels = [entry.label for entry in remaining]
-    groups = (("not trained to the end", failed), ("not begun", labels))
-    return [f"{what}: {', '.join(which)}" for what, which in groups if which]
+    groups = (("not finished", failed), ("not started", labels))
+    return [f"{title}: {', '.join(group)}" for title, group in groups if group]

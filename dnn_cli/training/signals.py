@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while training: stop where nothing is lost."""
+"""Handle SIGINT and SIGTERM during training: stop where no finished work is lost."""
 
 import signal
 from collections.abc import Callable
@@ -10,18 +10,23 @@ from dnn_cli.errors import InterruptedTrainingError
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupts:
-    """While entered, a first signal lets the epoch under way finish; a second, or one between epochs, stops at once.
+class SignalHandler:
+    """Context manager that handles signals: the first one lets the current epoch finish, the second stops at once.
+
+    A signal between two epochs stops at once too.
 
     Args:
-        notify: takes a sentence for the user when the first signal comes.
-        last_words: what to say when training stops: what is safe, and the command that resumes.
+        notify: is called with a message for the user when the first signal arrives.
+        interrupt_message: returns the message of the error that stops the training.
+
+    Attributes:
+        in_epoch: whether an epoch is running, which a first signal lets finish.
     """
 
-    def __init__(self, notify: Callable[[str], None], last_words: Callable[[], str]) -> None:
+    def __init__(self, notify: Callable[[str], None], interrupt_message: Callable[[], str]) -> None:
         self.in_epoch = False
         self._notify = notify
-        self._last_words = last_words
+        self._interrupt_message = interrupt_message
         self._received = 0
         self._before: dict[signal.Signals, Any] = {}
 
@@ -37,13 +42,13 @@ class Interrupts:
             signal.signal(number, handler)
 
     def raise_if_received(self) -> None:
-        """Stop here if a signal has come; raises `InterruptedTrainingError`."""
+        """Raise `InterruptedTrainingError` if a signal has arrived."""
         if self._received:
-            raise InterruptedTrainingError(self._last_words(), self._received)
+            raise InterruptedTrainingError(self._interrupt_message(), self._received)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         again, self._received = bool(self._received), number
         if again or not self.in_epoch:
             self.raise_if_received()
         name = signal.Signals(number).name
-        self._notify(f"{name}: finishing and saving this epoch; {name} again stops at once and loses it")
+        self._notify(f"{name}: finishing and saving this epoch; a second {name} stops at once and loses it")

@@ -1,8 +1,9 @@
-"""What TensorBoard shows of a run: scalars, histograms of the weights, and the network as a graph.
+"""Write a run's events for TensorBoard: metrics, histograms of the weights, and the network as a graph.
 
-It is written with TensorBoard's own records, in the kinds that all of its readers know; TensorFlow is not needed. Each
-start of a training has a file of its own. An epoch is written before its checkpoint is, so that none is missing that
-a resume goes on from; what a killed training wrote beyond that is cut off, so that no epoch is there twice.
+The events are written with TensorBoard's own records, in kinds that all of its readers support; TensorFlow is not
+needed. Each start of a training has its own file. An epoch's events are written before its checkpoint, so that none is
+missing when training resumes; events of a killed training after its last checkpoint are cut off, so that no epoch
+appears twice.
 """
 
 import json
@@ -23,19 +24,19 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from dnn_cli.typing import Array
 
-BUCKETS = 30  # TensorBoard's own number
-AROUND = 16  # bytes of a record that are not its data
-HELD_OUT = "val_"  # what the names of a hold-out's figures begin with
+BUCKETS = 30  # in a histogram, TensorBoard's default
+RECORD_OVERHEAD = 16  # bytes of a record in addition to its data
+VALIDATION_PREFIX = "val_"  # of the names of validation metrics
 
 
-class Board:
-    """The event files of a run.
+class EventWriter:
+    """Writes the event files of a run.
 
     Args:
-        training: the folder for the figures of the training images, the weights and the graph.
-        validation: the one for the figures of what is held out; TensorBoard draws both into the same charts.
-        network: what Keras says of the network, as JSON.
-        done: the epochs that are trained and saved; what the folders hold of later ones is cut off.
+        training: folder for the training metrics, the weights and the graph.
+        validation: folder for the validation metrics, which TensorBoard draws into the same charts.
+        network: Keras's description of the network, JSON.
+        done: number of saved epochs; events of later epochs are removed.
     """
 
     def __init__(self, training: Path, validation: Path, network: str, done: int) -> None:
@@ -46,44 +47,44 @@ class Board:
         """Add an epoch.
 
         Args:
-            row: its figures, as in the history.
-            weights: all arrays of the network by their layer and name: ``dense_1/kernel``.
+            row: its row of the history.
+            weights: all arrays of the network by layer and variable: ``dense_1/kernel``.
         """
         epoch = int(row["epoch"])
-        figures = [Summary.Value(tag=name, simple_value=value) for name, value in row.items() if name != "epoch"]
-        held_out = [figure for figure in figures if figure.tag.startswith(HELD_OUT)]
-        trained = [figure for figure in figures if figure not in held_out]
-        for figure in held_out:
-            figure.tag = figure.tag.removeprefix(HELD_OUT)
+        metrics = [Summary.Value(tag=name, simple_value=value) for name, value in row.items() if name != "epoch"]
+        validation = [metric for metric in metrics if metric.tag.startswith(VALIDATION_PREFIX)]
+        training = [metric for metric in metrics if metric not in validation]
+        for metric in validation:
+            metric.tag = metric.tag.removeprefix(VALIDATION_PREFIX)
         histograms = [Summary.Value(tag=name, histo=_histogram(values)) for name, values in weights.items()]
-        self._training.add(epoch, trained + histograms)
-        if held_out:
-            self._validation.add(epoch, held_out)
+        self._training.add(epoch, training + histograms)
+        if validation:
+            self._validation.add(epoch, validation)
 
 
 class _Log:
-    """One folder of event files, of which the newest is written.
+    """A folder of event files; events are appended to a new file.
 
     Args:
-        folder: where; it is made with the first epoch.
-        done: how many epochs of it stay.
-        opening: what a log begins with.
+        folder: the folder, which is created with the first epoch.
+        done: number of epochs whose events are kept.
+        opening: events to write at the beginning of the log.
     """
 
     def __init__(self, folder: Path, done: int, opening: Iterable[Event] = ()) -> None:
         files = sorted(folder.glob("*tfevents*"))
         for path in files:
             _cut(path, done) if done else path.unlink()
-        # The names are never used again, and in the order of their starts, which is the order of reading.
+        # File names are never reused, and they sort in the order of the starts, in which TensorBoard reads them.
         self._path = folder / f"events.out.tfevents.{len(files):06}"
         self._opening = [Event(file_version="brain.Event:2")]
-        if done:  # a TensorBoard that is open has read what was cut off: this makes it forget that
+        if done:  # lets a running TensorBoard discard the removed events that it has read
             self._opening += [Event(step=done + 1, session_log=SessionLog(status=SessionLog.START))]
         else:
             self._opening += opening
 
     def add(self, epoch: int, values: list[Summary.Value]) -> None:
-        """Append an epoch's values, and have them on the disk."""
+        """Append an epoch's values and flush them to disk."""
         events = [*self._opening, Event(step=epoch, summary=Summary(value=values))]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
@@ -97,8 +98,8 @@ class _Log:
 
 
 def _graph(network: dict[str, Any]) -> GraphDef:
-    """The layers, one after the other, by their names."""
-    network["config"]["name"] = ""  # a box around all of them, closed, would be all that is seen at first
+    """Return the graph of the layers."""
+    network["config"]["name"] = ""  # otherwise TensorBoard would show one collapsed box around all layers
     graph = keras_model_to_graph_def(network)
     for node in graph.node:
         node.op = node.attr["keras_class"].s.decode()
@@ -106,22 +107,23 @@ def _graph(network: dict[str, Any]) -> GraphDef:
 
 
 def _cut(path: Path, epochs: int) -> None:
-    """Cut an event file off where the first `epochs` epochs end, or where it is damaged or unfinished.
+    """Truncate an event file after the first `epochs` epochs, or at the first damaged or incomplete record.
 
-    A record is the length of its data in 8 bytes, a checksum in 4, the data, and their checksum in 4.
+    A record consists of the length of its data in 8 bytes, a checksum in 4, the data, and their checksum in 4.
     """
     with path.open("r+b") as file:
         end, size = 0, path.stat().st_size
-        while end + AROUND <= size:
+        while end + RECORD_OVERHEAD <= size:
             file.seek(end)
             (length,) = struct.unpack("<Qxxxx", file.read(12))
-            if end + length + AROUND > size or _step(file.read(length)) > epochs:
+            if end + length + RECORD_OVERHEAD > size or _step(file.read(length)) > epochs:
                 break
-            end += length + AROUND
+            end += length + RECORD_OVERHEAD
         file.truncate(end)
 
 
 def _step(data: bytes) -> float:
+    """Return the epoch of a record's event, infinite if it is damaged."""
     try:
         return int(Event.FromString(data).step)
     except DecodeError:
@@ -129,7 +131,7 @@ def _step(data: bytes) -> float:
 
 
 def _histogram(values: Array) -> HistogramProto:
-    """The distribution of those of `values` that are numbers."""
+    """Return the histogram of the finite values."""
     finite = values[np.isfinite(values)].astype(np.float64)
     if not finite.size:
         return HistogramProto()

@@ -1,30 +1,29 @@
-"""Starting from trained weights: which layers of a network take them from a `.keras` file, and which begin anew.
+"""Start from trained weights: which layers take them from a `.keras` file, and which start from the seed.
 
-The layers are matched by their place, block by block. What the file holds is read from its description, so that a
-network that does not fit is refused before TensorFlow is imported; the weights themselves are read by Keras.
+Layers are matched by position, block by block. The contents of the file are read from its description, so that a
+network that does not fit is rejected before TensorFlow is imported; Keras reads the weights themselves.
 """
 
-import hashlib
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any
 
 from dnn_cli.config.schema import Config
-from dnn_cli.data import datasets
+from dnn_cli.data import known_sets
 from dnn_cli.engines import keras_file, network_spec
 from dnn_cli.engines.keras import build
-from dnn_cli.engines.network_spec import Layer
+from dnn_cli.engines.network_spec import Layer, NetworkSpec
 from dnn_cli.errors import RunError, UsageError, reason
+from dnn_cli.files import sha256
 from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.records import LayerOrigin, TransferRecord
 
 if TYPE_CHECKING:
     import keras
 
-State = Literal["frozen", "loaded", "new"]  # what is frozen was loaded too
-STATES: tuple[State, ...] = get_args(State)
 Shapes = Mapping[str, tuple[int, ...]]
 
 WITHOUT_WEIGHTS = ("Activation", "Dropout")
@@ -32,14 +31,14 @@ KINDS = ("Flatten", "Dense", "BatchNormalization", *WITHOUT_WEIGHTS)
 
 
 @dataclass(frozen=True)
-class Source:
+class TransferSource:
     """A trained network, as its file describes it.
 
     Attributes:
         file: the `.keras` file.
-        sha256: the digest of its content.
-        blocks: what each hidden block and the head hold, from the bottom up.
-        run: the run it belongs to, if it was asked for by that.
+        sha256: digest of its content.
+        blocks: shapes of the variables of each hidden block and of the head, in order.
+        run: the run that the file belongs to, if `model.init_from` names a run.
     """
 
     file: Path
@@ -49,55 +48,30 @@ class Source:
 
 
 @dataclass(frozen=True)
-class TransferPlan:
-    """What a training starts from.
-
-    Attributes:
-        file: the `.keras` file.
-        sha256: the digest of its content.
-        layers: the name of each layer that holds weights → what becomes of it.
-        reason: why the head is new, in a phrase; empty where it is not.
-    """
-
-    file: Path
-    sha256: str
-    layers: Mapping[str, State]
-    reason: str = ""
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
-        return cls(Path(values["file"]), values["sha256"], values["layers"], values["reason"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
-        return {"file": str(self.file), "sha256": self.sha256, "layers": dict(self.layers), "reason": self.reason}
-
-    def describe(self) -> str:
-        """``started from FILE: frozen dense_1; loaded dense_2; new output (for other classes)``."""
-        names = {state: [name for name, one in self.layers.items() if one == state] for state in STATES}
-        parts = "; ".join(f"{state} {', '.join(layers)}" for state, layers in names.items() if layers)
-        return f"started from {self.file}: {parts}" + (f" ({self.reason})" if self.reason else "")
+class TransferPlan(TransferRecord):
+    """The layers of a new network that start from trained weights."""
 
     def rate_factors(self, factor: float) -> dict[str, float]:
-        """The name of each layer with a learning rate of its own → what the optimizer's is multiplied by there."""
+        """Return the factor of the learning rate by name of the layer, for the layers that have one."""
         if factor == 1:
             return {}
         return {name: factor for name, state in self.layers.items() if state == "loaded"}
 
     def load_into(self, network: "keras.Sequential") -> None:
-        """Give `network` the weights that are to be loaded; all else of the file, its optimizer too, is left there.
+        """Set the loaded and frozen layers of `network` to the weights in the file; nothing else is read from it.
 
         Raises:
-            RunError: the file is not what it was when this was planned, or not what it says it is.
-        UsageError: it is gone.
+            RunError: the file has changed since it was planned, or its weights do not match its description.
+            UsageError: the file does not exist any more.
         """
         trained = build.load(self.file, compiled=False)
-        if _sha256(self.file) != self.sha256:
-            raise RunError(f"{self.file} has changed since this training was begun; a new run can start from it")
+        if sha256(self.file) != self.sha256:
+            raise RunError(
+                f"{self.file} has changed since this run was started; restore it, or start a new run from it"
+            )
         *hidden, head = _with_weights(network)
         *trained_hidden, trained_head = _with_weights(trained)
-        # Blocks that were added on top have no counterpart.
+        # Blocks beyond those of the file have no counterpart.
         for layer, counterpart in [*zip(hidden, trained_hidden, strict=False), (head, trained_head)]:
             if self.layers[layer.name] != "new":
                 self._copy(counterpart, layer)
@@ -105,19 +79,21 @@ class TransferPlan:
     def _copy(self, trained: Any, layer: Any) -> None:
         outlines = [[(variable.name, tuple(variable.shape)) for variable in one.variables] for one in (trained, layer)]
         if outlines[0] != outlines[1]:
-            raise RunError(f"{self.file} is damaged: what it holds of {layer.name} is not what it describes")
+            raise RunError(
+                f"{self.file} is damaged: its weights of {layer.name} do not have the shapes that it describes"
+            )
         for value, variable in zip(trained.variables, layer.variables, strict=True):
             variable.assign(value)
 
 
-def read(init_from: str) -> Source:
-    """What is known, without TensorFlow, of the network that `model.init_from` names.
+def read_source(init_from: str) -> TransferSource:
+    """Return the description of the network that `model.init_from` names, read without TensorFlow.
 
     Args:
-        init_from: a run, whose best checkpoint is taken, or a `.keras` file.
+        init_from: a run, of which the best checkpoint is used, or a `.keras` file.
 
     Raises:
-        UsageError: there is neither, or it is a network that no config describes.
+        UsageError: it does not exist, or no config can describe its network.
         RunError: it is damaged.
     """
     path = Path(init_from)
@@ -130,35 +106,41 @@ def read(init_from: str) -> Source:
     run = RunDirectory.open(path) if is_folder else None
     file = run.checkpoint("best")[0] if run else path
     keras_file.check_file(file)
-    return Source(file, _sha256(file), _described(file), run)
+    return TransferSource(file, sha256(file), _described_blocks(file), run)
 
 
-def plan(source: Source, config: Config, layers: Sequence[Layer], dataset: str) -> TransferPlan:
-    """What becomes of each of `layers`, which are the blueprint of `config`, when they start from `source`.
+def plan_transfer(source: TransferSource, config: Config, spec: NetworkSpec, dataset: str) -> TransferPlan:
+    """Decide which layers of the network of `config` are loaded from `source`.
 
-    Hidden blocks are loaded from the bottom up; those beyond the source's are new, and so is the head above them. The
-    head is loaded where its outputs mean the same: of a run that was trained on the same classes, or of a file of as
-    many outputs.
+    Hidden blocks are loaded in order. Blocks beyond those of the source are new, and so is the head above them.
+    Otherwise the head is loaded if its outputs have the same meaning: if the source is a run, it was trained on the
+    same classes; if it is a file, it has the same number of outputs.
+
+    Args:
+        source: the trained network.
+        config: settings of the new network.
+        spec: the new network.
+        dataset: name of the dataset to train on.
 
     Raises:
-        UsageError: a block does not fit the source's, or one is to be frozen that is new.
+        UsageError: a block does not fit the source's, or a new block would be frozen.
     """
-    *hidden, head = _blocks(layers)
+    *hidden, head = _blocks(spec.layers)
     *trained, trained_head = source.blocks
     if len(trained) > len(hidden):
         raise UsageError(
             f"model.init_from: {source.file} has {_count(trained)}, but model.layers has {_count(hidden)}; "
-            "all of its blocks are loaded, and more may follow on top"
+            "model.layers must start with all blocks of the file, and may add more"
         )
     _check_shapes(source, hidden)
     if unknown := sorted(index for index in config.model.frozen if index >= len(trained)):
         raise UsageError(
-            f"model.freeze: {source.file} has {_count(trained)}, so that model.layers[{unknown[0]}] is new: "
-            "what is not trained must have been trained before"
+            f"model.freeze: {source.file} has {_count(trained)}, so model.layers[{unknown[0]}] is new; "
+            "only layers with trained weights can be frozen"
         )
-    states: dict[str, State] = {}
+    states: dict[str, LayerOrigin] = {}
     for index, block in enumerate(hidden):
-        state: State = "new" if index >= len(trained) else "frozen" if index in config.model.frozen else "loaded"
+        state: LayerOrigin = "new" if index >= len(trained) else "frozen" if index in config.model.frozen else "loaded"
         states |= dict.fromkeys((layer.name for layer in block), state)
     why = ""
     if len(hidden) > len(trained):
@@ -171,8 +153,8 @@ def plan(source: Source, config: Config, layers: Sequence[Layer], dataset: str) 
     return TransferPlan(source.file, source.sha256, states, why)
 
 
-def _check_shapes(source: Source, hidden: Sequence[Sequence[Layer]]) -> None:
-    """Raise `UsageError` with both shapes of every block that does not fit."""
+def _check_shapes(source: TransferSource, hidden: Sequence[Sequence[Layer]]) -> None:
+    """Raise `UsageError` with the shapes of every block that does not fit."""
     misfits = [
         f"  model.layers[{index}]: {block[0].name} has {_show(_shapes(block))}; in the file: {_show(shapes)}"
         for index, (block, shapes) in enumerate(zip(hidden, source.blocks[:-1], strict=False))
@@ -182,17 +164,17 @@ def _check_shapes(source: Source, hidden: Sequence[Sequence[Layer]]) -> None:
         raise UsageError("\n".join([f"model.init_from: {source.file} does not fit model.layers", *misfits]))
 
 
-def _other_classes(source: Source, config: Config, dataset: str) -> bool:
-    """Whether the source's outputs are known to mean something else."""
+def _other_classes(source: TransferSource, config: Config, dataset: str) -> bool:
+    """Return whether the source's outputs are known to have another meaning."""
     if source.run is None:
         return False
     before, now = source.run.config().data.classes, config.data.classes
     same = before == now if before is None or now is None else set(before) == set(now)
-    return not (same and datasets.may_share_labels(source.run.environment()["dataset"]["name"], dataset))
+    return not (same and known_sets.may_share_labels(source.run.environment().dataset.name, dataset))
 
 
 def _blocks(layers: Iterable[Layer]) -> list[list[Layer]]:
-    """The layers that hold weights, those of a block together: a Dense and what follows it."""
+    """Return the layers with weights, grouped into blocks: a Dense layer and those that follow it."""
     blocks: list[list[Layer]] = []
     for layer in layers:
         if layer.kind == "Dense":
@@ -222,15 +204,17 @@ def _with_weights(network: "keras.Sequential") -> list[Any]:
     ]
 
 
-def _described(file: Path) -> tuple[Shapes, ...]:
-    """What each block of the network in `file` holds, by its own description."""
+def _described_blocks(file: Path) -> tuple[Shapes, ...]:
+    """Return the shapes of the variables of each block in `file`, as its description states them."""
     try:
         described = keras_file.description(file)
         if described["class_name"] != "Sequential":
             raise UsageError(f"model.init_from: {file} is a {described['class_name']} model, not a Sequential one")
         blocks = _read_blocks(file, described["config"]["layers"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, zipfile.BadZipFile) as error:
-        raise RunError(f"{file} is damaged: its config.json describes no network ({reason(error)})") from None
+        raise RunError(
+            f"{file} is damaged: its {keras_file.CONFIG} does not describe a network ({reason(error)})"
+        ) from None
     if not blocks:
         raise UsageError(f"model.init_from: {file} has no Dense layer")
     if sum(prod(shape) for block in blocks for shape in block.values()) > network_spec.MAX_PARAMETERS:
@@ -241,7 +225,7 @@ def _described(file: Path) -> tuple[Shapes, ...]:
 
 
 def _read_blocks(file: Path, layers: Any) -> list[Shapes]:
-    """The shapes that follow from what each layer is called with, from the image up."""
+    """Return the shapes that follow from the arguments of each layer, in order."""
     first, *rest = layers
     shape = [int(length) for length in first["config"]["batch_shape"][1:]]
     blocks: list[dict[str, tuple[int, ...]]] = []
@@ -258,11 +242,6 @@ def _read_blocks(file: Path, layers: Any) -> list[Shapes]:
             held = [name for name, is_there in optional.items() if is_there]
             blocks[-1] |= dict.fromkeys([*held, "moving_mean", "moving_variance"], (shape[-1],))
         elif kind not in WITHOUT_WEIGHTS:
-            wrong = "before the first Dense" if kind in KINDS else f"(allowed: {', '.join(KINDS)})"
-            raise UsageError(f"model.init_from: {file} is not built as dnn builds networks: it has a {kind} {wrong}")
+            wrong = "before the first Dense" if kind in KINDS else f"(supported: {', '.join(KINDS)})"
+            raise UsageError(f"model.init_from: {file} has an unsupported layer: {kind} {wrong}")
     return list(blocks)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,7 +1,8 @@
-"""One batch through a config's network in Keras and in NumPy: do activations, loss and gradients agree?
+"""The gradient check: outputs, loss and gradients of one batch in Keras and in NumPy, compared with each other.
 
-Three ways to the gradient: Keras's automatic differentiation, the reference network's backpropagation, and central
-differences of the reference network's loss, which know nothing of the chain rule. All in float64, with equal weights.
+The gradient is computed in three ways: by Keras's automatic differentiation, by backpropagation in the NumPy network,
+and by central differences of the NumPy network's loss, which do not use the chain rule. All are in float64, with equal
+weights.
 """
 
 from collections.abc import Iterator
@@ -12,34 +13,40 @@ import numpy as np
 
 from dnn_cli import seeds
 from dnn_cli.config.schema import Config, Model
-from dnn_cli.data import datasets
+from dnn_cli.data import datasets, selection
+from dnn_cli.data.pixels import to_unit_range
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import tensorflow_import
+from dnn_cli.engines.network_spec import NetworkSpec, network_spec
 from dnn_cli.engines.numpy import build
 from dnn_cli.engines.numpy.network import Activation, Dense, Network
 from dnn_cli.seeds import Purpose
-from dnn_cli.training import plan
 from dnn_cli.typing import Array
 
-STEP = 1e-5  # the errors of float64, about 1e-16 / STEP, and of the formula, about STEP^2, are both far below 1e-8
-SAMPLES = 50
-LEAST_SCALE = 1e-4  # of the loss: what is smaller, as the gradient of a bias before a normalization, may be rounding
+# The step of a central difference. The errors by rounding, about 1e-16 / STEP, and by the formula, about STEP^2, are
+# both far below 1e-8.
+STEP = 1e-5
+SAMPLES = 50  # Entries of each parameter that are compared with differences.
+# A gradient below this share of the loss may be nothing but rounding, as that of a bias before batch normalization is.
+# Errors are relative to at least this much.
+LEAST_SCALE = 1e-4
 
 
 @dataclass(frozen=True)
-class Gradient:
-    """How far the three gradients of one parameter are apart, relative to its largest entry.
+class GradientErrors:
+    """The errors between the three gradients of one parameter.
 
-    That is taken to be no less than `LEAST_SCALE` of the loss.
+    An error is the largest absolute difference, relative to the largest entry of the gradient or to `LEAST_SCALE` of
+    the loss, whichever is larger.
 
     Attributes:
-        name: as Keras has it, with its layer's: ``dense_1/kernel``.
-        shape: of the parameter.
-        numpy_keras: backpropagation and automatic differentiation, over all entries.
-        numpy_difference: backpropagation and differences, over the sampled entries; None where none could be judged.
-        keras_difference: automatic differentiation and differences, over the same.
-        sampled: how many entries were compared with differences.
-        skipped: how many more were left out because the differences would have reached across a kink.
+        name: Keras's name of the parameter, with its layer: ``dense_1/kernel``.
+        shape: The parameter's shape.
+        numpy_keras: Between backpropagation and automatic differentiation, over all entries.
+        numpy_difference: Between backpropagation and differences, over the sampled entries; None if there are none.
+        keras_difference: Between automatic differentiation and differences, over the same entries.
+        sampled: The number of entries that were compared with differences.
+        skipped: The number of entries that were skipped because the difference would reach across a kink.
     """
 
     name: str
@@ -52,66 +59,74 @@ class Gradient:
 
     @property
     def errors(self) -> list[float]:
-        """Those of the three that are known."""
+        """The errors that are known, up to three."""
         return [each for each in (self.numpy_keras, self.numpy_difference, self.keras_difference) if each is not None]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One layer: how far its outputs in Keras and in NumPy are apart, relative to the largest, and its gradients."""
+class LayerErrors:
+    """The errors of one layer.
+
+    Attributes:
+        layer: The name of the layer in Keras.
+        output: The largest difference between the outputs of Keras and NumPy, relative to the largest output.
+        gradients: The errors of the gradients of its parameters.
+    """
 
     layer: str
     output: float
-    gradients: list[Gradient]
+    gradients: list[GradientErrors]
 
 
 @dataclass(frozen=True)
-class Check:
-    """What the comparison found.
+class GradientCheck:
+    """The result of a gradient check.
 
     Attributes:
-        dataset: where the batch is from.
-        images: how many are in it.
-        loss: by NumPy, penalties included.
-        loss_error: how far Keras's is from it, relative to it.
-        layers: in order.
-        notes: what was done otherwise than in a training.
+        dataset: The dataset of the batch.
+        images: The number of images in the batch.
+        loss: The loss in NumPy, with penalties.
+        loss_error: The relative difference of the loss in Keras.
+        layers: The errors of each layer, in the order of the layers.
+        notes: Remarks on the dataset, and on what differs from a training.
     """
 
     dataset: str
     images: int
     loss: float
     loss_error: float
-    layers: list[Step]
+    layers: list[LayerErrors]
     notes: list[str]
 
     @property
     def largest(self) -> float:
-        """The largest error of all; infinite where one is no number."""
-        outputs = [step.output for step in self.layers]
-        errors = [error for step in self.layers for gradient in step.gradients for error in gradient.errors]
+        """The largest of all errors; infinite if an error is not a number."""
+        outputs = [layer.output for layer in self.layers]
+        errors = [error for layer in self.layers for gradient in layer.gradients for error in gradient.errors]
         return float(np.nan_to_num(np.max([self.loss_error, *outputs, *errors]), nan=np.inf))
 
 
-def check(config: Config, *, samples: int = SAMPLES, verbose: bool = False) -> Check:
-    """Compare Keras, backpropagation and differences on the first batch that a training of `config` would take.
+def check(config: Config, *, samples: int = SAMPLES, verbose: bool = False) -> GradientCheck:
+    """Compare Keras, backpropagation and differences on the first batch of a training.
 
     Args:
-        config: what to check.
-        samples: how many entries of each parameter are compared with differences.
-        verbose: let TensorFlow's own messages through.
+        config: The config of the training; the optimizer does not matter.
+        samples: The number of entries of each parameter that are compared with differences.
+        verbose: Show TensorFlow's own messages.
 
     Raises:
-        DataError: there are no images to take.
+        DataError: The dataset is missing, damaged, or has too few images.
     """
-    material = plan.read_training_data(config, datasets.find(config.data.dataset, config.data.fallback))
+    dataset = datasets.find(config.data.dataset, config.data.fallback)
+    material = selection.select_training_data(dataset, config.data, config.seed)
     split, classes = material.training, material.classes
     batch = seeds.order(len(split.labels), config.seed, 0)[: config.training.batch_size]
     images, labels = split.images[batch], split.labels[batch]
-    still = _plain(config)
+    without_dropout = _without_dropout(config)
     tensorflow_import.import_tensorflow(verbose=verbose)
-    theirs = _Keras(still, images, labels, classes)
-    network = build.build(still, images.shape[1:], classes, rows=len(images), dtype=np.float64)
+    spec = network_spec(without_dropout, images.shape[1:], classes)
+    theirs = _KerasGradients(without_dropout, spec, images, labels)
+    network = build.build(spec, rows=len(images), dtype=np.float64)
     for parameter, value in zip(network.trained, theirs.parameters, strict=True):
         parameter.value[:] = value
     x = build.rows_of(images, np.float64)
@@ -123,24 +138,27 @@ def check(config: Config, *, samples: int = SAMPLES, verbose: bool = False) -> C
         network, x, targets, theirs, random=seeds.generator(config.seed, Purpose.CHECK), samples=samples
     )
     layers = [
-        Step(name, _apart(ours, keras_output), [next(gradients) for _ in layer.parameters])
+        LayerErrors(name, _error(ours, keras_output), [next(gradients) for _ in layer.parameters])
         for name, layer, ours, keras_output in zip(theirs.layers, network.layers, outputs, theirs.outputs, strict=True)
     ]
     drops = config.model.input_dropout or any(block.dropout for block in config.model.layers)
-    note = "dropout is left out: no two engines draw it alike" if drops else ""
+    note = "dropout is left out, because the engines draw different random numbers" if drops else ""
     notes = [each for each in (material.dataset.note, note) if each]
-    return Check(material.dataset.name, len(images), loss, abs(theirs.loss / loss - 1), layers, notes)
+    return GradientCheck(material.dataset.name, len(images), loss, abs(theirs.loss / loss - 1), layers, notes)
 
 
 def difference(network: Network, x: Array, targets: Array, index: int, step: float = STEP) -> float | None:
-    """dE/dw by a central difference, (E(w + step) - E(w - step)) / (2 step); None where a kink lies in between.
+    """Return dE/dw by a central difference, (E(w + step) - E(w - step)) / (2 step).
 
     Args:
-        network: of float64; it is left as it was, but for running means.
-        x: (n, d[0]) the batch.
-        targets: (n, d[L]).
-        index: of w in `network.parameters`.
-        step: how far to go either way.
+        network: A network in float64; only its running means change.
+        x: (n, d[0]) the images of the batch.
+        targets: (n, d[L]) their targets.
+        index: The index of w in `network.parameters`.
+        step: The change of w in each direction.
+
+    Returns:
+        The derivative; None if there is a kink of an activation or of an L1 penalty in between.
     """
     value = network.parameters[index]
     costs, pieces = [], []
@@ -156,7 +174,7 @@ def difference(network: Network, x: Array, targets: Array, index: int, step: flo
 
 
 def _outputs(network: Network, x: Array) -> list[Array]:
-    """What each layer gives for the batch in training; of the last one, the probabilities."""
+    """Return the outputs of all layers in training; of the last one, the probabilities."""
     outputs = []
     for layer in network.layers:
         x = layer.forward(x, training=True)
@@ -165,7 +183,7 @@ def _outputs(network: Network, x: Array) -> list[Array]:
 
 
 def _pieces(network: Network) -> list[Array]:
-    """In which piece of its activation each z lies, and of which sign each weight is that an L1 penalty is on."""
+    """Return the linear piece of the activation for each z, and the sign of each weight with an L1 penalty."""
     found = []
     for layer in network.layers:
         activation = layer.activation if isinstance(layer, Dense) else layer
@@ -177,65 +195,65 @@ def _pieces(network: Network) -> list[Array]:
 
 
 def _gradients(
-    network: Network, x: Array, targets: Array, theirs: "_Keras", *, random: np.random.Generator, samples: int
-) -> Iterator[Gradient]:
-    """The comparison of each parameter's gradients, which `backward` has just filled."""
+    network: Network, x: Array, targets: Array, theirs: "_KerasGradients", *, random: np.random.Generator, samples: int
+) -> Iterator[GradientErrors]:
+    """Yield the errors of each parameter's gradient; `backward` has just computed it."""
     start, least = 0, LEAST_SCALE * network.cost(targets)
     for parameter, name, keras in zip(network.trained, theirs.names, theirs.gradients, strict=True):
         size = parameter.value.size
         chosen = random.permutation(size)[:samples]
         estimates = {index: difference(network, x, targets, start + index) for index in chosen.tolist()}
-        judged = [index for index, estimate in estimates.items() if estimate is not None]
+        compared = [index for index, estimate in estimates.items() if estimate is not None]
         ours, other = parameter.gradient.ravel(), keras.ravel()
-        numbers = np.array([estimates[index] for index in judged], np.float64)
+        numbers = np.array([estimates[index] for index in compared], np.float64)
         scale = max(least, np.abs(ours).max(), np.abs(other).max())
-        yield Gradient(
+        yield GradientErrors(
             name,
             parameter.shape,
-            _apart(ours, other, scale),
-            _apart(ours[judged], numbers, scale) if judged else None,
-            _apart(other[judged], numbers, scale) if judged else None,
-            len(judged),
-            len(chosen) - len(judged),
+            _error(ours, other, scale),
+            _error(ours[compared], numbers, scale) if compared else None,
+            _error(other[compared], numbers, scale) if compared else None,
+            len(compared),
+            len(chosen) - len(compared),
         )
         start += size
 
 
-def _apart(ours: Array, theirs: Array, scale: float | None = None) -> float:
-    """The largest difference, relative to `scale` or else to the largest number of both."""
+def _error(ours: Array, theirs: Array, scale: float | None = None) -> float:
+    """Return the largest difference, relative to `scale` or else to the largest absolute value of both arrays."""
     largest = max(np.abs(ours).max(), np.abs(theirs).max()) if scale is None else scale
     return float(np.abs(ours - theirs).max() / (largest or 1.0))
 
 
-def _plain(config: Config) -> Config:
-    """The same layers without dropout, at their initial weights."""
+def _without_dropout(config: Config) -> Config:
+    """Return the config with the same layers, without dropout and with initial weights."""
     layers = tuple(block.model_copy(update={"dropout": 0.0}) for block in config.model.layers)
     return config.model_copy(update={"model": Model(input_dropout=0.0, layers=layers)})
 
 
-class _Keras:
-    """The batch through Keras's network in float64, forward and backward.
+class _KerasGradients:
+    """The forward and backward pass of the batch in Keras, in float64.
 
     Attributes:
-        parameters: the values of everything trained.
-        names: of these.
-        gradients: dE/dparameters by automatic differentiation.
-        layers: names of the layers after Flatten.
-        outputs: theirs, in training.
-        loss: penalties included.
+        parameters: The values of the trainable variables.
+        names: The names of the trainable variables.
+        gradients: Their gradients by automatic differentiation.
+        layers: The names of the layers after Flatten.
+        outputs: The outputs of these layers in training.
+        loss: The loss with penalties.
     """
 
-    def __init__(self, config: Config, images: Array, labels: Array, classes: int) -> None:
+    def __init__(self, config: Config, spec: NetworkSpec, images: Array, labels: Array) -> None:
         import tensorflow as tf
 
         with _in_float64():
-            network = keras_build.build(config, images.shape[1:], classes)
+            network = keras_build.build(spec, config)
             variables = network.trainable_variables
             self.parameters = [variable.numpy() for variable in variables]
             self.names = [variable.path for variable in variables]
             smooth = config.training.label_smoothing > 0
-            wanted = tf.one_hot(labels, classes, dtype=tf.float64) if smooth else tf.constant(labels)
-            outputs = [tf.constant(build.rows_of(images, np.float64).reshape(images.shape))]
+            wanted = tf.one_hot(labels, spec.classes, dtype=tf.float64) if smooth else tf.constant(labels)
+            outputs = [tf.constant(to_unit_range(images, np.float64))]
             with tf.GradientTape() as tape:
                 for layer in network.layers:
                     outputs.append(layer(outputs[-1], training=True))
@@ -248,7 +266,7 @@ class _Keras:
 
 @contextmanager
 def _in_float64() -> Iterator[None]:
-    """Have Keras make what it makes of float64."""
+    """Let Keras create variables and compute in float64 within this context."""
     import keras
 
     before = keras.config.floatx(), keras.config.dtype_policy()

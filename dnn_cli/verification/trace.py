@@ -1,6 +1,6 @@
-"""One training step of the NumPy network, with everything that is computed on the way and its formula, for a reader.
+"""The trace of one training step in NumPy: every quantity that is computed, with its formula, for a reader.
 
-The step is the first that a training would take, in float64, so that what is printed does not depend on the machine.
+It is the first step of a training, but in float64, so that the printed numbers do not depend on the machine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,27 +11,27 @@ import numpy as np
 from dnn_cli import seeds
 from dnn_cli.config import numpy_support
 from dnn_cli.config.schema import Config
-from dnn_cli.data import datasets
+from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Split
+from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.engines.numpy import build
 from dnn_cli.engines.numpy.network import Activation, Dense, Layer, Network, Parameter
 from dnn_cli.engines.numpy.optimizers import SGD, Adam, Optimizer, RMSprop
 from dnn_cli.engines.numpy.regularization import BatchNormalization, Dropout
 from dnn_cli.errors import UsageError
 from dnn_cli.seeds import Purpose
-from dnn_cli.training import plan
 from dnn_cli.typing import Array
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something that a step computes.
+    """A quantity that is computed in a step.
 
     Attributes:
-        name: such as ``z[1]``.
-        formula: what it is computed by.
-        values: its numbers, in any shape.
-        pixels: which axis of `values` counts pixels, if one does.
+        name: Its name in the formulas, such as ``z[1]``.
+        formula: Its formula.
+        values: Its values, an array of any shape.
+        pixels: The axis of `values` that counts pixels; None if there is no such axis.
     """
 
     name: str
@@ -42,17 +42,18 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Trace:
-    """A step in the order in which it is computed.
+    """A training step, its quantities in the order in which they are computed.
 
     Attributes:
-        dataset: where the images are from.
-        note: what is to be said of it.
-        images: their numbers in the training split.
-        labels: theirs.
-        widths: d[0] to d[L].
-        forward, backward: what is computed.
-        rule: what the optimizer does with each w of gradient g.
-        update: what it makes of the parameters, and the loss of the same batch after it.
+        dataset: The dataset of the images.
+        note: A warning about the dataset; "" if there is none.
+        images: The indices of the images in the training split.
+        labels: The classes of the images.
+        widths: The numbers of units d[0] to d[L], from the pixels to the output layer.
+        forward: The quantities of the forward pass.
+        backward: The quantities of the backward pass.
+        rule: The optimizer's formula for a parameter w with the gradient g.
+        update: The parameters after the step, and the loss of the same batch with them.
     """
 
     dataset: str
@@ -67,27 +68,28 @@ class Trace:
 
 
 def trace(config: Config, index: int | None = None) -> Trace:
-    """Take one step with the network of `config`, from its initial weights.
+    """Trace the first step of a training.
 
     Args:
-        config: what would be trained, within the limits of NumPy.
-        index: the first image of the batch, counted in the training split; None for the batch that a training takes
+        config: The config of the training; the NumPy network must support it.
+        index: The index of the first image of the batch in the training split; None for the batch that a training takes
             first.
 
     Raises:
-        UsageError: NumPy cannot train that, or there is no such image.
-        DataError: there are no images.
+        UsageError: The NumPy network does not support the config, or `index` is out of range.
+        DataError: The dataset is missing, damaged, or has too few images.
     """
-    numpy_support.check(numpy_support.of_training(config))
-    material = plan.read_training_data(config, datasets.find(config.data.dataset, config.data.fallback))
+    numpy_support.check(config)
+    dataset = datasets.find(config.data.dataset, config.data.fallback)
+    material = selection.select_training_data(dataset, config.data, config.seed)
     split, classes = material.training, material.classes
     chosen = _batch(config, split, index)
     x, labels = build.rows_of(split.images[chosen], np.float64), split.labels[chosen]
-    network = build.build(config, split.images.shape[1:], classes, rows=len(x), dtype=np.float64)
+    network = build.build(network_spec(config, split.images.shape[1:], classes), rows=len(x), dtype=np.float64)
     optimizer = build.optimizer(config.optimizer)
     optimizer.build(network.parameters)
     targets = build.targets(labels, classes, config.training.label_smoothing, np.float64)
-    named = _named(network.layers)
+    named = _with_names(network.layers)
     _seed_dropout(network, config.seed)
     forward = list(_forward(network, named, x, targets, config.training.label_smoothing))
     backward = list(_backward(network, named, targets))
@@ -103,11 +105,12 @@ def trace(config: Config, index: int | None = None) -> Trace:
         forward,
         backward,
         _rule(optimizer),
-        [*_updated(named), Quantity("E", "of the same images after the step", np.array(network.cost(targets)))],
+        [*_update(named), Quantity("E", "of the same images after the step", np.array(network.cost(targets)))],
     )
 
 
 def _batch(config: Config, split: Split, index: int | None) -> Array:
+    """Return the indices of the images of the batch."""
     count, size = len(split.labels), config.training.batch_size
     if index is None:
         return seeds.order(count, config.seed, 0)[:size]
@@ -117,14 +120,14 @@ def _batch(config: Config, split: Split, index: int | None) -> Array:
 
 
 def _seed_dropout(network: Network, seed: int) -> None:
-    """Let each Dropout draw what it would draw first."""
+    """Seed each Dropout layer, so that it draws the first random numbers of a training."""
     for number, layer in enumerate(layer for layer in network.layers if isinstance(layer, Dropout)):
         layer.random = seeds.generator(seed, Purpose.DROPOUT, number, 0)
 
 
 @dataclass(frozen=True)
 class _Named:
-    """A layer, the number of its block, and the names of what goes into it and comes out of it."""
+    """A layer, the number of its Dense layer from 1, and the names of its input and output in the formulas."""
 
     layer: Layer
     number: int
@@ -133,14 +136,14 @@ class _Named:
 
     @property
     def parameters(self) -> list[tuple[str, Parameter]]:
-        """Its parameters by their names in the formulas."""
+        """The parameters and their names in the formulas."""
         names = ("gamma", "beta") if isinstance(self.layer, BatchNormalization) else ("W", "b")
         named = zip(names, self.layer.parameters, strict=False)  # a Dense layer may have no b
         return [(f"{name}[{self.number}]", parameter) for name, parameter in named]
 
 
-def _named(layers: Sequence[Layer]) -> list[_Named]:
-    """The layers with the names of what they compute."""
+def _with_names(layers: Sequence[Layer]) -> list[_Named]:
+    """Return the layers with the names of their inputs and outputs."""
     named: list[_Named] = []
     number, name = 0, "a[0]"
     for layer in layers:
@@ -193,7 +196,7 @@ def _forward_of(each: _Named, x: Array) -> Iterator[Quantity]:
 
 def _backward(network: Network, named: list[_Named], targets: Array) -> Iterator[Quantity]:
     error = network.loss.error(targets)
-    trained = [each for each in named if each.number]  # a Dropout of the pixels has nobody to pass the error on to
+    trained = [each for each in named if each.number]  # without a Dropout of the pixels, below which nothing is trained
     for each in reversed(trained):
         top, to_input = each is named[-1], each is not trained[0]
         error = each.layer.backward(error, to_input)
@@ -203,13 +206,16 @@ def _backward(network: Network, named: list[_Named], targets: Array) -> Iterator
 
 
 def _backward_of(each: _Named, error: str) -> Iterator[Quantity]:
-    """The gradients of one layer's parameters; `error` is what it was given."""
+    """Yield the gradients of a layer's parameters; `error` is the formula of the gradient of its output."""
     layer, k = each.layer, each.number
     if isinstance(layer, Dense):
         name = layer.activation.name
         slope = "" if name == "linear" else f" * {name}'(z[{k}])"
         yield Quantity(f"delta[{k}]", f"{error}{slope}", layer.delta.copy())
-        formulas = [f"{each.input}.T @ delta[{k}]{_slopes(layer, k)}", f"the sum of delta[{k}] over the rows"]
+        formulas = [
+            f"{each.input}.T @ delta[{k}]{_penalty_gradients(layer, k)}",
+            f"the sum of delta[{k}] over the rows",
+        ]
     else:
         formulas = [f"the sum of {error} * h[{k}] over the rows", f"the sum of {error} over the rows"]
     for (name, parameter), formula in zip(each.parameters, formulas, strict=False):
@@ -217,7 +223,7 @@ def _backward_of(each: _Named, error: str) -> Iterator[Quantity]:
 
 
 def _back_formula(each: _Named) -> str:
-    """How a layer passes the error on."""
+    """Return the formula of the gradient with respect to a layer's input."""
     k, error = each.number, f"dE/d{each.output}"
     match each.layer:
         case Dense():
@@ -232,25 +238,26 @@ def _back_formula(each: _Named) -> str:
 
 
 def _penalties(named: list[_Named]) -> str:
+    """Return the terms that the penalties add to the loss."""
     dense = [(each.number, each.layer) for each in named if isinstance(each.layer, Dense)]
     l1 = [f" + {layer.l1:g} sum(|W[{k}]|)" for k, layer in dense if layer.l1]
     l2 = [f" + {layer.l2:g} sum(W[{k}]^2)" for k, layer in dense if layer.l2]
     return "".join(l1 + l2)
 
 
-def _slopes(layer: Dense, k: int) -> str:
-    """What the penalties add to dE/dW."""
+def _penalty_gradients(layer: Dense, k: int) -> str:
+    """Return the terms that the penalties add to dE/dW."""
     return f" + {layer.l1:g} sign(W[{k}])" * bool(layer.l1) + f" + {2 * layer.l2:g} W[{k}]" * bool(layer.l2)
 
 
-def _updated(named: list[_Named]) -> Iterator[Quantity]:
+def _update(named: list[_Named]) -> Iterator[Quantity]:
     for each in named:
         for name, parameter in each.parameters:
             yield Quantity(name, "after the step", parameter.value.copy(), 0 if name == "W[1]" else None)
 
 
 def _rule(optimizer: Optimizer) -> str:
-    """What the optimizer does with each w of gradient g; what it keeps from step to step starts at 0."""
+    """Return the optimizer's formula for a parameter w with the gradient g; m and v are 0 before the step."""
     eta, decay = f"{optimizer.learning_rate:g}", optimizer.weight_decay
     first = f"w = w - {eta} * {decay:g} * w; then " if decay else ""
     match optimizer:

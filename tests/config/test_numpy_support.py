@@ -1,4 +1,4 @@
-"""What the NumPy network refuses is what it has not, and no more."""
+"""Test that the NumPy engine rejects exactly the settings that it does not support."""
 
 from typing import get_args
 
@@ -6,14 +6,16 @@ import pytest
 
 from dnn_cli.config import loading, numpy_support
 from dnn_cli.config.schema import Config, Initializer
+from dnn_cli.config.yaml_document import format_path
 from dnn_cli.engines.numpy import initializers, optimizers
+from dnn_cli.errors import UsageError
 
 
 def config(text: str) -> Config:
     return loading.parse(text, "test")
 
 
-def test_the_lists_are_those_of_the_code() -> None:
+def test_the_lists_match_the_engine() -> None:
     assert {name for name in get_args(Initializer) if name != "orthogonal"} == initializers.INITIALIZERS.keys()
     classes = {
         kind.__name__.lower(): kind for kind in (optimizers.SGD, optimizers.RMSprop, optimizers.Adam, optimizers.AdamW)
@@ -26,9 +28,9 @@ def test_the_lists_are_those_of_the_code() -> None:
         }
 
 
-def test_the_shipped_configs_are_within_them() -> None:
+def test_the_plain_shipped_configs_are_supported() -> None:
     for name in ("mnist", "smoke", "small", "tiny"):
-        assert not list(numpy_support.of_training(loading.load(name)))
+        assert not list(numpy_support.unsupported_settings(loading.load(name)))
 
 
 @pytest.mark.parametrize(
@@ -37,11 +39,11 @@ def test_the_shipped_configs_are_within_them() -> None:
         (
             "model: {layers: [8, {units: 4, initializer: orthogonal}]}",
             "model.layers[1].initializer",
-            "has no orthogonal",
+            "the NumPy engine does not support orthogonal",
         ),
         ("model: {layers: [{units: 4, max_norm: 2}]}", "model.layers[0].max_norm", "needs engine: keras"),
         ("model: {init_from: runs/one}", "model.init_from", "needs engine: keras"),
-        ("optimizer: lion", "optimizer.name", "the NumPy network has no lion; it has sgd, rmsprop, adam, adamw"),
+        ("optimizer: lion", "optimizer.name", "(supported: sgd, rmsprop, adam, adamw)"),
         ("optimizer: {name: adam, amsgrad: true}", "optimizer.amsgrad", "needs engine: keras"),
         ("optimizer: {name: rmsprop, centered: true}", "optimizer.centered", "needs engine: keras"),
         ("optimizer: {name: sgd, clipnorm: 1}", "optimizer.clipnorm", "needs engine: keras"),
@@ -55,9 +57,17 @@ def test_the_shipped_configs_are_within_them() -> None:
         ("training: {augmentation: {rotation: 5}}", "training.augmentation", "needs engine: keras"),
     ],
 )
-def test_what_it_has_not_is_named(text: str, path: str, message: str) -> None:
-    from dnn_cli.config.yaml_document import format_path
-
-    ((found, why),) = numpy_support.of_training(config(text))
+def test_an_unsupported_setting_is_reported_with_its_path(text: str, path: str, message: str) -> None:
+    ((found, why),) = numpy_support.unsupported_settings(config(text))
     assert format_path(found) == path
     assert message in why
+
+
+def test_a_check_lists_all_unsupported_settings() -> None:
+    numpy_support.check(config(""))
+    with pytest.raises(UsageError) as caught:
+        numpy_support.check(config("model: {layers: [{units: 4, max_norm: 2}]}\noptimizer: {name: sgd, clipnorm: 1}"))
+    assert str(caught.value).splitlines() == [
+        "model.layers[0].max_norm: needs engine: keras",
+        "optimizer.clipnorm: needs engine: keras",
+    ]

@@ -1,3 +1,5 @@
+"""Test reading and writing YAML: values, places, limits and the message of each problem."""
+
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +13,7 @@ from dnn_cli.errors import ConfigError
 
 
 def problems(text: str) -> list[str]:
-    """What `text` has wrong, a line each, whether it can be read or not."""
+    """Return the problems of `text`, one line each, whether or not it can be read."""
     try:
         read = yaml_document.parse(text, "a.yaml")
     except ConfigError as error:
@@ -22,12 +24,13 @@ def problems(text: str) -> list[str]:
 
 
 def value(text: str) -> Any:
+    """Return the values in `text`, which has no problems."""
     read = yaml_document.parse(text, "a.yaml")
     assert not read.problems
     return read.values
 
 
-# What is refused
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -51,8 +54,8 @@ def test_a_syntax_error_has_its_line_and_column(text: str, expected: str) -> Non
 
 
 @pytest.mark.parametrize("second", ["b: 2", "", "[}"])
-def test_a_second_document_is_refused(second: str) -> None:
-    assert problems(f"a: 1\n---\n{second}") == ["a.yaml:2:1 : a second YAML document begins here; a config is one"]
+def test_a_second_document_is_rejected(second: str) -> None:
+    assert problems(f"a: 1\n---\n{second}") == ["a.yaml:2:1 : a second YAML document begins here; only one is allowed"]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,7 @@ def test_a_second_document_is_refused(second: str) -> None:
         ("a: \ud800", "a.yaml:1:4 : not valid YAML: the character '\\ud800' is not allowed"),
     ],
 )
-def test_control_characters_are_refused_with_their_place(text: str, expected: str) -> None:
+def test_control_characters_are_rejected_with_their_place(text: str, expected: str) -> None:
     assert problems(text) == [expected]
 
 
@@ -82,11 +85,11 @@ def test_control_characters_are_refused_with_their_place(text: str, expected: st
         ("a: !!int [1]", "a.yaml:1:4 a: the tag !!int"),
     ],
 )
-def test_a_foreign_tag_is_refused(text: str, expected: str) -> None:
+def test_a_tag_of_another_type_is_rejected(text: str, expected: str) -> None:
     assert problems(text) == [f"{expected} is not allowed here"]
 
 
-def test_a_python_tag_runs_nothing(tmp_path: Any) -> None:
+def test_a_python_tag_does_not_run_code(tmp_path: Any) -> None:
     witness = tmp_path / "witness"
     for tag in ("object/apply:os.mkdir", "object/new:os.mkdir", "object:os.mkdir", "module:os"):
         assert problems(f"a: !!python/{tag} ['{witness}']")
@@ -110,11 +113,11 @@ def test_a_python_tag_runs_nothing(tmp_path: Any) -> None:
         ("1: a\n'1': b", ["a.yaml:2:1 1: given twice, first in line 1"]),
     ],
 )
-def test_a_key_given_twice_is_named_with_both_places(text: str, expected: list[str]) -> None:
+def test_a_repeated_key_is_reported_with_both_places(text: str, expected: list[str]) -> None:
     assert problems(text) == expected
 
 
-def test_the_same_key_in_two_mappings_is_no_duplicate() -> None:
+def test_the_same_key_in_two_mappings_is_accepted() -> None:
     assert value("a: {x: 1}\nb: {x: 2}\nc: [{x: 3}, {x: 4}]") == {
         "a": {"x": 1},
         "b": {"x": 2},
@@ -123,8 +126,8 @@ def test_the_same_key_in_two_mappings_is_no_duplicate() -> None:
 
 
 @pytest.mark.parametrize("text", ["? [a]\n: 1", "? {a: 1}\n: 1"])
-def test_a_key_is_a_word(text: str) -> None:
-    assert problems(text) == ["a.yaml:1:3 : a key must be a plain word"]
+def test_a_key_that_is_a_list_or_mapping_is_rejected(text: str) -> None:
+    assert problems(text) == ["a.yaml:1:3 : a key must be text, not a mapping or list"]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,7 @@ def test_a_key_is_a_word(text: str) -> None:
         ("0o" + "7" * 5000, f"cannot be read as a number: '0o{'7' * 35}...'"),
     ],
 )
-def test_a_scalar_that_is_not_what_it_claims_is_refused(text: str, expected: str) -> None:
+def test_a_scalar_that_does_not_match_its_tag_is_rejected(text: str, expected: str) -> None:
     assert problems(f"a: {text}") == [f"a.yaml:1:4 a: {expected}"]
 
 
@@ -217,7 +220,7 @@ def test_a_huge_text_is_refused_unread(counted: Counted) -> None:
     assert len(loaders) == 1
 
 
-# What is read
+# Values
 
 
 @pytest.mark.parametrize(
@@ -246,13 +249,13 @@ def test_a_huge_text_is_refused_unread(counted: Counted) -> None:
         ("", None),
     ],
 )
-def test_a_plain_scalar_is_what_it_looks_like(text: str, expected: Any) -> None:
+def test_an_unquoted_scalar_has_the_type_of_its_form(text: str, expected: Any) -> None:
     read = value(f"a: {text}")["a"]
     assert read == expected
     assert type(read) is type(expected)
 
 
-def test_nan_is_a_number_here() -> None:
+def test_nan_is_read_as_a_number() -> None:
     assert math.isnan(value("a: .NaN")["a"])
 
 
@@ -260,16 +263,16 @@ NOT_NUMBERS = "1_000 12:30:45 2020-01-01 0b11 0X10 -0x10 inf nan Infinity 1e e5 
 
 
 @pytest.mark.parametrize("text", [*NOT_NUMBERS.split(), "yes", "no", "on", "off", "y", "n", "tRUE", "=", "<<"])
-def test_every_other_plain_scalar_is_text(text: str) -> None:
+def test_every_other_unquoted_scalar_is_text(text: str) -> None:
     assert value(f"[a, {text}]") == ["a", text]
 
 
 @pytest.mark.parametrize("text", ["'1e-4'", '"1e-4"', "!!str 1e-4", "|-\n  1e-4"])
-def test_quotes_make_text(text: str) -> None:
+def test_a_quoted_scalar_is_text(text: str) -> None:
     assert value(f"a: {text}") == {"a": "1e-4"}
 
 
-def test_keys_are_text_whatever_they_look_like() -> None:
+def test_every_key_is_text() -> None:
     assert value("{1: a, true: b, null: c, 1e-4: d, ~: e, yes: f}") == {
         "1": "a",
         "true": "b",
@@ -280,30 +283,30 @@ def test_keys_are_text_whatever_they_look_like() -> None:
     }
 
 
-def test_a_merge_key_is_a_key_like_any_other() -> None:
+def test_a_merge_key_has_no_special_meaning() -> None:
     assert value("a: &a {x: 1}\nb: {<<: *a}") == {"a": {"x": 1}, "b": {"<<": {"x": 1}}}
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing but a comment\n", "---", "--- \n...\n", "\ufeff"])
-def test_an_empty_text_holds_nothing(text: str) -> None:
+def test_an_empty_text_is_read_as_none(text: str) -> None:
     assert value(text) is None
 
 
 @pytest.mark.parametrize("text", ["\ufeffa: 1\nb: x", "a: 1\r\nb: x\r\n", "---\na: 1\nb: x\n...\n"])
-def test_marks_of_other_editors_are_harmless(text: str) -> None:
+def test_byte_order_marks_line_ends_and_document_marks_are_accepted(text: str) -> None:
     assert value(text) == {"a": 1, "b": "x"}
 
 
-def test_an_alias_gives_equal_but_separate_values() -> None:
+def test_an_alias_gives_a_copy() -> None:
     read = value("a: &a {x: 1}\nb: *a")
     assert read["a"] == read["b"]
     assert read["a"] is not read["b"]
 
 
-# Where it stands
+# Places
 
 
-def test_every_key_and_value_has_its_place() -> None:
+def test_every_key_and_value_has_a_place() -> None:
     read = yaml_document.parse("a: 1\nb:\n  - c: 2\n  - [3,\n     4]\n", "a.yaml")
     assert read.key_places == {("a",): "a.yaml:1:1", ("b",): "a.yaml:2:1", ("b", 0, "c"): "a.yaml:3:5"}
     assert read.value_places == {
@@ -318,7 +321,7 @@ def test_every_key_and_value_has_its_place() -> None:
     }
 
 
-def test_what_is_not_there_stands_where_what_is_around_it_stands() -> None:
+def test_a_missing_value_has_the_place_of_what_is_around_it() -> None:
     read = yaml_document.parse("a: {b: 1}", "a.yaml")
     assert read.place(("a", "x", "y")) == "a.yaml:1:4"
     assert read.place(("a", "b"), of_key=True) == "a.yaml:1:5"
@@ -341,7 +344,7 @@ def test_what_is_not_there_stands_where_what_is_around_it_stands() -> None:
         (f"a.{'9' * 5000}", ("a", "9" * 5000)),
     ],
 )
-def test_a_path_is_parsed(text: str, path: yaml_document.Path) -> None:
+def test_a_path_is_parsed_into_keys_and_indices(text: str, path: yaml_document.KeyPath) -> None:
     assert yaml_document.parse_path(text) == path
 
 
@@ -351,10 +354,11 @@ def test_a_formatted_path_parses_back(parts: list[str | int]) -> None:
     assert yaml_document.parse_path(yaml_document.format_path(path)) == path
 
 
-# Overriding
+# Overrides
 
 
 def overridden(text: str, key: str, new: Any) -> Any:
+    """Return the values in `text` after `key` is set to `new`."""
     read = yaml_document.parse(text, "a.yaml")
     read.set(yaml_document.parse_path(key), new, "--set it")
     return read.values
@@ -380,15 +384,15 @@ def overridden(text: str, key: str, new: Any) -> Any:
         ("a: adam", "a.rate", {"a": {"name": "adam", "rate": 9}}),
     ],
 )
-def test_an_override_takes_its_place(text: str, key: str, expected: Any) -> None:
+def test_an_override_sets_the_value_at_its_path(text: str, key: str, expected: Any) -> None:
     assert overridden(text, key, 9) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "key", "expected"),
     [
-        ("a: [1, 2]", "a[3]", "a[3]: the next new entry of a would be [2]"),
-        ("", "a[1]", "a[1]: the next new entry of a would be [0]"),
+        ("a: [1, 2]", "a[3]", "a[3]: a has no entry [2] yet; add that one first"),
+        ("", "a[1]", "a[1]: a has no entry [0] yet; add that one first"),
         ("a: [1]", "a.b", "a.b: a is a list, not a mapping"),
         ("a: [1]", "a.-1", "a.-1: a is a list, not a mapping"),
         ("[1]", "a", "a: the config is a list, not a mapping"),
@@ -397,18 +401,18 @@ def test_an_override_takes_its_place(text: str, key: str, expected: Any) -> None
         ("a: true", "a.b.c", "a.b.c: a is not a mapping"),
     ],
 )
-def test_an_override_that_fits_nowhere_is_refused(text: str, key: str, expected: str) -> None:
+def test_an_override_with_an_impossible_path_is_rejected(text: str, key: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         overridden(text, key, 9)
     assert str(caught.value) == f"a.yaml has 1 problem\n  --set it  {expected}"
 
 
-def test_an_override_of_bottomless_depth_is_refused() -> None:
+def test_an_override_that_is_nested_too_deeply_is_rejected() -> None:
     with pytest.raises(ConfigError, match="more than 50 levels of nesting"):
         overridden("", ".".join("a" * 5000), 9)
 
 
-def test_an_override_changes_places_only_where_it_stands() -> None:
+def test_an_override_changes_only_the_places_at_its_path() -> None:
     read = yaml_document.parse("a: {b: {x: 1}, c: 2}", "a.yaml")
     read.set(("a", "b"), {"y": 3}, "--set it")
     assert read.place(("a", "b", "x")) == "--set it"
@@ -417,14 +421,14 @@ def test_an_override_changes_places_only_where_it_stands() -> None:
     assert read.place(("a",)) == "a.yaml:1:4"
 
 
-def test_a_short_form_keeps_its_place_when_it_is_written_out() -> None:
+def test_an_expanded_short_form_keeps_its_place() -> None:
     read = yaml_document.parse("a: [128]", "a.yaml")
     read.set(("a", 0, "dropout"), 0.1, "--set it")
     assert read.place(("a", 0, "units")) == "a.yaml:1:5"
     assert read.place(("a", 0, "dropout")) == "--set it"
 
 
-def test_an_override_is_not_changed_by_the_next_one() -> None:
+def test_an_override_does_not_change_the_value_of_an_earlier_one() -> None:
     new = {"b": 1}
     read = yaml_document.parse("", "a.yaml")
     read.set(("a",), new, "--set one")
@@ -440,13 +444,13 @@ trees = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st
 
 
 @given(trees)
-def test_what_is_dumped_reads_back(tree: Any) -> None:
+def test_dumped_values_read_back_equal(tree: Any) -> None:
     assert value(yaml_document.dump(tree)) == tree
 
 
 @pytest.mark.parametrize(
     "text", ["1e5", "0o17", "yes", "no", "010", "1e-4", "null", "~", ".5", "0x1f", "2020-01-01", ""]
 )
-def test_text_that_looks_like_something_else_is_dumped_in_quotes(text: str) -> None:
+def test_text_that_has_the_form_of_another_type_is_dumped_in_quotes(text: str) -> None:
     assert yaml_document.dump({"a": text}) == f"a: '{text}'\n"
     assert value(yaml_document.dump({"a": text})) == {"a": text}

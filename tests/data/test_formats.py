@@ -1,4 +1,4 @@
-"""The two formats: what is read, what is refused and in which words, whatever the bytes."""
+"""Test the two file formats: what is read, what is rejected, and the messages, for valid and damaged bytes."""
 
 import gzip
 import struct
@@ -18,22 +18,22 @@ from dnn_cli.typing import Array
 from tests.files import IDX, digits, idx, refusal, stored, user, write_idx
 
 SHAPES = "must have the shape (n, height, width) or (n, height, width, channels)"
-SIDES = "an image may have sides of up to 1,024 pixels"
+SIDES = "images may have at most 1,024 pixels a side"
 PIXELS = "pixels must be uint8 in 0 to 255 or floats in 0 to 1"
 SCALE = "scale them to [0, 1], or store 0 to 255 as uint8"
 ONE_HOT = "for one-hot rows, store labels.argmax(axis=1)"
-PICKLES = "it holds pickled Python objects, which are never loaded; store plain numbers"
-TOO_MUCH = "at most 4,294,967,296 bytes are read"
+PICKLES = "contains pickled Python objects, which are never loaded; store plain numbers"
+TOO_MUCH = "at most 4,294,967,296 bytes are supported"
 
 
-def test_idx_files_are_known_by_content_not_by_name(tmp_path: Path) -> None:
+def test_gzipped_idx_files_are_recognized_by_content_not_by_name(tmp_path: Path) -> None:
     folder = write_idx(tmp_path / "own", digits(), gzipped=True)
     for file in folder.iterdir():
         file.rename(file.with_suffix(""))
     assert len(datasets.find(str(folder)).load("train").labels) == 8
 
 
-def test_idx_files_of_floats(tmp_path: Path) -> None:
+def test_idx_files_of_floats_become_float32(tmp_path: Path) -> None:
     folder = write_idx(tmp_path / "own", digits())
     images = np.linspace(0, 1, 96).reshape(8, 3, 4)
     header = bytes([0, 0, 0x0E, 3]) + struct.pack(">3I", 8, 3, 4)
@@ -46,17 +46,17 @@ def test_idx_files_of_floats(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda content: content[:-1], "its header claims 96 bytes, but only 95 are there"),
-        (lambda content: content + b"?", "its header claims 96 bytes, but more are there"),
+        (lambda content: content[:-1], "the header claims 96 bytes, but the file has only 95"),
+        (lambda content: content + b"?", "the header claims 96 bytes, but the file has more"),
         (lambda content: b"\0\0\x08\x03\xff\xff\xff\xff" + content[8:], TOO_MUCH),
-        (lambda content: b"PNG!" + content[4:], "it begins with 504e4721, which no IDX file does"),
-        (lambda content: b"\0\0\x08\x00", "it begins with 00000800, which no IDX file does"),
-        (lambda content: b"", "it begins with nothing, which no IDX file does"),
+        (lambda content: b"PNG!" + content[4:], "not an IDX file: its first bytes are 504e4721"),
+        (lambda content: b"\0\0\x08\x00", "not an IDX file: its first bytes are 00000800"),
+        (lambda content: b"", "not an IDX file: its first bytes are missing"),
         (lambda content: gzip.compress(content)[:-20], "ended before the end-of-stream marker"),
         (lambda content: gzip.compress(content)[:-8] + b"\0" * 8, "CRC check failed"),
     ],
 )
-def test_damaged_idx_files(damage: Any, words: str, tmp_path: Path) -> None:
+def test_damaged_idx_files_are_rejected(damage: Any, words: str, tmp_path: Path) -> None:
     folder = write_idx(tmp_path / "own", digits())
     file = folder / IDX["x_train"]
     file.write_bytes(damage(file.read_bytes()))
@@ -70,7 +70,7 @@ def test_damaged_idx_files(damage: Any, words: str, tmp_path: Path) -> None:
     [
         ({"x_train": np.zeros((8, 784), "u1")}, f"x_train: images {SHAPES}, got (8, 784)"),
         ({"x_train": np.zeros((2, 1, 1025), "u1")}, f"x_train: {SIDES}, got (1, 1025)"),
-        ({"x_train": np.zeros((0, 3, 4), "u1")}, "x_train: it is empty; at least one image is needed"),
+        ({"x_train": np.zeros((0, 3, 4), "u1")}, "x_train: the array is empty; at least one image is needed"),
         ({"x_train": np.full((8, 3, 4), 256)}, "x_train: whole-number pixels must lie in 0 to 255, got 256 to 256"),
         ({"x_train": np.full((8, 3, 4), -1)}, "x_train: whole-number pixels must lie in 0 to 255, got -1 to -1"),
         ({"x_train": np.full((8, 3, 4), np.nan)}, "x_train: 96 pixels are NaN or infinite"),
@@ -90,13 +90,15 @@ def test_damaged_idx_files(damage: Any, words: str, tmp_path: Path) -> None:
         ({"y_train": np.array(["x"] * 8, object)}, f"y_train: {PICKLES}"),
     ],
 )  # fmt: skip
-def test_arrays_that_cannot_be_images_or_labels(changes: dict[str, Array], words: str, tmp_path: Path) -> None:
+def test_arrays_that_cannot_be_images_or_labels_are_rejected(
+    changes: dict[str, Array], words: str, tmp_path: Path
+) -> None:
     path = user(tmp_path, **changes)
     assert refusal(path) == f"{path}: {words}"
 
 
 @pytest.mark.parametrize("dtype", ["i8", ">i2", "u4", "u1"])
-def test_whole_numbers_become_bytes(dtype: str, tmp_path: Path) -> None:
+def test_whole_number_pixels_become_uint8_and_labels_int32(dtype: str, tmp_path: Path) -> None:
     path = user(tmp_path, x_train=digits()["x_train"].astype(dtype), y_train=digits()["y_train"].astype(dtype))
     train = datasets.find(str(path)).load("train")
     assert (train.images.dtype.name, train.labels.dtype.name) == ("uint8", "int32")
@@ -104,14 +106,14 @@ def test_whole_numbers_become_bytes(dtype: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", ">f8"])
-def test_floats_become_float32(dtype: str, tmp_path: Path) -> None:
+def test_float_pixels_become_float32(dtype: str, tmp_path: Path) -> None:
     images = (digits()["x_train"] / 255).astype(dtype)
     train = datasets.find(str(user(tmp_path, x_train=images))).load("train")
     assert train.images.dtype == np.float32
     np.testing.assert_array_equal(train.images, images.astype("f4"))
 
 
-def test_labels_may_stand_in_a_column_and_images_in_any_order(tmp_path: Path) -> None:
+def test_labels_may_be_a_column_and_images_in_fortran_order(tmp_path: Path) -> None:
     images = np.asfortranarray(np.arange(8 * 12 * 3, dtype=np.uint8).reshape(8, 4, 3, 3))
     train = datasets.find(str(user(tmp_path, x_train=images, y_train=digits()["y_train"][:, None]))).load("train")
     np.testing.assert_array_equal(train.images, images)
@@ -119,7 +121,7 @@ def test_labels_may_stand_in_a_column_and_images_in_any_order(tmp_path: Path) ->
     assert train.images.flags.c_contiguous
 
 
-def test_files_that_are_no_npz(tmp_path: Path) -> None:
+def test_files_that_are_not_npz_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "own.npz"
     path.write_bytes(b"PK but not really")
     assert refusal(path) == f"{path}: damaged, or not an .npz file: File is not a zip file"
@@ -127,7 +129,7 @@ def test_files_that_are_no_npz(tmp_path: Path) -> None:
     assert refusal(tmp_path / "own.npy").endswith("own.npy: damaged, or not an .npz file: File is not a zip file")
 
 
-def test_a_flipped_bit_in_an_npz_is_noticed(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_an_npz_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "own.npz"
     path.write_bytes(stored(digits()))
     content = bytearray(path.read_bytes())
@@ -150,15 +152,15 @@ def npy(text: str, payload: bytes = b"") -> bytes:
     [
         (npy(header("(9999999, 999, 999)")), TOO_MUCH),
         (npy(header("(-1, -9, 9)")), TOO_MUCH),
-        (npy(header("(8, 9, 9)"), b"?"), "its header claims 648 bytes, but only 1 are there"),
-        (npy(header("(1, 1, 1)"), b"??"), "its header claims 1 bytes, but more are there"),
+        (npy(header("(8, 9, 9)"), b"?"), "the header claims 648 bytes, but the file has only 1"),
+        (npy(header("(1, 1, 1)"), b"??"), "the header claims 1 bytes, but the file has more"),
         (npy("{" * 9000 + "\n"), "damaged or unreadable: "),
         (npy(" " * 60000 + "{}\n"), "damaged or unreadable: "),
-        (b"\x93NUMPY\x03\x00" + b"\0" * 100, "version (3, 0) of the .npy format is not one for plain numbers"),
+        (b"\x93NUMPY\x03\x00" + b"\0" * 100, "version (3, 0) of the .npy format is not supported; store plain numbers"),
         (b"", "damaged or unreadable: "),
     ],
 )  # fmt: skip
-def test_headers_that_lie(member: bytes, words: str, tmp_path: Path) -> None:
+def test_false_npy_headers_are_rejected(member: bytes, words: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "own.npz", "w") as archive:
         archive.writestr("x_train.npy", member)
     message = refusal(tmp_path / "own.npz")
@@ -166,23 +168,23 @@ def test_headers_that_lie(member: bytes, words: str, tmp_path: Path) -> None:
     assert words in message
 
 
-def test_a_bomb_is_read_only_as_far_as_its_header_says(tmp_path: Path) -> None:
+def test_an_npz_with_more_data_than_its_header_claims_is_rejected(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "own.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x_train.npy", npy(header("(8, 3, 4)"), bytes(50_000_000)))
-    assert "its header claims 96 bytes, but more are there" in refusal(tmp_path / "own.npz")
+    assert "the header claims 96 bytes, but the file has more" in refusal(tmp_path / "own.npz")
 
 
-def test_an_archive_that_numpy_would_not_write(tmp_path: Path) -> None:
+def test_an_npz_with_unknown_compression_is_rejected(tmp_path: Path) -> None:
     pytest.importorskip("lzma")
     with zipfile.ZipFile(tmp_path / "own.npz", "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("x_train.npy", b"")
-    assert "it is compressed in a way that NumPy does not write" in refusal(tmp_path / "own.npz")
+    assert "unknown compression; save it with numpy.savez or numpy.savez_compressed" in refusal(tmp_path / "own.npz")
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draw=st.data())
-def test_whatever_the_bytes_a_file_is_read_or_refused(draw: st.DataObject, tmp_path: Path) -> None:
-    """Any damage leads to a `DataError` or to nothing at all, never to another exception."""
+def test_any_damaged_file_is_read_or_rejected_with_a_data_error(draw: st.DataObject, tmp_path: Path) -> None:
+    """Damage of any kind leads to a `DataError` or is not noticed; it never raises another exception."""
     whole = draw.draw(st.sampled_from([stored(digits(2)), idx(digits()["x_train"])]))
     content = bytearray(whole)
     for _ in range(draw.draw(st.integers(1, 4))):

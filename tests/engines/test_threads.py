@@ -306,7 +306,7 @@ def test_numpy_refuses_more(dnn: Dnn, small: Path) -> None:
         2,
         "",
         "error: small.yaml has 1 problem\n"
-        "  --set training.threads=2  training.threads: the NumPy network works on 1 thread\n",
+        "  --set training.threads=2  training.threads: the NumPy engine uses 1 thread\n",
     )
     assert dnn("train", "-c", small, "--engine", "numpy", "--set", "training.threads=1", "--dry-run").code == 0
 

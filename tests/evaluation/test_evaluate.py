@@ -1,7 +1,6 @@
-"""Evaluating: the figures against hand and Keras, the splits, other people's files, and what is refused."""
+"""Test `dnn evaluate`: figures that agree with Keras, splits, files that stock Keras wrote, and errors."""
 
 import json
-import math
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from dnn_cli.data.datasets import Split
 from dnn_cli.engines import keras_file, network_spec
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.errors import RunError
-from dnn_cli.evaluation import metrics
 from tests.conftest import PATIENCE, Answer
 from tests.files import write_idx, write_npz
 from tests.shared_runs import SharedRuns
@@ -47,20 +45,20 @@ def _only_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def trained(shared_runs: SharedRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a hold-out, of two epochs. Tests only read it, but for its evaluation/."""
+    """Return a run of two epochs with held-out images; tests write only to its evaluation/."""
     folder = tmp_path_factory.mktemp("trained")
     return shared_runs.copy(folder / "run", "smoke", "--set", "data.validation=0.1", "--epochs", 2)
 
 
 @pytest.fixture
 def own_run(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the run, to be altered."""
+    """Return a copy of the run, for tests that change it."""
     return Path(shutil.copytree(trained, tmp_path / "own"))
 
 
 @pytest.fixture(scope="session")
 def tests() -> Split:
-    """The 1,000 test digits of the sample."""
+    """Return the 1,000 test digits of the sample."""
     return datasets.find("mnist-sample", split="test").load("test")
 
 
@@ -97,95 +95,27 @@ def saved(network: keras.Model, path: Path) -> Path:
 # The figures
 
 
-def test_figures_worked_out_by_hand() -> None:
-    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1]], "float32")
-    found = metrics.score(probabilities, np.array([0, 1, 1, 1], "int32"))
-    assert (found["images"], found["errors"], found["accuracy"]) == (4, 1, 0.75)
-    assert found["loss"] == pytest.approx(-(2 * math.log(0.7) + math.log(0.8) + math.log(0.3)) / 4, rel=1e-6)
-    assert found["confusion"] == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]
-    assert found["classes"] == [
-        {"label": 0, "precision": 1 / 2, "recall": 1.0, "f1": 2 / 3, "support": 1},
-        {"label": 1, "precision": 1.0, "recall": 2 / 3, "f1": 4 / 5, "support": 3},
-        {"label": 2, "precision": None, "recall": None, "f1": None, "support": 0},
-    ]
-    # 0.7 and 0.7 share a bin and are right, 0.8 is right, 0.6 is wrong.
-    assert found["calibration_error"] == pytest.approx((0.6 + 0.2 + 0.6) / 4, rel=1e-6)
-
-
-def test_what_a_reliability_diagram_shows() -> None:
-    bins = metrics.calibration(np.array([0.98, 1.0, 0.7, 0.71, 0.69]), np.array([True, False, True, False, True]))
-    filled = {index: each for index, each in enumerate(bins) if each["images"]}
-    assert len(bins) == metrics.CALIBRATION_BINS
-    assert {index: (each["images"], each["accuracy"]) for index, each in filled.items()} == {
-        10: (3, 2 / 3),
-        14: (2, 0.5),
-    }
-    assert [each["confidence"] for each in filled.values()] == pytest.approx([0.7, 0.99])
-    assert bins[0] == {"images": 0, "confidence": None, "accuracy": None}
-
-
-def test_a_class_that_is_guessed_but_absent_and_one_that_is_there_but_never_guessed() -> None:
-    found = metrics.score(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([1, 1]))
-    assert found["classes"] == [
-        {"label": 0, "precision": 0.0, "recall": None, "f1": 0.0, "support": 0},
-        {"label": 1, "precision": None, "recall": 0.0, "f1": 0.0, "support": 2},
-    ]
-
-
-def test_figures_agree_with_counting_one_by_one() -> None:
-    random = np.random.default_rng(5)
-    probabilities = random.dirichlet(np.ones(4), 500)
-    labels = random.integers(0, 4, 500)
-    found = metrics.score(probabilities, labels)
-    pairs = list(zip(labels.tolist(), probabilities.argmax(axis=1).tolist(), strict=True))
-    for true in range(4):
-        for guess in range(4):
-            assert found["confusion"][true][guess] == pairs.count((true, guess))
-        one = found["classes"][true]
-        assert one["f1"] == pytest.approx(2 / (1 / one["precision"] + 1 / one["recall"]))
-        assert one["support"] == labels.tolist().count(true)
-    assert found["accuracy"] == sum(true == guess for true, guess in pairs) / 500
-
-
-def test_no_probability_at_all_costs_much_but_not_everything() -> None:
-    found = metrics.score(np.array([[1.0, 0.0]]), np.array([1]))
-    assert 80 < found["loss"] < 100
-
-
-def test_the_calibration_error_of_the_honest_and_of_the_boastful() -> None:
-    right = np.array([True] * 8 + [False] * 2)
-    assert metrics.calibration_error(np.full(10, 0.8), right) == pytest.approx(0, abs=1e-12)
-    assert metrics.calibration_error(np.full(10, 1.0), right) == pytest.approx(0.2)
-    assert metrics.calibration_error(np.full(10, 0.5), right) == pytest.approx(0.3)
-    random = np.random.default_rng(0)
-    confidence = random.uniform(0.1, 1, 200_000)
-    honest = random.uniform(size=200_000) < confidence
-    assert metrics.calibration_error(confidence, honest) < 0.01
-    # Two groups whose errors would cancel in the mean do not cancel here.
-    assert metrics.calibration_error(np.array([0.2] * 5 + [0.8] * 5), np.array([True] * 5 + [False] * 5)) == (
-        pytest.approx(0.8)
-    )
-
-
-def test_it_agrees_with_keras(trained: Path, tests: Split, dnn: Dnn) -> None:
+def test_evaluate_agrees_with_keras(trained: Path, tests: Split, dnn: Dnn) -> None:
     found = figures(dnn("evaluate", trained, "--json"))
     loss, accuracy = keras.models.load_model(best(trained)).evaluate(tests.images / 255, tests.labels, verbose=0)
     assert found["loss"] == pytest.approx(loss, abs=1e-5)
     assert found["accuracy"] == pytest.approx(accuracy, abs=1e-6)
 
 
-def test_it_agrees_with_keras_where_the_network_is_far_too_sure(
+def test_evaluate_agrees_with_keras_if_the_network_is_far_too_confident(
     trained: Path, tests: Split, tmp_path: Path, dnn: Dnn
 ) -> None:
-    boastful = keras.models.load_model(best(trained))
-    output = boastful.layers[-1]
+    overconfident = keras.models.load_model(best(trained))
+    output = overconfident.layers[-1]
     output.set_weights([4 * weight for weight in output.get_weights()])
-    loss, _ = boastful.evaluate(tests.images / 255, tests.labels, verbose=0)
-    found = figures(dnn("evaluate", saved(boastful, tmp_path / "x.keras"), "--data", "mnist-sample", "--json"))
+    loss, _ = overconfident.evaluate(tests.images / 255, tests.labels, verbose=0)
+    found = figures(dnn("evaluate", saved(overconfident, tmp_path / "x.keras"), "--data", "mnist-sample", "--json"))
     assert found["loss"] == pytest.approx(loss, rel=1e-5)
 
 
-def test_every_image_is_scored_whatever_the_batch(sample: Split, tmp_path: Path, trained: Path, dnn: Dnn) -> None:
+def test_every_image_is_evaluated_if_the_number_of_images_is_odd(
+    sample: Split, tmp_path: Path, trained: Path, dnn: Dnn
+) -> None:
     images, labels = sample.images[:2345], sample.labels[:2345]
     path = write_npz(tmp_path / "odd.npz", x_test=images, y_test=labels)
     found = figures(dnn("evaluate", trained, "--data", path, "--json"))
@@ -195,14 +125,14 @@ def test_every_image_is_scored_whatever_the_batch(sample: Split, tmp_path: Path,
     assert found["errors"] == int((guesses != labels).sum())
 
 
-def test_large_images_are_taken_in_smaller_batches(monkeypatch: pytest.MonkeyPatch, tests: Split) -> None:
+def test_large_images_are_predicted_in_smaller_batches(monkeypatch: pytest.MonkeyPatch, tests: Split) -> None:
     stock = classifier()
     whole = keras_build.predict(stock, tests.images)
     monkeypatch.setattr(network_spec, "PREDICTION_PIXELS", 784 * 7)
     np.testing.assert_allclose(keras_build.predict(stock, tests.images), whole, rtol=1e-5)
 
 
-def test_a_fresh_python_with_none_of_our_code_finds_the_same(
+def test_stock_keras_without_this_package_computes_the_same_figures(
     trained: Path, tests: Split, tmp_path: Path, dnn: Dnn
 ) -> None:
     found = figures(dnn("evaluate", trained, "--json"))
@@ -212,7 +142,7 @@ def test_a_fresh_python_with_none_of_our_code_finds_the_same(
 import json, sys
 sys.path.append({str(Path(tf.__file__).parent.parent)!r})
 try:
-    import dnn_cli.model
+    import dnn_cli.errors
 except ImportError:
     pass
 else:
@@ -230,10 +160,10 @@ print(json.dumps(network.evaluate(arrays["images"], arrays["labels"], verbose=0)
     assert loss == pytest.approx(found["loss"], abs=1e-5)
 
 
-# What is reported and kept
+# What is printed and saved
 
 
-def test_json_says_what_was_scored_and_is_what_the_run_keeps(trained: Path, tests: Split, dnn: Dnn) -> None:
+def test_json_output_is_complete_and_equals_the_saved_evaluation(trained: Path, tests: Split, dnn: Dnn) -> None:
     answer = dnn("evaluate", trained, "--json")
     found = figures(answer)
     assert tuple(found) == HEAD + FIGURES
@@ -246,14 +176,14 @@ def test_json_says_what_was_scored_and_is_what_the_run_keeps(trained: Path, test
     assert json.loads((trained / "evaluation" / "test.json").read_text()) == found
 
 
-def test_the_table_says_the_same(trained: Path, dnn: Dnn) -> None:
+def test_the_table_shows_the_figures_of_the_json_output(trained: Path, dnn: Dnn) -> None:
     found = figures(dnn("evaluate", trained, "--json"))
     lines = dnn("evaluate", trained).stdout.splitlines()
     low, high = found["accuracy_interval"]
     assert lines[0].split() == ["class", "precision", "recall", "F1", "images"]
     zero = found["classes"][0]
     assert lines[1].split() == ["0", *(f"{zero[name]:.4f}" for name in ("precision", "recall", "f1")), "100"]
-    matrix = lines.index("true ╲ guess" + lines[12].removeprefix("true ╲ guess"))
+    matrix = lines.index("actual ╲ predicted" + lines[12].removeprefix("actual ╲ predicted"))
     assert lines[matrix + 1].split() == ["0", *(str(count or "·") for count in found["confusion"][0])]
     assert lines[-6:] == [
         f"checkpoint         {best(trained)} (epoch {found['epoch']})",
@@ -265,7 +195,7 @@ def test_the_table_says_the_same(trained: Path, dnn: Dnn) -> None:
     ]
 
 
-def test_figures_that_do_not_exist_are_dashes(tests: Split, tmp_path: Path, trained: Path, dnn: Dnn) -> None:
+def test_undefined_figures_are_shown_as_dashes(tests: Split, tmp_path: Path, trained: Path, dnn: Dnn) -> None:
     ones = tests.labels == 1
     path = write_npz(tmp_path / "ones.npz", x_test=tests.images[ones], y_test=tests.labels[ones])
     lines = dnn("evaluate", trained, "--data", path).stdout.splitlines()
@@ -273,15 +203,15 @@ def test_figures_that_do_not_exist_are_dashes(tests: Split, tmp_path: Path, trai
     assert lines[2].startswith("1         1.0000  ")
 
 
-def test_of_many_classes_the_worst_mistakes_are_shown(tests: Split, tmp_path: Path, dnn: Dnn) -> None:
+def test_with_many_classes_only_the_most_frequent_errors_are_shown(tests: Split, tmp_path: Path, dnn: Dnn) -> None:
     stock = network(keras.layers.Flatten(), keras.layers.Dense(40, "softmax", kernel_initializer="zeros"))
     lines = dnn("evaluate", saved(stock, tmp_path / "a.keras"), "--data", "mnist-sample").stdout.splitlines()
-    start = lines.index("most mistaken  for  images")
-    assert lines[start + 1].split() == ["1", "0", "100"]
-    assert lines[start + 10] == ""  # nothing else is mistaken
+    start = lines.index("most frequent errors:")
+    assert lines[start + 1 : start + 3] == ["actual  predicted  images", "1               0     100"]
+    assert lines[start + 11] == ""  # there are no other errors
 
 
-def test_the_kept_result_is_written_whole_or_not_at_all(
+def test_an_evaluation_that_cannot_be_written_leaves_the_saved_one_unchanged(
     own_run: Path, dnn: Dnn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = own_run / "evaluation" / "test.json"
@@ -294,11 +224,13 @@ def test_the_kept_result_is_written_whole_or_not_at_all(
     monkeypatch.setattr("os.fsync", broken)
     answer = dnn("evaluate", own_run, "--json", "--checkpoint", "last")
     assert figures(answer)["epoch"] == 2
-    assert answer.stderr == (f"warning: the result is not kept: {own_run} cannot be written: No space left on device\n")
+    assert answer.stderr == (
+        f"warning: the result was not saved: {own_run} cannot be written: No space left on device\n"
+    )
     assert kept.read_bytes() == before
 
 
-def test_a_gate_that_is_met_and_one_that_is_not(trained: Path, dnn: Dnn) -> None:
+def test_min_accuracy_sets_the_exit_code(trained: Path, dnn: Dnn) -> None:
     accuracy = figures(dnn("evaluate", trained, "--json"))["accuracy"]
     assert dnn("evaluate", trained, "--json", "--min-accuracy", accuracy).code == 0
     answer = dnn("evaluate", trained, "--json", "--min-accuracy", "0.999")
@@ -312,7 +244,7 @@ def test_a_gate_that_is_met_and_one_that_is_not(trained: Path, dnn: Dnn) -> None
 # Which split, which data
 
 
-def test_the_splits_of_a_run(trained: Path, sample: Split, dnn: Dnn) -> None:
+def test_the_train_and_validation_splits_are_those_of_the_training(trained: Path, sample: Split, dnn: Dnn) -> None:
     rest, held = selection.hold_out(sample, 0.1, 0)
     assert held is not None
     for split, part in (("train", rest), ("validation", held)):
@@ -322,15 +254,15 @@ def test_the_splits_of_a_run(trained: Path, sample: Split, dnn: Dnn) -> None:
         assert json.loads((trained / "evaluation" / f"{split}.json").read_text()) == found
 
 
-def test_the_validation_figures_are_those_of_the_training(trained: Path, dnn: Dnn) -> None:
+def test_the_validation_loss_equals_the_one_recorded_by_the_training(trained: Path, dnn: Dnn) -> None:
     state = json.loads((trained / "state.json").read_text())["last"]["best"]
     found = figures(dnn("evaluate", trained, "--json", "--split", "validation"))
     assert (found["epoch"], state["monitor"]) == (state["epoch"], "val_loss")
     assert found["loss"] == pytest.approx(state["value"], abs=1e-5)
 
 
-def test_validation_is_only_what_a_run_held_out(own_run: Path, dnn: Dnn) -> None:
-    said = "--split validation is what a run held out of its own data; it goes with a RUN and no --data"
+def test_the_validation_split_needs_a_run_that_held_images_out(own_run: Path, dnn: Dnn) -> None:
+    said = "--split validation needs a RUN and no --data: these images are held out of the run's own data"
     assert refusal(dnn("evaluate", own_run, "--split", "validation", "--data", "mnist-sample"), 2) == said
     assert refusal(dnn("evaluate", best(own_run), "--split", "validation"), 2) == said
     config = own_run / "config.yaml"
@@ -340,7 +272,7 @@ def test_validation_is_only_what_a_run_held_out(own_run: Path, dnn: Dnn) -> None
     )
 
 
-def test_the_splits_of_a_run_are_lost_with_its_data(sample: Split, tmp_path: Path, dnn: Dnn) -> None:
+def test_splits_of_changed_data_are_rejected(sample: Split, tmp_path: Path, dnn: Dnn) -> None:
     few = {"x_train": sample.images[:200], "y_train": sample.labels[:200]}
     path, run = write_npz(tmp_path / "own.npz", **few), tmp_path / "run"
     (tmp_path / "own.yaml").write_text(f"data: {{dataset: {path}, validation: 50}}\ntraining: {{epochs: 1}}\n")
@@ -350,11 +282,13 @@ def test_the_splits_of_a_run_are_lost_with_its_data(sample: Split, tmp_path: Pat
     assert refusal(dnn("evaluate", run, "--split", "validation")) == (
         f"{run} was trained on other data than {path} holds now: its splits are lost"
     )
-    assert refusal(dnn("evaluate", run)) == f"{path}: there is no x_test in it (it holds x_train, y_train)"
+    assert refusal(dnn("evaluate", run)) == f"{path}: there is no array x_test in this file (found: x_train, y_train)"
 
 
 @pytest.mark.parametrize("form", ["npz", "idx", "idx.gz", "float", "channel"])
-def test_data_of_ones_own(form: str, tests: Split, trained: Path, tmp_path: Path, dnn: Dnn) -> None:
+def test_user_data_of_every_format_can_be_evaluated(
+    form: str, tests: Split, trained: Path, tmp_path: Path, dnn: Dnn
+) -> None:
     images, labels = tests.images[:100], tests.labels[:100]
     if form.startswith("idx"):
         path = write_idx(tmp_path / "mine", {"x_test": images, "y_test": labels}, gzipped=form == "idx.gz")
@@ -368,30 +302,30 @@ def test_data_of_ones_own(form: str, tests: Split, trained: Path, tmp_path: Path
     assert json.loads((trained / "evaluation" / "mine-test.json").read_text()) == found
 
 
-def test_data_that_do_not_fit_the_network(tests: Split, trained: Path, tmp_path: Path, dnn: Dnn) -> None:
+def test_data_that_do_not_fit_the_network_are_rejected(tests: Split, trained: Path, tmp_path: Path, dnn: Dnn) -> None:
     small = write_npz(tmp_path / "small.npz", x_test=tests.images[:, ::2, ::2], y_test=tests.labels)
     assert (
-        refusal(dnn("evaluate", trained, "--data", small)) == f"the images are 14×14, but {best(trained)} takes 28×28"
+        refusal(dnn("evaluate", trained, "--data", small)) == f"the images are 14×14, but {best(trained)} needs 28×28"
     )
     colour = write_npz(tmp_path / "colour.npz", x_test=np.zeros((3, 28, 28, 3), "u1"), y_test=np.arange(3))
     assert refusal(dnn("evaluate", trained, "--data", colour)) == (
-        f"the images are 28×28×3, but {best(trained)} takes 28×28"
+        f"the images are 28×28×3, but {best(trained)} needs 28×28"
     )
     eleven = write_npz(tmp_path / "eleven.npz", x_test=tests.images[:11], y_test=np.arange(11))
     assert refusal(dnn("evaluate", trained, "--data", eleven)) == (
-        f"the labels go up to 10, but {best(trained)} knows 10 classes, from 0"
+        f"the labels go up to 10, but {best(trained)} has 10 classes, from 0"
     )
     assert refusal(dnn("evaluate", trained, "--data", tmp_path / "none.npz")).startswith("there is no dataset '")
 
 
-def test_the_fallback_is_told_everywhere(tmp_path: Path, dnn: Dnn) -> None:
+def test_the_fallback_dataset_is_named_in_every_output(tmp_path: Path, dnn: Dnn) -> None:
     run = tmp_path / "run"
     assert dnn("train", "-c", "mnist", "--epochs", 1, "-q", "--run-dir", run).code == 0
     answer = dnn("evaluate", run, "--json")
     found = figures(answer)
     assert (found["dataset"], found["images"]) == ("mnist-sample", 1000)
     assert found["note"].startswith("MNIST was neither found nor downloaded (")
-    assert found["note"].endswith("what comes out are not results on MNIST")
+    assert found["note"].endswith("the results are not results on MNIST")
     assert answer.stderr == f"warning: {found['note']}\n"
     table = dnn("evaluate", run)
     assert table.stdout.splitlines()[-1] == f"warning            {found['note']}"
@@ -401,7 +335,7 @@ def test_the_fallback_is_told_everywhere(tmp_path: Path, dnn: Dnn) -> None:
 # Which run, which file
 
 
-def test_the_checkpoints_of_a_run(trained: Path, dnn: Dnn) -> None:
+def test_a_checkpoint_of_a_run_can_be_selected(trained: Path, dnn: Dnn) -> None:
     last = trained / "checkpoints" / "last.keras"
     found = figures(dnn("evaluate", trained, "--json", "--checkpoint", "last"))
     assert (found["checkpoint"], found["epoch"]) == (str(last), 2)
@@ -409,7 +343,7 @@ def test_the_checkpoints_of_a_run(trained: Path, dnn: Dnn) -> None:
     assert (by_path["checkpoint"], by_path["epoch"], by_path["loss"]) == (str(last), None, found["loss"])
 
 
-def test_a_plain_file_in_place_of_a_run(trained: Path, tmp_path: Path, dnn: Dnn) -> None:
+def test_a_keras_file_can_be_evaluated_instead_of_a_run(trained: Path, tmp_path: Path, dnn: Dnn) -> None:
     of_run = figures(dnn("evaluate", trained, "--json"))
     file = Path(shutil.copyfile(best(trained), tmp_path / "plain.keras"))
     found = figures(dnn("evaluate", file, "--json", "--data", "mnist-sample"))
@@ -418,21 +352,21 @@ def test_a_plain_file_in_place_of_a_run(trained: Path, tmp_path: Path, dnn: Dnn)
     everything = figures(dnn("evaluate", file, "--json", "--data", "mnist-sample", "--split", "train"))
     assert everything["images"] == 4000
     assert refusal(dnn("evaluate", file, "--checkpoint", "last"), 2) == (
-        f"--checkpoint chooses one of a run's; {file} is a single file"
+        f"--checkpoint selects a checkpoint of a run, but {file} is a single file"
     )
     assert refusal(dnn("evaluate", file)).startswith("MNIST was not found\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plain.keras"]
 
 
 class Own(keras.losses.Loss):  # type: ignore[misc]
-    """A loss that whoever evaluates does not have."""
+    """A loss class that cannot be imported where the file is loaded."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return tf.reduce_sum(y_pred, axis=-1)
 
 
 @pytest.mark.parametrize("kind", ["uncompiled", "own loss", "channel", "row", "functional", "no input", "logits"])
-def test_files_that_stock_keras_made(kind: str, tests: Split, tmp_path: Path, dnn: Dnn) -> None:
+def test_files_written_by_stock_keras_can_be_evaluated(kind: str, tests: Split, tmp_path: Path, dnn: Dnn) -> None:
     shape = {"channel": (28, 28, 1), "row": (784,)}.get(kind, (28, 28))
     stock = classifier(image=shape, activation=None if kind == "logits" else "softmax")
     if kind == "functional":
@@ -449,7 +383,7 @@ def test_files_that_stock_keras_made(kind: str, tests: Split, tmp_path: Path, dn
     guesses = stock.predict(tests.images.reshape(-1, *shape) / 255, verbose=0).argmax(axis=1)
     assert found["images"] == 1000
     assert found["accuracy"] == pytest.approx((guesses == tests.labels).mean())
-    note = f"note: {tmp_path}/stock.keras ends without a softmax; its outputs are taken for logits\n"
+    note = f"note: {tmp_path}/stock.keras ends without a softmax; its outputs are treated as logits\n"
     assert answer.stderr == (note if kind == "logits" else "")
     assert 1 < found["loss"] < 10
 
@@ -481,11 +415,13 @@ def not_finite() -> keras.Model:
             "it maps (None, None, None, 1) to (None, 9)",
         ),
         (two_inputs, " is not an image classifier: it maps [(None, 28, 28), (None, 28, 28)] to (None, 10)"),
-        (not_finite, " gives outputs that are no finite numbers"),
-        (lambda: classifier(activation="sigmoid"), " gives no probabilities: its outputs do not sum to one"),
+        (not_finite, " outputs numbers that are not finite"),
+        (lambda: classifier(activation="sigmoid"), " does not output probabilities: its outputs do not sum to one"),
     ],
 )
-def test_networks_that_are_refused(build: Callable[[], keras.Model], words: str, tmp_path: Path, dnn: Dnn) -> None:
+def test_networks_that_are_not_image_classifiers_are_rejected(
+    build: Callable[[], keras.Model], words: str, tmp_path: Path, dnn: Dnn
+) -> None:
     file = saved(build(), tmp_path / "odd.keras")
     said = refusal(dnn("evaluate", file, "--data", "mnist-sample"))
     assert said.startswith(f"{file} ")
@@ -493,7 +429,7 @@ def test_networks_that_are_refused(build: Callable[[], keras.Model], words: str,
     assert "\n" not in said
 
 
-def test_files_that_are_no_networks(trained: Path, tmp_path: Path, dnn: Dnn) -> None:
+def test_files_that_are_not_keras_models_are_rejected(trained: Path, tmp_path: Path, dnn: Dnn) -> None:
     whole = best(trained).read_bytes()
     text, foreign, short = tmp_path / "text.keras", tmp_path / "foreign.keras", tmp_path / "short.keras"
     text.write_text("weights: 1\n")
@@ -502,7 +438,7 @@ def test_files_that_are_no_networks(trained: Path, tmp_path: Path, dnn: Dnn) -> 
     short.write_bytes(whole[: len(whole) // 2])
     for file, words in (
         (text, "is damaged or not a Keras model: File is not a zip file"),
-        (foreign, "is not a Keras model: it is an archive of other things"),
+        (foreign, "is not a Keras model: it is an archive of other files"),
         (short, "is damaged or not a Keras model: File is not a zip file"),
     ):
         assert refusal(dnn("evaluate", file, "--data", "mnist-sample")) == f"{file} {words}"
@@ -515,7 +451,7 @@ def test_files_that_are_no_networks(trained: Path, tmp_path: Path, dnn: Dnn) -> 
     )
 
 
-def test_a_flipped_bit_is_noticed_wherever_it_is(trained: Path, tmp_path: Path, dnn: Dnn) -> None:
+def test_a_flipped_bit_in_the_weights_is_detected(trained: Path, tmp_path: Path, dnn: Dnn) -> None:
     whole, file = best(trained).read_bytes(), tmp_path / "flipped.keras"
     random = np.random.default_rng(0)
     with zipfile.ZipFile(best(trained)) as archive:
@@ -527,7 +463,7 @@ def test_a_flipped_bit_is_noticed_wherever_it_is(trained: Path, tmp_path: Path, 
         try:
             keras_file.check_file(file)
         except RunError as error:
-            assert str(error).startswith(f"{file} is ")  # noqa: PT017 (it may well be a bit that means nothing)
+            assert str(error).startswith(f"{file} is ")  # noqa: PT017 (the bit may be in an unused part of the file)
         else:
             assert whole[first : first + 100_000] == damaged[first : first + 100_000]
     damaged = bytearray(whole)
@@ -537,7 +473,9 @@ def test_a_flipped_bit_is_noticed_wherever_it_is(trained: Path, tmp_path: Path, 
     assert said == f"{file} is damaged: model.weights.h5 in it does not match its checksum"
 
 
-def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dnn: Dnn) -> None:
+def test_a_file_that_decompresses_to_too_many_bytes_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dnn: Dnn
+) -> None:
     monkeypatch.setattr(keras_file, "MAX_FILE_BYTES", 2**20)
     with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("config.json", "metadata.json"):
@@ -547,7 +485,7 @@ def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch:
     assert said.startswith(f"{tmp_path}/bomb.keras is larger than the ")
 
 
-def test_damaged_checkpoints_of_a_run(own_run: Path, dnn: Dnn) -> None:
+def test_a_run_whose_checkpoints_are_all_damaged_is_rejected(own_run: Path, dnn: Dnn) -> None:
     for file in (own_run / "checkpoints").glob("*.keras"):
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
@@ -557,7 +495,7 @@ def test_damaged_checkpoints_of_a_run(own_run: Path, dnn: Dnn) -> None:
     )
 
 
-def test_without_a_name_the_newest_run_is_taken(trained: Path, tmp_path: Path, dnn: Dnn) -> None:
+def test_without_an_argument_the_newest_run_is_evaluated(trained: Path, tmp_path: Path, dnn: Dnn) -> None:
     assert refusal(dnn("evaluate"), 2) == "there is no run in runs/ yet; `dnn train -c mnist` makes one"
     for name in ("b-1", "a-1"):
         shutil.copytree(trained, tmp_path / "runs" / name)
@@ -565,20 +503,20 @@ def test_without_a_name_the_newest_run_is_taken(trained: Path, tmp_path: Path, d
     assert figures(dnn("evaluate", "--json"))["run"] == "runs/a-1"
 
 
-def test_folders_that_are_no_finished_run(own_run: Path, tmp_path: Path, dnn: Dnn) -> None:
+def test_folders_without_a_checkpoint_are_rejected(own_run: Path, tmp_path: Path, dnn: Dnn) -> None:
     (tmp_path / "empty").mkdir()
     assert refusal(dnn("evaluate", "empty"), 2) == "empty is not a run: it has no config.yaml"
     assert refusal(dnn("evaluate", "nothing"), 2) == "there is no run or .keras file nothing"
     (own_run / "state.json").unlink()
     assert refusal(dnn("evaluate", own_run)) == (
-        f"{own_run} has no checkpoint yet; `dnn train --resume {own_run}` goes on with it"
+        f"{own_run} has no checkpoint yet; `dnn train --resume {own_run}` trains it"
     )
 
 
 # A run on some of the classes
 
 
-def test_only_the_classes_of_the_run_are_scored_in_every_split(dnn: Dnn, tests: Split) -> None:
+def test_only_images_of_the_selected_classes_are_evaluated_in_every_split(dnn: Dnn, tests: Split) -> None:
     chosen = ("data.classes=[9, 5]", "data.images_per_class=40", "data.validation=10", "model.layers=[8]")
     options = [option for setting in chosen for option in ("--set", setting)]
     assert dnn("train", "-c", "smoke", *options, "--run-dir", "run", "--epochs", 2).code == 0

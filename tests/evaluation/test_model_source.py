@@ -1,4 +1,4 @@
-"""A trained network: NumPy says of images what Keras says, and knows which networks it does not know."""
+"""Test trained networks: NumPy and Keras compute the same probabilities, and unsupported networks are reported."""
 
 import json
 import subprocess
@@ -16,6 +16,7 @@ from keras import layers
 from dnn_cli.config import loading
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.keras import build
+from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.engines.numpy import keras_format
 from dnn_cli.engines.numpy.activations import FUNCTIONS
 from dnn_cli.engines.numpy.keras_format import UnknownNetworkError
@@ -27,7 +28,7 @@ Dnn = Callable[..., Answer]
 
 
 def saved(path: Path, *stack: Any, image: tuple[int, ...] = (28, 28)) -> Path:
-    """A stock Keras network of any weights, in a file."""
+    """Write a stock Keras network with random weights to a file."""
     keras.utils.set_random_seed(1)
     network = keras.Sequential([keras.Input(image), *stack])
     for weight in network.weights:
@@ -55,7 +56,7 @@ def test_numpy_agrees_with_keras(activation: str, few: Split, tmp_path: Path) ->
     )
     ours, theirs = both(file, few.images)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    assert ours.std(axis=0).min() > 1e-6  # the images are told apart
+    assert ours.std(axis=0).min() > 1e-6  # the probabilities depend on the image
     floats = few.images[:9].astype("float32") / 255
     np.testing.assert_allclose(model_source.probabilities(file, floats), ours[:9], atol=1e-6)
 
@@ -71,11 +72,11 @@ def test_numpy_agrees_with_keras_on_a_run(engine: str, dnn: Dnn, few: Split) -> 
     assert (ours.argmax(axis=1) == few.labels).mean() > 0.5
 
 
-def test_it_needs_no_tensorflow(few: Split, tmp_path: Path) -> None:
+def test_probabilities_of_a_plain_network_do_not_import_tensorflow(few: Split, tmp_path: Path) -> None:
     saved(tmp_path / "stock.keras", layers.Flatten(), layers.Dense(10, "softmax"))
     code = (
-        "import sys; import numpy as np; from pathlib import Path; from dnn_cli import trained;"
-        "trained.probabilities(trained.choose(Path('stock.keras')).file, np.zeros((2, 28, 28), 'uint8'));"
+        "import sys; import numpy as np; from pathlib import Path; from dnn_cli.evaluation import model_source;"
+        "model_source.probabilities(model_source.find_model(Path('stock.keras')).file, np.zeros((2, 28, 28), 'uint8'));"
         "assert not {'tensorflow', 'keras'} & sys.modules.keys()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -110,21 +111,23 @@ def test_it_needs_no_tensorflow(few: Split, tmp_path: Path) -> None:
     ],
     ids=range(7),
 )  # fmt: skip
-def test_what_numpy_does_not_know_keras_is_asked(stack: list[Any], why: str, few: Split, tmp_path: Path) -> None:
+def test_keras_computes_a_network_that_numpy_does_not_support(
+    stack: list[Any], why: str, few: Split, tmp_path: Path
+) -> None:
     file = saved(tmp_path / "foreign.keras", *stack)
     with pytest.raises(UnknownNetworkError) as caught:
         model_source.probabilities(file, few.images, engine="numpy")
-    assert str(caught.value) == f"{file} is no network that NumPy knows: {why}"
+    assert str(caught.value) == f"{file} holds a network that NumPy cannot run: {why}"
     said: list[str] = []
     ours = model_source.probabilities(file, few.images, say=said.append)
     assert ours.shape == (500, 10)
     np.testing.assert_allclose(ours.sum(axis=1), 1, rtol=1e-5)
-    logits = f"note: {file} ends without a softmax; its outputs are taken for logits"
+    logits = f"note: {file} ends without a softmax; its outputs are treated as logits"
     assert said == ([logits] if stack[-1].get_config().get("activation") == "linear" else [])
 
 
 def rewrite(file: Path, change: Callable[[Any], None]) -> None:
-    """Change what a `.keras` file says of its network."""
+    """Change the description of the network in a `.keras` file."""
     with zipfile.ZipFile(file) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     described = json.loads(members["config.json"])
@@ -142,17 +145,23 @@ def dense(described: Any) -> Any:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda d: d.update(class_name="Functional"), "is no network that NumPy knows: it is a Functional model"),
-        (lambda d: d["config"].pop("layers"), "is no network that NumPy knows: 'layers'"),
-        (lambda d: dense(d).update(units=0), "is no network that NumPy knows: it has a layer of 0 units"),
-        (lambda d: dense(d).update(units=10**6), "is no network that NumPy knows: it has a layer of 1000000 units"),
+        (
+            lambda d: d.update(class_name="Functional"),
+            "holds a network that NumPy cannot run: it is a Functional model",
+        ),
+        (lambda d: d["config"].pop("layers"), "holds a network that NumPy cannot run: 'layers'"),
+        (lambda d: dense(d).update(units=0), "holds a network that NumPy cannot run: it has a layer of 0 units"),
+        (
+            lambda d: dense(d).update(units=10**6),
+            "holds a network that NumPy cannot run: it has a layer of 1000000 units",
+        ),
         (
             lambda d: dense(d).update(activation={}),
-            "is no network that NumPy knows: it does not end with a Dense layer of softmax",
+            "holds a network that NumPy cannot run: it does not end with a Dense layer of softmax",
         ),
         (
             lambda d: d["config"]["layers"][0]["config"].update(batch_shape=[None, 30_000, 30_000]),
-            "is no network that NumPy knows: it has more than 200,000,000 weights",
+            "holds a network that NumPy cannot run: it has more than 200,000,000 weights",
         ),
         (
             lambda d: dense(d).update(units=11),
@@ -162,10 +171,10 @@ def dense(described: Any) -> Any:
     ],
     ids=range(8),
 )
-def test_a_file_that_contradicts_itself(change: Any, why: str, tmp_path: Path) -> None:
+def test_a_file_whose_description_is_inconsistent_is_rejected(change: Any, why: str, tmp_path: Path) -> None:
     file = saved(tmp_path / "stock.keras", layers.Flatten(), layers.Dense(10, "softmax"))
     rewrite(file, change)
-    if not why:  # what the file has beyond what it says is left unread, as by Keras
+    if not why:  # weights beyond the description are not read, as in Keras
         assert keras_format.load(file).network.parameters.shape == (7840,)
         return
     with pytest.raises(RunError) as caught:
@@ -173,22 +182,23 @@ def test_a_file_that_contradicts_itself(change: Any, why: str, tmp_path: Path) -
     assert str(caught.value) == f"{file} {why}"
 
 
-def test_images_of_another_shape_are_refused(tmp_path: Path) -> None:
+def test_images_of_another_shape_are_rejected(tmp_path: Path) -> None:
     file = saved(tmp_path / "stock.keras", layers.Flatten(), layers.Dense(10, "softmax"), image=(28, 28, 1))
     assert model_source.probabilities(file, np.zeros((1, 28, 28), "uint8")).shape == (1, 10)
     with pytest.raises(DataError) as caught:
         model_source.probabilities(file, np.zeros((1, 20, 20), "uint8"))
-    assert str(caught.value) == f"the images are 20×20, but {file} takes 28×28×1"
+    assert str(caught.value) == f"the images are 20×20, but {file} needs 28×28×1"
 
 
-def test_every_network_of_a_config_is_known(tmp_path: Path) -> None:
+def test_numpy_supports_every_network_of_the_shipped_configs(tmp_path: Path) -> None:
     for name in ("mnist", "small", "best", "tiny"):
-        network = build.build(loading.load(name), (28, 28), 10, 10)
+        config = loading.load(name)
+        network = build.build(network_spec(config, (28, 28), 10), config, 10)
         network.save(tmp_path / f"{name}.keras")
         assert keras_format.load(tmp_path / f"{name}.keras").classes == 10
 
 
-def test_a_softmax_of_logits() -> None:
+def test_logits_become_probabilities() -> None:
     logits = np.array([[1000.0, 0.0], [-1.0, -1.0]], "float32")
     np.testing.assert_allclose(model_source.softmax(logits), [[1.0, 0.0], [0.5, 0.5]])
     assert model_source.is_distribution(model_source.softmax(logits))

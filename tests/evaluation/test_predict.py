@@ -1,4 +1,4 @@
-"""`dnn predict`: what it says of image files, of broken ones, and how little a picture's looks matter."""
+"""Test `dnn predict`: its output for image files and for unreadable ones, and its errors."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(dnn: Dnn, home: Path) -> Path:
-    """A run on the sample, trained once for all tests."""
+    """Return a run on the sample, trained once for all tests."""
     folder = home / "smoke-run"
     if not folder.exists():
         assert dnn("train", "-c", "smoke", "--engine", "numpy", "--run-dir", folder, "-q").code == 0
@@ -39,27 +39,27 @@ def run(dnn: Dnn, home: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def tests() -> Split:
-    """The sample's 1,000 test digits."""
+    """Return the 1,000 test digits of the sample."""
     return datasets.find("mnist-sample", split="test").load("test")
 
 
 def draw(digits: Array, folder: str = "scans") -> list[Path]:
-    """The digits as pictures of 100×100, dark on light."""
+    """Write the digits as pictures of 100×100, dark on light; return the files."""
     return [
         written(Path(folder, f"{number}.png"), encoded(painted(coverage(digit, 100))))
         for number, digit in enumerate(digits)
     ]
 
 
-def test_a_line_for_each_image(run: Path, tests: Split, dnn: Dnn) -> None:
+def test_the_table_has_a_line_for_each_image(run: Path, tests: Split, dnn: Dnn) -> None:
     draw(tests.images[:12])
     answer = dnn("predict", run, "scans")
     assert (answer.code, answer.stderr) == (0, "")
     title, *lines = answer.stdout.splitlines()
-    assert title.split() == ["file", "digit", "probability", "runner-up", "probability"]
+    assert title.split() == ["file", "predicted", "probability", "runner-up", "probability"]
     assert [line.split()[0] for line in lines] == [f"scans/{number}.png" for number in range(12)]
-    guessed = np.array([int(line.split()[1]) for line in lines])
-    assert (guessed == tests.labels[:12]).mean() > 0.7
+    predicted = np.array([int(line.split()[1]) for line in lines])
+    assert (predicted == tests.labels[:12]).mean() > 0.7
     for line in lines:
         _, digit, first, second, rest = line.split()
         assert 0.5 >= float(rest) <= float(first) <= 1
@@ -83,7 +83,7 @@ def test_json_has_every_probability(run: Path, tests: Split, dnn: Dnn) -> None:
     assert image["probability"] == max(image["probabilities"])
 
 
-def test_csv_on_stdout_and_in_a_file(run: Path, tests: Split, dnn: Dnn) -> None:
+def test_csv_is_printed_or_written_to_a_file(run: Path, tests: Split, dnn: Dnn) -> None:
     draw(tests.images[:3])
     printed = dnn("predict", run, "scans", "--csv").stdout
     rows = list(csv.DictReader(io.StringIO(printed)))
@@ -96,7 +96,9 @@ def test_csv_on_stdout_and_in_a_file(run: Path, tests: Split, dnn: Dnn) -> None:
     assert [str(image["digit"]) for image in saved["images"]] == [row["digit"] for row in rows]
 
 
-def test_the_picture_that_the_network_saw(run: Path, tests: Split, dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_draws_the_input_of_the_network(
+    run: Path, tests: Split, dnn: Dnn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (file,) = draw(tests.images[:1])
     monkeypatch.setenv("NO_COLOR", "1")
     lines = dnn("predict", run, file, "--show").stdout.splitlines()
@@ -109,7 +111,7 @@ def test_the_picture_that_the_network_saw(run: Path, tests: Split, dnn: Dnn, mon
     assert lines[-1].startswith("scans/0.png")
 
 
-def test_standard_input(run: Path, tests: Split) -> None:
+def test_an_image_is_read_from_standard_input(run: Path, tests: Split) -> None:
     picture = encoded(painted(coverage(tests.images[0])), "JPEG")
     done = subprocess.run(command("predict", run, "-", "--json"), input=picture, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -117,10 +119,10 @@ def test_standard_input(run: Path, tests: Split) -> None:
     assert image["file"] == "-"
     done = subprocess.run(command("predict", run, "-"), input=b"", capture_output=True, text=False, check=False)
     assert done.returncode == 1
-    assert b"standard input: it is empty\nerror: 1 of 1 images could not be read\n" in done.stderr
+    assert b"standard input: the file is empty\nerror: 1 of 1 images could not be read\n" in done.stderr
 
 
-def test_a_broken_image_is_a_line_and_the_others_go_on(run: Path, tests: Split, dnn: Dnn) -> None:
+def test_an_unreadable_image_is_reported_and_the_others_are_predicted(run: Path, tests: Split, dnn: Dnn) -> None:
     draw(tests.images[:3])
     written(Path("scans/1.png"), b"nothing")
     Path("empty").mkdir()
@@ -128,18 +130,18 @@ def test_a_broken_image_is_a_line_and_the_others_go_on(run: Path, tests: Split, 
     assert answer.code == 1
     assert [line.split()[0] for line in answer.stdout.splitlines()[1:]] == ["scans/0.png", "scans/2.png"]
     assert answer.stderr == (
-        "scans/1.png: it is no PNG, JPEG, GIF, BMP, TIFF or WebP image\n"
-        "none.png: it cannot be read: No such file or directory\n"
-        "*.gif: no file has a name like that\n"
+        "scans/1.png: not a PNG, JPEG, GIF, BMP, TIFF or WebP image\n"
+        "none.png: cannot be read: No such file or directory\n"
+        "*.gif: no file matches this pattern\n"
         "empty: there are no image files in this folder\n"
         "error: 4 of 6 images could not be read\n"
     )
     answer = dnn("predict", run, "scans", "--csv")
     assert answer.code == 1
-    assert answer.stdout.splitlines()[2] == 'scans/1.png,,,,,"it is no PNG, JPEG, GIF, BMP, TIFF or WebP image"'
+    assert answer.stdout.splitlines()[2] == 'scans/1.png,,,,,"not a PNG, JPEG, GIF, BMP, TIFF or WebP image"'
 
 
-def test_keras_says_the_same(run: Path, tests: Split, dnn: Dnn) -> None:
+def test_both_engines_predict_the_same_probabilities(run: Path, tests: Split, dnn: Dnn) -> None:
     draw(tests.images[:20])
     ours, theirs = (
         json.loads(dnn("predict", run, "scans", "--json", "--engine", engine).stdout) for engine in ("numpy", "keras")
@@ -148,7 +150,7 @@ def test_keras_says_the_same(run: Path, tests: Split, dnn: Dnn) -> None:
         np.testing.assert_allclose(one["probabilities"], other["probabilities"], atol=1e-5)
 
 
-def test_it_starts_without_tensorflow(run: Path, tests: Split) -> None:
+def test_predict_does_not_import_tensorflow(run: Path, tests: Split) -> None:
     draw(tests.images[:2])
     code = (
         "import sys; from dnn_cli.__main__ import run;"
@@ -158,13 +160,13 @@ def test_it_starts_without_tensorflow(run: Path, tests: Split) -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
-def test_among_the_classes_of_the_run(tests: Split, dnn: Dnn) -> None:
+def test_predictions_are_chosen_among_the_selected_classes(tests: Split, dnn: Dnn) -> None:
     settings = ("--engine", "numpy", "--set", "data.classes=[0, 1]", "--epochs", 1)
     assert dnn("train", "-c", "smoke", "--run-dir", "two", "-q", *settings).code == 0
     draw(tests.images[:30])
     answer = dnn("predict", "two", "scans", "--json")
     assert {image["digit"] for image in json.loads(answer.stdout)["images"]} <= {0, 1}
-    assert "note: two was trained on the classes 0 1 alone, and chooses among them\n" in answer.stderr
+    assert "note: two was trained only on the classes 0 1, and chooses among them\n" in answer.stderr
 
 
 @pytest.mark.parametrize(
@@ -173,11 +175,13 @@ def test_among_the_classes_of_the_run(tests: Split, dnn: Dnn) -> None:
         ((8, 8), ""),
         ((64,), ""),
         ((14, 14, 1), ""),
-        ((28, 20), "takes images of 28×20; from image files, grey square ones are made"),
-        ((8, 8, 3), "takes images of 8×8×3; from image files, grey square ones are made"),
+        ((28, 20), "needs images of 28×20, but image files are converted to grey square ones"),
+        ((8, 8, 3), "needs images of 8×8×3, but image files are converted to grey square ones"),
     ],
 )
-def test_networks_of_other_sizes(shape: tuple[int, ...], refusal: str, tests: Split, dnn: Dnn) -> None:
+def test_networks_with_other_input_shapes_are_used_if_grey_and_square(
+    shape: tuple[int, ...], refusal: str, tests: Split, dnn: Dnn
+) -> None:
     layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
     keras.Sequential(layers).save("stock.keras")
     (file,) = draw(tests.images[:1])
@@ -188,7 +192,7 @@ def test_networks_of_other_sizes(shape: tuple[int, ...], refusal: str, tests: Sp
         assert (answer.code, answer.stderr) == (0, "")
 
 
-def test_a_run_on_the_fallback_says_so(dnn: Dnn, tests: Split) -> None:
+def test_a_run_on_the_fallback_dataset_prints_a_warning(dnn: Dnn, tests: Split) -> None:
     assert dnn("train", "-c", "mnist", "--engine", "numpy", "--epochs", 1, "--run-dir", "run", "-q").code == 0
     (file,) = draw(tests.images[:1])
     answer = dnn("predict", "run", file)
@@ -201,23 +205,23 @@ def test_a_run_on_the_fallback_says_so(dnn: Dnn, tests: Split) -> None:
     ("arguments", "message"),
     [
         (["none", "a.png"], "there is no run or .keras file none"),
-        (["RUN", "-", "-"], "- is standard input, which can be read only once"),
+        (["RUN", "-", "-"], "- (standard input) can be given only once"),
         (["RUN", "a.png", "--out", "x.txt"], "--out x.txt: the name must end in .json or .csv"),
         (["RUN", "a.png", "--out", "no/x.csv"], "--out no/x.csv: there is no folder no"),
         (
             ["RUN", "a.png", "--json", "--csv"],
-            "--show, --json, --csv and --out each say where the result goes; choose one",
+            "--show, --json, --csv and --out exclude each other: choose one",
         ),
     ],
 )
-def test_bad_usage(arguments: list[str], message: str, run: Path, dnn: Dnn) -> None:
+def test_wrong_usage_is_rejected(arguments: list[str], message: str, run: Path, dnn: Dnn) -> None:
     answer = dnn("predict", *(str(run) if argument == "RUN" else argument for argument in arguments))
     assert (answer.code, answer.stdout) == (2, "")
     assert f"error: {message}\n" in answer.stderr.replace("Error: ", "error: ")
 
 
-def test_without_pillow_the_extra_is_named(run: Path, dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pillow_the_message_names_the_extra(run: Path, dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
     answer = dnn("predict", run, "a.png")
     assert answer.code == 2
-    assert re.search(r"Pillow, which is not here: pip install 'dnn-cli\[images\]'$", answer.stderr.strip())
+    assert re.search(r"needs Pillow, which is not installed: pip install 'dnn-cli\[images\]'$", answer.stderr.strip())

@@ -1,4 +1,4 @@
-"""What logits owe to pixels and units: the axioms, and the gradients beside Keras's and beside differences."""
+"""Test the attribution to pixels and units: its axioms, and its gradients against Keras and finite differences."""
 
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,18 @@ SMOOTH = ("tanh", "gelu", "softplus")
 
 
 def network(*activations: str, side: int = 6, dtype: Any = np.float64) -> Network:
-    """Layers of 12 units of any weights, each after a batch normalization, with an output of four classes."""
+    """Return a network of layers with 12 units, batch normalization and random weights, and of four classes."""
     stack: list[Any] = []
     for activation in activations:
         stack += [Dense(12, "linear"), BatchNormalization(), Activation(activation), Dropout(0.5)]
-    made = Network([*stack, Dense(4, "linear")], side * side, rows=64, dtype=dtype)
+    built = Network([*stack, Dense(4, "linear")], side * side, rows=64, dtype=dtype)
     random = np.random.default_rng(1)
-    made.parameters[:] = random.normal(0.1, 0.4, made.parameters.shape)
-    for layer in made.layers:
+    built.parameters[:] = random.normal(0.1, 0.4, built.parameters.shape)
+    for layer in built.layers:
         if isinstance(layer, BatchNormalization):
             layer.moving_mean[:] = random.normal(0, 0.3, 12)
             layer.moving_variance[:] = random.uniform(0.5, 2, 12)
-    return made
+    return built
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_gradients_are_those_of_keras(activation: str, few: Split, tmp_path: Pat
 
 
 @pytest.mark.parametrize("activation", SMOOTH)
-def test_gradients_are_those_of_differences(activation: str, image: Array) -> None:
+def test_gradients_are_those_of_finite_differences(activation: str, image: Array) -> None:
     net, row, step = network(activation, activation), image.reshape(1, -1), 1e-6
     found = attribution.gradients(net, row, np.eye(4))
     for pixel in range(0, 36, 5):
@@ -88,13 +88,13 @@ def test_integrated_gradients_are_complete(activation: str, image: Array) -> Non
         np.testing.assert_allclose(each.integrated_gradients.sum(), each.value - each.baseline, rtol=0.01)
 
 
-def test_what_jumps_is_told_to_be_incomplete(image: Array) -> None:
+def test_a_discontinuous_activation_leaves_a_residual(image: Array) -> None:
     found = attribution.attribute(network("hard_shrink"), image, np.eye(4), 64)
     assert max(each.residual for each in found) > 0.01
-    assert found[0].steps == attribution.MOST_STEPS
+    assert found[0].steps == attribution.MAX_STEPS
 
 
-def test_a_linear_network_is_its_weights(image: Array) -> None:
+def test_the_attribution_of_a_linear_network_is_its_weights(image: Array) -> None:
     net = network()
     (found,) = attribution.attribute(net, image, np.eye(4)[:1], 64)
     weights = net.layers[0].parameters[0].value[:, 0].reshape(6, 6)
@@ -105,7 +105,7 @@ def test_a_linear_network_is_its_weights(image: Array) -> None:
     assert attribution.units(net, image, 0, 1, 5) == []
 
 
-def test_a_pixel_without_a_path_gets_nothing() -> None:
+def test_a_pixel_without_influence_gets_zero() -> None:
     net = network("tanh", "relu", side=28)
     image = np.random.default_rng(0).uniform(0.2, 1, (28, 28))
     blind = np.zeros((28, 28), bool)
@@ -117,7 +117,7 @@ def test_a_pixel_without_a_path_gets_nothing() -> None:
             assert (map_[~blind] != 0).mean() > 0.9
 
 
-def test_a_black_image_owes_nothing(image: Array) -> None:
+def test_a_black_image_has_no_attribution(image: Array) -> None:
     (found,) = attribution.attribute(network("relu"), np.zeros((6, 6)), np.eye(4)[:1], 64)
     assert found.residual == 0
     assert not found.integrated_gradients.any()
@@ -126,7 +126,7 @@ def test_a_black_image_owes_nothing(image: Array) -> None:
 
 
 @pytest.mark.parametrize("activations", [("relu",), ("tanh", "hard_sigmoid")])
-def test_units_add_up_to_the_difference(activations: tuple[str, ...], image: Array) -> None:
+def test_contributions_of_units_add_up_to_the_difference_of_logits(activations: tuple[str, ...], image: Array) -> None:
     net = network(*activations)
     found = attribution.units(net, image, 2, 0, 12)
     z = attribution.logits(net, image.reshape(1, -1))[0]
@@ -142,14 +142,14 @@ def test_units_add_up_to_the_difference(activations: tuple[str, ...], image: Arr
             assert abs(np.corrcoef(column, unit.picture.ravel())[0, 1]) == pytest.approx(1)
 
 
-def test_ranks() -> None:
+def test_rank_correlation() -> None:
     assert rank_correlation(np.array([1.0, 2, 3]), np.array([1.0, 8, 9])) == pytest.approx(1)
     assert rank_correlation(np.array([1.0, 2, 2, 3]), np.array([4.0, 3, 3, 1])) == pytest.approx(-1)
     assert rank_correlation(np.array([1.0, 2, 3, 4]), np.array([2.0, 1, 4, 3])) == pytest.approx(0.6)
     assert rank_correlation(np.ones(3), np.arange(3.0)) is None
 
 
-def test_colours_are_added_up() -> None:
+def test_channels_are_added_up() -> None:
     net = network("relu", side=6)
     coloured = np.random.default_rng(3).random((4, 3, 3))
     (found,) = attribution.attribute(net, coloured, np.eye(4)[:1], 64)

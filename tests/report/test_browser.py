@@ -1,4 +1,4 @@
-"""The pages of `dnn report` in a real browser: every picture is there, nothing is fetched, nothing is complained of."""
+"""Test the pages of `dnn report` and `dnn explain` in a browser: all pictures are shown, and nothing is loaded."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,11 +17,11 @@ SIZES = """
   return {
     shown: box.width > 20 && box.height > 20,
     drawn: each.tagName === "IMG" ? each.naturalWidth > 0 : each.querySelector("path, image") !== null,
-    told: Boolean(each.getAttribute("alt") || each.getAttribute("aria-label")),
+    described: Boolean(each.getAttribute("alt") || each.getAttribute("aria-label")),
   };
 })
 """
-PLATE = "getComputedStyle(document.body).backgroundColor"
+BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 
 
 @pytest.fixture(scope="module")
@@ -40,31 +40,37 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return made
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_page_is_whole_by_itself(count: int, runs: list[Path], chromium: Browser, dnn: Dnn) -> None:
-    assert dnn("report", *runs[:count], "--out", "page.html").code == 0
+@pytest.mark.parametrize(
+    ("command", "runs_used", "least_pictures"),
+    [(["report"], 1, 40), (["report"], 2, 5), (["explain", "--index", 8], 1, 2)],
+    ids=["run", "comparison", "explanation"],
+)
+def test_a_page_is_complete_in_every_view(
+    command: list[object], runs_used: int, least_pictures: int, runs: list[Path], chromium: Browser, dnn: Dnn
+) -> None:
+    assert dnn(*command, *runs[:runs_used], "--out", "page.html").code == 0
     page = Path("page.html")
-    shots = []
+    views = []
     for width, media, scheme in ((1200, "screen", "light"), (1200, "screen", "dark"), (400, "screen", "light")):
         chromium.resize(width)
         chromium.emulate(media=media, scheme=scheme)
         chromium.open(page)
         sizes = chromium.evaluate(SIZES)
-        assert len(sizes) > (40 if count == 1 else 5)
+        assert len(sizes) > least_pictures
         assert [size for size in sizes if not all(size.values())] == []
         assert chromium.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        shots.append((chromium.evaluate(PLATE), chromium.screenshot()))
+        views.append((chromium.evaluate(BACKGROUND), chromium.screenshot()))
         assert [url for url in requested(chromium) if url != page.absolute().as_uri()] == []
-        assert complaints(chromium) == []
-    assert [plate for plate, _ in shots] == ["rgb(255, 255, 255)", "rgb(20, 23, 27)", "rgb(255, 255, 255)"]
-    assert len({shot for _, shot in shots}) == 3
+        assert console_messages(chromium) == []
+    assert [background for background, _ in views] == ["rgb(255, 255, 255)", "rgb(20, 23, 27)", "rgb(255, 255, 255)"]
+    assert len({screenshot for _, screenshot in views}) == 3
     chromium.emulate(media="print", scheme="dark")
-    assert chromium.evaluate(PLATE) == "rgb(255, 255, 255)"
+    assert chromium.evaluate(BACKGROUND) == "rgb(255, 255, 255)"
     assert chromium.pdf().startswith(b"%PDF")
 
 
-def test_whatever_a_page_might_fetch_is_refused(chromium: Browser, runs: list[Path], dnn: Dnn) -> None:
-    """The checks above can fail: a picture from elsewhere is neither loaded nor passed over in silence."""
+def test_the_browser_refuses_to_load_anything(chromium: Browser, runs: list[Path], dnn: Dnn) -> None:
+    """A picture in another file is not loaded, and the checks of the test above notice it."""
     assert dnn("report", runs[0], "--out", "page.html").code == 0
     page = Path("page.html")
     Path("other.png").write_bytes(b"")
@@ -72,16 +78,18 @@ def test_whatever_a_page_might_fetch_is_refused(chromium: Browser, runs: list[Pa
     chromium.emulate()
     chromium.open(page)
     assert [size for size in chromium.evaluate(SIZES) if not size["drawn"]]
-    assert any("Content Security Policy" in text for text in complaints(chromium))
+    assert any("Content Security Policy" in text for text in console_messages(chromium))
 
 
 def requested(chromium: Browser) -> list[str]:
-    """The addresses that were asked for, but for those that hold what they name."""
-    urls = [about["request"]["url"] for method, about in chromium.events if method == "Network.requestWillBeSent"]
+    """Return the URLs that the page requested, without data URIs."""
+    urls = [
+        parameters["request"]["url"] for method, parameters in chromium.events if method == "Network.requestWillBeSent"
+    ]
     return [url for url in urls if not url.startswith("data:")]
 
 
-def complaints(chromium: Browser) -> list[str]:
-    """Everything on the console, whoever put it there."""
+def console_messages(chromium: Browser) -> list[str]:
+    """Return all messages on the browser's console."""
     logged = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
-    return [str(about) for method, about in chromium.events if method in logged]
+    return [str(parameters) for method, parameters in chromium.events if method in logged]

@@ -1,4 +1,4 @@
-"""How pages say numbers."""
+"""Test how pages format numbers."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from dnn_cli.report import html
     ("share", "text"),
     [(0.0, "0.0 %"), (1.0, "100.0 %"), (0.0004, "< 0.1 %"), (0.9996, "> 99.9 %"), (0.5, "50.0 %"), (0.999, "99.9 %")],
 )
-def test_only_nothing_is_nothing_and_only_all_is_all(share: float, text: str) -> None:
+def test_only_exact_zero_and_one_are_rounded_to_them(share: float, text: str) -> None:
     assert html.percent(share) == text
 
 
@@ -20,5 +20,6 @@ def test_durations(seconds: float, text: str) -> None:
     assert html.duration(seconds) == text
 
 
-def test_what_there_is_not() -> None:
+def test_a_missing_number_is_a_dash() -> None:
     assert (html.share(None), html.share(0.98765)) == ("–", "0.9877")
+    assert (html.decimals(None), html.decimals(-1.005)) == ("–", "-1.00")

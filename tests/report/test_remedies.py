@@ -1,4 +1,4 @@
-"""What answers a finding: lines of YAML that the config takes, and the first of those that make sense."""
+"""Test the remedies of findings: valid changes of a config, as YAML and as an option."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from dnn_cli.report import remedies
 from dnn_cli.report.remedies import Change
 
 
-def made(*settings: str) -> Config:
+def config_with(*settings: str) -> Config:
     return loading.load("mnist", [Override.parse(text) for text in settings])
 
 
@@ -19,17 +19,20 @@ def yaml(config: Config, changes: list[Change]) -> str:
     return remedies.first(config, changes)[0]
 
 
-def test_as_yaml_and_as_an_option() -> None:
-    assert remedies.first(made(), [("training.epochs", 20)]) == ("training: {epochs: 20}", "--set training.epochs=20")
-    assert remedies.first(made(), remedies.stopping(made())) == (
+def test_a_change_as_yaml_and_as_an_option() -> None:
+    assert remedies.first(config_with(), [("training.epochs", 20)]) == (
+        "training: {epochs: 20}",
+        "--set training.epochs=20",
+    )
+    assert remedies.first(config_with(), remedies.stopping(config_with())) == (
         "training: {early_stopping: {monitor: loss, patience: 5}}",
         "--set 'training.early_stopping={monitor: loss, patience: 5}'",
     )
 
 
-def test_what_changes_nothing_or_is_refused_is_passed_over() -> None:
-    config = made("engine=numpy")
-    augmented = ("training.augmentation", {"rotation": 10})  # NumPy has none
+def test_changes_without_effect_and_invalid_changes_are_skipped() -> None:
+    config = config_with("engine=numpy")
+    augmented = ("training.augmentation", {"rotation": 10})  # the NumPy engine does not support it
     assert yaml(config, [("training.epochs", 10), augmented, ("seed.no", 1), ("training.epochs", 20)]) == (
         "training: {epochs: 20}"
     )
@@ -55,13 +58,13 @@ def test_what_changes_nothing_or_is_refused_is_passed_over() -> None:
         ),
     ],
 )
-def test_a_lower_rate(settings: list[str], expected: str) -> None:
-    config = made(*settings)
+def test_a_lower_learning_rate(settings: list[str], expected: str) -> None:
+    config = config_with(*settings)
     assert yaml(config, remedies.lower_rate(config)) == f"optimizer: {expected}"
 
 
-def test_a_rate_that_falls_instead_of_a_constant_one() -> None:
-    config = made()
+def test_a_constant_learning_rate_gets_a_schedule() -> None:
+    config = config_with()
     assert yaml(config, remedies.falling_rate(config)) == (
         "optimizer: {learning_rate: {name: cosine_decay, initial_learning_rate: 0.001, decay_epochs: 10}}"
     )
@@ -91,8 +94,8 @@ def test_a_rate_that_falls_instead_of_a_constant_one() -> None:
         ),
     ],
 )
-def test_against_overfitting(settings: list[str], expected: str) -> None:
-    config = made(*settings)
+def test_remedies_against_overfitting(settings: list[str], expected: str) -> None:
+    config = config_with(*settings)
     assert yaml(config, remedies.against_overfitting(config)) == expected
 
 
@@ -105,13 +108,13 @@ def test_against_overfitting(settings: list[str], expected: str) -> None:
         ("[{units: 9, activation: sigmoid}, {units: 9, activation: tanh}]", "[9, 9]"),
     ],
 )
-def test_a_network_that_can_do_more(layers: str, expected: str) -> None:
-    config = made(f"model.layers={layers}")
+def test_a_network_of_higher_capacity(layers: str, expected: str) -> None:
+    config = config_with(f"model.layers={layers}")
     assert yaml(config, remedies.stronger(config)) == f"model: {{layers: {expected}}}"
 
 
-def test_loaded_layers_are_not_widened() -> None:
-    assert remedies.stronger(made("model.init_from=other.keras")) == []
+def test_layers_with_loaded_weights_get_no_more_units() -> None:
+    assert remedies.stronger(config_with("model.init_from=other.keras")) == []
 
 
 @pytest.mark.parametrize(
@@ -122,20 +125,20 @@ def test_loaded_layers_are_not_widened() -> None:
         ("{units: 9, dropout: 0.5}", None),
     ],
 )
-def test_less_of_what_holds_back(block: str, expected: Any) -> None:
-    config = made(f"model.layers=[{block}]")
+def test_strong_regularization_is_weakened(block: str, expected: Any) -> None:
+    config = config_with(f"model.layers=[{block}]")
     assert yaml(config, remedies.lighter(config)) == (f"model: {{layers: [{expected}]}}" if expected else "")
 
 
-def test_smoothing() -> None:
-    smoothed = made("training.label_smoothing=0.1")
-    assert yaml(made(), remedies.smoothing(made(), 0.04)) == "training: {label_smoothing: 0.01}"
+def test_label_smoothing_follows_the_excess_confidence() -> None:
+    smoothed = config_with("training.label_smoothing=0.1")
+    assert yaml(config_with(), remedies.smoothing(config_with(), 0.04)) == "training: {label_smoothing: 0.01}"
     assert yaml(smoothed, remedies.smoothing(smoothed, 0.04)) == "training: {label_smoothing: 0.11}"
     assert yaml(smoothed, remedies.smoothing(smoothed, -0.04)) == "training: {label_smoothing: 0.0}"
-    assert yaml(made(), remedies.smoothing(made(), -0.04)) == ""
+    assert yaml(config_with(), remedies.smoothing(config_with(), -0.04)) == ""
 
 
-def test_a_rate_far_below_the_default_is_raised() -> None:
-    assert remedies.raised_rate(made("optimizer.learning_rate=0.0004")) == [("optimizer.learning_rate", 0.001)]
-    assert remedies.raised_rate(made("optimizer.learning_rate=0.0006")) == []
+def test_a_learning_rate_far_below_the_default_is_raised() -> None:
+    assert remedies.raised_rate(config_with("optimizer.learning_rate=0.0004")) == [("optimizer.learning_rate", 0.001)]
+    assert remedies.raised_rate(config_with("optimizer.learning_rate=0.0006")) == []
     assert not remedies.is_fast(loading.load("fast"))

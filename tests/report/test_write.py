@@ -1,4 +1,4 @@
-"""`dnn report`: what the page of a run says, that of several, and what is said where there can be none."""
+"""Test `dnn report`: the page of a run, the comparison of several runs, and its messages."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def trained(folder: Path, *arguments: object) -> Path:
 
 @pytest.fixture(scope="module")
 def master(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs on the sample, one of which holds images out."""
+    """Two runs on the sample, the second with validation images."""
     folder = tmp_path_factory.mktemp("master")
     trained(folder / "one")
     trained(folder / "other", "--set", "data.validation=0.1", "--set", "model.layers=[32, 16]", "--seed", 1)
@@ -40,7 +40,7 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def runs(master: Path) -> tuple[str, str]:
-    """Copies of them in the working folder."""
+    """Copies of the two runs in the working folder."""
     shutil.copytree(master, "runs")
     return "runs/one", "runs/other"
 
@@ -52,12 +52,12 @@ def report(dnn: Dnn, *arguments: object) -> dict[str, Any]:
 
 
 def text_of(path: str) -> str:
-    """What a page says, without its markup."""
+    """Return the text of a page without its markup."""
     page = re.sub(r"<style>.*?</style>|<svg.*?</svg>", "", Path(path).read_text(encoding="utf-8"), flags=re.DOTALL)
     return " ".join(re.sub(r"<[^>]*>", " ", page).split())
 
 
-def test_the_page_of_a_run(runs: tuple[str, str], dnn: Dnn) -> None:
+def test_the_page_shows_the_figures_of_the_evaluation(runs: tuple[str, str], dnn: Dnn) -> None:
     answer = dnn("report", runs[1])
     assert (answer.code, answer.stderr) == (0, "")
     assert answer.stdout.splitlines()[0] == "runs/other/report.html"
@@ -76,7 +76,7 @@ def test_the_page_of_a_run(runs: tuple[str, str], dnn: Dnn) -> None:
     assert "numpy" in said
 
 
-def test_a_page_is_the_same_each_time_and_is_replaced(runs: tuple[str, str], dnn: Dnn) -> None:
+def test_a_page_is_reproducible_and_is_replaced(runs: tuple[str, str], dnn: Dnn) -> None:
     dnn("report", runs[0])
     page = Path(runs[0], "report.html").read_bytes()
     Path(runs[0], "report.html").write_text("old")
@@ -85,7 +85,7 @@ def test_a_page_is_the_same_each_time_and_is_replaced(runs: tuple[str, str], dnn
     assert list(Path(runs[0]).glob(".report*")) == []
 
 
-def test_the_newest_run_and_the_numbers(runs: tuple[str, str], dnn: Dnn) -> None:
+def test_the_numbers_of_the_newest_run(runs: tuple[str, str], dnn: Dnn) -> None:
     Path(runs[1], "config.yaml").touch()
     found = report(dnn)
     assert (found["run"], found["state"], found["epochs"]) == ("runs/other", "done", 3)
@@ -96,17 +96,17 @@ def test_the_newest_run_and_the_numbers(runs: tuple[str, str], dnn: Dnn) -> None
     low, high = found["test"]["loss_interval"]
     assert low < found["test"]["loss"] < high
     assert [layer["units"] for layer in found["layers"]] == [32, 16]
-    surest = [mistake["probability"] for mistake in found["mistakes"]]
-    assert surest == sorted(surest, reverse=True)
+    highest = [mistake["probability"] for mistake in found["mistakes"]]
+    assert highest == sorted(highest, reverse=True)
     assert all(mistake["label"] != mistake["guess"] for mistake in found["mistakes"])
-    least = [hit["probability"] for hit in found["least_certain_hits"]]
-    assert least == sorted(least)
+    lowest = [hit["probability"] for hit in found["least_certain_hits"]]
+    assert lowest == sorted(lowest)
     assert all(hit["label"] == hit["guess"] for hit in found["least_certain_hits"])
     assert all(finding["title"] in text_of(found["report"]) for finding in found["findings"])
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])
-def test_pictures_on_request(kind: str, runs: tuple[str, str], dnn: Dnn) -> None:
+def test_pictures_are_saved_on_request(kind: str, runs: tuple[str, str], dnn: Dnn) -> None:
     found = report(dnn, runs[0], "--plots", kind)
     names = [*PICTURES, "mistakes", "least-certain-hits"]
     assert found["plots"] == [f"runs/one/plots/{name}.{kind}" for name in names]
@@ -114,7 +114,7 @@ def test_pictures_on_request(kind: str, runs: tuple[str, str], dnn: Dnn) -> None
         assert path.read_bytes().startswith(b"<?xml" if kind == "svg" else b"\x89PNG")
 
 
-def test_names_and_settings_are_shown_as_text(master: Path, dnn: Dnn) -> None:
+def test_names_and_settings_are_escaped(master: Path, dnn: Dnn) -> None:
     name = "<img src=x onerror=alert(1)>&\"'"
     shutil.copytree(master / "one", name)
     config, environment = Path(name, "config.yaml"), Path(name, "environment.json")
@@ -137,13 +137,13 @@ def test_names_and_settings_are_shown_as_text(master: Path, dnn: Dnn) -> None:
     assert f"./{other}</text>" in page
 
 
-def test_the_fallback_is_shown_loudly(dnn: Dnn) -> None:
+def test_a_fallback_dataset_is_a_warning(dnn: Dnn) -> None:
     trained(Path("one"), "--set", "data.dataset=mnist", "--set", "data.fallback=mnist-sample", "--epochs", 1)
     answer = dnn("report", "one")
     assert answer.code == 0
-    assert "using mnist-sample in its place" in answer.stderr
+    assert "using mnist-sample instead" in answer.stderr
     assert '<p class="warning" role="note">' in Path("one/report.html").read_text(encoding="utf-8")
-    assert "using mnist-sample in its place" in text_of("one/report.html")
+    assert "using mnist-sample instead" in text_of("one/report.html")
 
 
 def test_without_its_data_the_rest_is_shown(dnn: Dnn) -> None:
@@ -152,16 +152,16 @@ def test_without_its_data_the_rest_is_shown(dnn: Dnn) -> None:
     Path("own.npz").unlink()
     answer = dnn("report", "one")
     assert answer.code == 0
-    assert "warning: The test images of one cannot be had, and what needs them is left out: " in answer.stderr
+    assert "warning: The test images of one cannot be read, so there is no evaluation: " in answer.stderr
     page = Path("one/report.html").read_text(encoding="utf-8")
     assert page.count("<svg ") == 5  # curves and weights
-    assert "Where it fails" not in page
+    assert "Mistakes" not in page
     trained(Path("two"), "--epochs", 1)
     verdicts = report(dnn, "one", "two")["verdicts"]
-    assert verdicts == ["Not compared, because their test images cannot be had: one."]
+    assert verdicts == ["Not compared, because their test images cannot be read: one."]
 
 
-def test_classes_that_were_picked(dnn: Dnn) -> None:
+def test_a_run_with_selected_classes(dnn: Dnn) -> None:
     trained(Path("one"), "--set", "data.classes=[0, 1, 7]", "--epochs", 1)
     found = report(dnn, "one")
     assert found["test"]["images"] < 400
@@ -170,23 +170,23 @@ def test_classes_that_were_picked(dnn: Dnn) -> None:
     assert {mistake["label"] for mistake in found["mistakes"]} <= {0, 1, 7}
 
 
-def test_an_unfinished_run_says_so(runs: tuple[str, str], dnn: Dnn) -> None:
+def test_an_unfinished_run_is_a_warning(runs: tuple[str, str], dnn: Dnn) -> None:
     config = Path(runs[0], "config.yaml")
     config.write_text(config.read_text().replace("epochs: 3", "epochs: 30"))
     answer = dnn("report", runs[0])
     assert answer.stderr == (
-        "warning: runs/one is unfinished: it has 3 of 30 epochs; `dnn train --resume runs/one` goes on with it.\n"
+        "warning: runs/one is unfinished: it has 3 of 30 epochs; to resume: `dnn train --resume runs/one`\n"
     )
     with RunDirectory(Path(runs[0])).locked():
         found = report(dnn, runs[0])
     assert found["state"] == "running"
-    assert found["warnings"] == ["runs/one is still being trained; this is how it is after 3 of 30 epochs."]
+    assert found["warnings"] == ["runs/one is still being trained; these are its results after 3 of 30 epochs."]
 
 
-def test_a_run_without_an_epoch(runs: tuple[str, str], dnn: Dnn) -> None:
+def test_a_run_without_a_checkpoint_is_refused(runs: tuple[str, str], dnn: Dnn) -> None:
     Path(runs[0], "state.json").unlink()
     assert dnn("report", runs[0]) == Answer(
-        1, "", "error: runs/one has no checkpoint yet; `dnn train --resume runs/one` goes on with it\n"
+        1, "", "error: runs/one has no checkpoint yet; `dnn train --resume runs/one` trains it\n"
     )
 
 
@@ -198,35 +198,43 @@ def test_a_run_without_an_epoch(runs: tuple[str, str], dnn: Dnn) -> None:
         (["runs/one", "--out", "runs"], "error: --out runs: is a folder\n"),
     ],
 )
-def test_refusals(arguments: list[str], message: str, runs: tuple[str, str], dnn: Dnn) -> None:
+def test_invalid_arguments_are_refused(arguments: list[str], message: str, runs: tuple[str, str], dnn: Dnn) -> None:
     assert dnn("report", *arguments) == Answer(2, "", message)
     assert not Path("runs/one/report.html").exists()
 
 
-@pytest.mark.parametrize("name", ["matplotlib", "jinja2"])
-def test_without_the_extra_it_is_named(name: str, dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setattr(comparison, "compare_runs", lambda *_: pytest.fail("work was done"))
-    answer = dnn("report", "one")
-    assert answer == Answer(2, "", f"error: dnn report needs {name}: pip install 'dnn-cli[report]'\n")
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        (["matplotlib"], "matplotlib, which is not installed"),
+        (["jinja2"], "jinja2, which is not installed"),
+        (["matplotlib", "jinja2"], "matplotlib and jinja2, which are not installed"),
+    ],
+)
+def test_a_missing_extra_is_reported_before_any_work(
+    missing: list[str], message: str, dnn: Dnn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(comparison, "compare_runs", lambda *_: pytest.fail("the runs were read"))
+    assert dnn("report", "one") == Answer(2, "", f"error: dnn report needs {message}: pip install 'dnn-cli[report]'\n")
 
 
-def test_a_page_that_cannot_be_written(runs: tuple[str, str], dnn: Dnn) -> None:
-    Path("a.html.d").mkdir()
+def test_a_plots_folder_that_cannot_be_made(runs: tuple[str, str], dnn: Dnn) -> None:
     Path(runs[0], "plots").write_text("in the way")
     answer = dnn("report", runs[0], "--plots", "svg")
     assert answer == Answer(1, "", "error: runs/one/plots cannot be written: File exists\n")
 
 
-def test_several_runs(runs: tuple[str, str], dnn: Dnn) -> None:
+def test_the_comparison_of_two_runs(runs: tuple[str, str], dnn: Dnn) -> None:
     found = report(dnn, *runs, "--plots", "svg", "--out", "both.html")
     assert found["report"] == "both.html"
     assert found["plots"] == [f"both-plots/{name}.svg" for name in PICTURES[:4]]
-    (duel,) = found["duels"]
+    (test,) = found["duels"]
     right = {one["run"]: one["test"]["images"] - one["test"]["errors"] for one in found["runs"]}
-    assert duel["both"] + duel["only_best"] == max(right.values()) == right[duel["best"]]
-    assert duel["both"] + duel["only_other"] == right[duel["other"]]
-    assert duel["both"] + duel["only_best"] + duel["only_other"] + duel["neither"] == 1000
+    assert test["both"] + test["only_best"] == max(right.values()) == right[test["best"]]
+    assert test["both"] + test["only_other"] == right[test["other"]]
+    assert test["both"] + test["only_best"] + test["only_other"] + test["neither"] == 1000
     said = text_of("both.html")
     assert found["verdicts"][0] in said.replace("&#39;", "'")
     assert "model.layers" in said
@@ -234,7 +242,7 @@ def test_several_runs(runs: tuple[str, str], dnn: Dnn) -> None:
     assert dnn("report", *runs).stdout.startswith("comparison.html\n- ")
 
 
-def test_the_test_settles_what_overlapping_intervals_leave_open(dnn: Dnn) -> None:
+def test_a_significance_test_replaces_the_doubt_of_overlapping_intervals(dnn: Dnn) -> None:
     for epochs in (2, 3):
         trained(Path(f"run-{epochs}"), "--set", "data.validation=0.1", "--epochs", epochs)
     doubt = "may differ by chance alone: their 95 % intervals overlap"
@@ -246,25 +254,25 @@ def test_the_test_settles_what_overlapping_intervals_leave_open(dnn: Dnn) -> Non
     assert doubt not in text_of("comparison.html")
 
 
-def test_three_runs_are_corrected(runs: tuple[str, str], dnn: Dnn) -> None:
+def test_p_values_of_three_runs_are_corrected(runs: tuple[str, str], dnn: Dnn) -> None:
     trained(Path("third"), "--epochs", 1, "--seed", 2, "--set", "optimizer.learning_rate=0.00001")
     found = report(dnn, *runs, "third")
     last = found["duels"][-1]
     assert (last["other"], last["more_than_chance"]) == ("third", True)
     assert last["corrected"] == 2 * last["p"]
-    assert f"{last['best']} is better than third by more than chance." in text_of("comparison.html")
+    assert f"{last['best']} is significantly better than third." in text_of("comparison.html")
 
 
-def test_different_test_images_are_not_compared(runs: tuple[str, str], dnn: Dnn) -> None:
+def test_runs_with_different_test_images_are_not_compared(runs: tuple[str, str], dnn: Dnn) -> None:
     trained(Path("few"), "--set", "data.classes=[0, 1]", "--epochs", 1)
     found = report(dnn, *runs, "few")
     assert len(found["duels"]) == 1
-    assert found["verdicts"][1].startswith("Runs that were judged by different test images are not compared: ")
-    assert "few by" in found["verdicts"][1]
+    assert found["verdicts"][1].startswith("Runs that were evaluated on different test images are not compared: ")
+    assert "few on" in found["verdicts"][1]
     assert "images of the classes 0 1 of mnist-sample" in found["verdicts"][1]
 
 
-def test_colours_and_large_images(dnn: Dnn) -> None:
+def test_large_images_in_colour(dnn: Dnn) -> None:
     arrays = digits()
     images = {name: np.repeat(arrays[name], 5, axis=1)[..., None].repeat(3, -1) for name in ("x_train", "x_test")}
     own = write_npz(Path("own.npz"), **arrays | images)
@@ -273,7 +281,7 @@ def test_colours_and_large_images(dnn: Dnn) -> None:
     assert Path("one/report.html").stat().st_size < LIMIT
 
 
-def test_it_needs_no_tensorflow(runs: tuple[str, str]) -> None:
+def test_a_report_imports_no_tensorflow(runs: tuple[str, str]) -> None:
     code = (
         "import sys; from dnn_cli.__main__ import run; code = run(['report', 'runs/one']); "
         "assert not {'tensorflow', 'keras', 'matplotlib.pyplot'} & sys.modules.keys(), 'too much'; sys.exit(code)"

@@ -1,4 +1,4 @@
-"""Runs beside each other: the figures, the order, what is refused to be ranked, and runs that are not whole."""
+"""Test `dnn compare`: figures, ranking, figures that are not comparable, and unfinished or damaged runs."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dnn_cli.cli.commands import cli
+from dnn_cli.cli.compare import compare
 from dnn_cli.config import loading
 from dnn_cli.runs import comparison
 from dnn_cli.runs.directory import RunDirectory
@@ -32,7 +32,7 @@ training: {epochs: 2, batch_size: 100}
 
 @pytest.fixture(scope="module")
 def trained(shared_runs: SharedRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the runs a and b, of two networks, held-out images and test figures alike; only read."""
+    """Return a folder with the runs a and b, of two networks on the same images, both evaluated; tests only read it."""
     folder = tmp_path_factory.mktemp("trained")
     shared_runs.copy(folder / "a", CONFIG, evaluated=True)
     shared_runs.copy(folder / "b", CONFIG.replace("[8]", "[32, {units: 16, dropout: 0.1}]"), evaluated=True)
@@ -41,13 +41,13 @@ def trained(shared_runs: SharedRuns, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def both(trained: Path, tmp_path: Path) -> None:
-    """The runs a and b here, to be altered."""
+    """Copy the runs a and b here, for tests that change them."""
     for name in ("a", "b"):
         shutil.copytree(trained / name, tmp_path / name)
 
 
 def edit(file: str, **changes: Any) -> None:
-    """Change values of a JSON file by their keys; a key may be a path with __ between its parts."""
+    """Change values of a JSON file by their keys; ``a__b`` is the key b in the object a."""
     values = json.loads(Path(file).read_text())
     for key, value in changes.items():
         *parts, last = key.split("__")
@@ -64,13 +64,13 @@ def figures(answer: Answer) -> Any:
 
 
 def remarks(answer: Answer) -> list[str]:
-    """What stands below the table."""
+    """Return the lines below the table."""
     assert answer.code == 0, answer
     return answer.stdout.split("\n\n")[1].splitlines() if "\n\n" in answer.stdout else []
 
 
 def history(name: str, *accuracies: float) -> None:
-    """Give a run's epochs these accuracies on what it held out."""
+    """Write a history with these validation accuracies."""
     rows = [f"{epoch},1.0,0.5,1.0,{value},0.001,2.5" for epoch, value in enumerate(accuracies, start=1)]
     header = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds"
     Path(name, "history.csv").write_text("\n".join([header, *rows, ""]))
@@ -83,7 +83,7 @@ CHANCE = "{} and {} may differ by chance alone: their 95 % intervals overlap"
 # The figures
 
 
-def test_what_differs_stands_beside_what_was_reached(both: None, dnn: Dnn) -> None:
+def test_the_table_shows_differing_settings_and_figures(both: None, dnn: Dnn) -> None:
     history("a", 0.7, 0.8)
     history("b", 0.6, 0.9)
     for name, best in (("a", 2), ("b", 2)):
@@ -101,7 +101,7 @@ def test_what_differs_stands_beside_what_was_reached(both: None, dnn: Dnn) -> No
     ]
 
 
-def test_the_same_for_machines(trained: Path, dnn: Dnn) -> None:
+def test_json_output_holds_the_settings_and_figures(trained: Path, dnn: Dnn) -> None:
     found = figures(dnn("compare", trained / "a", trained / "b", "--json"))
     assert list(found) == ["ranked_by", "remarks", "runs"]
     assert found["ranked_by"] == "val_accuracy"
@@ -118,7 +118,7 @@ def test_the_same_for_machines(trained: Path, dnn: Dnn) -> None:
     assert second["test"] == {**{key: evaluated[key] for key in kept}, "outdated": False}
 
 
-def test_without_a_hold_out_it_is_the_training_figures(both: None, dnn: Dnn) -> None:
+def test_a_run_without_validation_shows_its_training_figures(both: None, dnn: Dnn) -> None:
     Path("b/config.yaml").write_text(CONFIG.replace("500", "0"))
     Path("b/history.csv").write_text("epoch,loss,accuracy,seconds\n1,0.5,0.75,1\n2,0.25,0.875,1\n")
     edit("b/state.json", last__best__epoch=2)
@@ -128,7 +128,7 @@ def test_without_a_hold_out_it_is_the_training_figures(both: None, dnn: Dnn) -> 
     assert (table["b"]["loss"], table["b"]["accuracy"], table["b"]["data.validation"]) == ("0.2500", "0.8750", "0")
 
 
-def test_the_fallback_is_told_in_the_table_and_below(both: None, dnn: Dnn) -> None:
+def test_the_fallback_dataset_is_named_in_the_table_and_below_it(both: None, dnn: Dnn) -> None:
     for name in ("a", "b"):
         edit(f"{name}/environment.json", dataset__requested="mnist", dataset__note="not MNIST")
     answer = dnn("compare", "a", "b")
@@ -137,10 +137,10 @@ def test_the_fallback_is_told_in_the_table_and_below(both: None, dnn: Dnn) -> No
     assert [one["note"] for one in figures(dnn("compare", "a", "b", "--json"))["runs"]] == ["not MNIST"] * 2
 
 
-# The order
+# The ranking
 
 
-def test_a_lead_that_may_be_chance_is_called_so(both: None, dnn: Dnn) -> None:
+def test_a_lead_that_may_be_due_to_chance_is_reported(both: None, dnn: Dnn) -> None:
     for leader, order in ((0.9, ["b", "a"]), (0.82, ["b", "a"]), (0.7, ["a", "b"])):
         history("a", 0.1, 0.8)
         history("b", 0.1, leader)
@@ -152,40 +152,43 @@ def test_a_lead_that_may_be_chance_is_called_so(both: None, dnn: Dnn) -> None:
         assert remarks(answer) == [RANKED, *([CHANCE.format("b", "a")] if leader == 0.82 else [])]
 
 
-def test_of_equals_the_smaller_network_is_first(both: None, dnn: Dnn) -> None:
+def test_of_runs_with_equal_figures_the_smaller_network_is_first(both: None, dnn: Dnn) -> None:
     for name in ("a", "b"):
         history(name, 0.5, 0.8)
         edit(f"{name}/state.json", last__best__epoch=2)
     assert [one["run"] for one in figures(dnn("compare", "b", "a", "--json"))["runs"]] == ["a", "b"]
 
 
-def test_different_hold_outs_give_way_to_the_test_images(both: None, dnn: Dnn) -> None:
+def test_runs_with_different_validation_images_are_ranked_by_test_accuracy(both: None, dnn: Dnn) -> None:
     Path("b/config.yaml").write_text(CONFIG.replace("[8]", "[32]") + "seed: 7\n")
     edit("a/evaluation/test.json", accuracy=0.9, accuracy_interval=[0.88, 0.92])
     edit("b/evaluation/test.json", accuracy=0.8, accuracy_interval=[0.77, 0.83])
     conflict = (
-        "a was judged on 500 images of mnist-sample held out by seed 0, "
+        "a was validated on 500 images of mnist-sample held out by seed 0, "
         "b on 500 images of mnist-sample held out by seed 7"
     )
     assert remarks(dnn("compare", "b", "a")) == [
         "ranked by test accuracy on mnist-sample",
-        f"the val accuracy figures do not compare: {conflict}",
+        f"the val accuracy figures are not comparable: {conflict}",
     ]
     Path("b/evaluation/test.json").unlink()
     assert remarks(dnn("compare", "a", "b")) == [f"not ranked: {conflict}; `dnn evaluate` was not run on b"]
     assert [one["run"] for one in figures(dnn("compare", "b", "a", "--json"))["runs"]] == ["b", "a"]
 
 
-def test_runs_on_different_data_are_not_ranked_and_it_is_said_why(both: None, dnn: Dnn) -> None:
+def test_runs_on_different_data_are_not_ranked_and_the_reason_is_printed(both: None, dnn: Dnn) -> None:
     edit("b/environment.json", dataset__name="mnist", dataset__fingerprint="sha256:0")
     edit("b/evaluation/test.json", dataset="mnist", fingerprint="sha256:1")
     answer = dnn("compare", "a", "b")
     assert remarks(answer) == [
-        "not ranked: a was judged on 500 images of mnist-sample held out by seed 0, "
+        "not ranked: a was validated on 500 images of mnist-sample held out by seed 0, "
         "b on 500 images of mnist held out by seed 0; a was evaluated on mnist-sample, b on mnist"
     ]
     assert figures(dnn("compare", "a", "b", "--json"))["ranked_by"] is None
-    for sort, words in (("val_accuracy", "a was judged"), ("test_accuracy", "a was evaluated on mnist-sample, b on m")):
+    for sort, words in (
+        ("val_accuracy", "a was validated"),
+        ("test_accuracy", "a was evaluated on mnist-sample, b on m"),
+    ):
         refused = dnn("compare", "a", "b", "--sort", sort)
         assert (refused.code, refused.stdout) == (2, "")
         assert refused.stderr.startswith(f"error: --sort {sort}: {words}")
@@ -194,12 +197,12 @@ def test_runs_on_different_data_are_not_ranked_and_it_is_said_why(both: None, dn
     assert reason.endswith("; a was evaluated on mnist-sample, b on other images of that name")
 
 
-def test_a_ranking_by_one_figure_does_not_hide_that_another_does_not_compare(both: None, dnn: Dnn) -> None:
+def test_figures_that_are_not_comparable_are_reported_beside_a_ranking_by_another(both: None, dnn: Dnn) -> None:
     history("b", 0.9, 0.9)
     edit("b/evaluation/test.json", dataset="mnist", fingerprint="sha256:1")
     answer = remarks(dnn("compare", "a", "b"))
     assert answer[0] == RANKED
-    assert "the test accuracy figures do not compare: b was evaluated on mnist, a on mnist-sample" in answer
+    assert "the test accuracy figures are not comparable: b was evaluated on mnist, a on mnist-sample" in answer
 
 
 @pytest.mark.parametrize(
@@ -211,7 +214,7 @@ def test_a_ranking_by_one_figure_does_not_hide_that_another_does_not_compare(bot
         ("seconds", "ab", "ranked by seconds on here with 2 processors"),
     ],
 )
-def test_the_figure_can_be_chosen(sort: str, order: str, first: str, both: None, dnn: Dnn) -> None:
+def test_sort_selects_the_figure_to_rank_by(sort: str, order: str, first: str, both: None, dnn: Dnn) -> None:
     for name, level in (("a", 0.5), ("b", 0.75)):
         history(name, 0.1, level)
         edit(f"{name}/evaluation/test.json", accuracy=level)
@@ -221,7 +224,7 @@ def test_the_figure_can_be_chosen(sort: str, order: str, first: str, both: None,
     assert remarks(answer)[0] == first
 
 
-def test_times_of_different_machines_are_not_ranked(both: None, dnn: Dnn) -> None:
+def test_times_on_different_machines_are_not_ranked(both: None, dnn: Dnn) -> None:
     edit("a/environment.json", platform="here", cpus=2)
     edit("b/environment.json", platform="there", cpus=64)
     assert dnn("compare", "a", "b", "--sort", "seconds") == Answer(
@@ -229,15 +232,15 @@ def test_times_of_different_machines_are_not_ranked(both: None, dnn: Dnn) -> Non
     )
 
 
-def test_what_can_be_sorted_by_is_what_the_help_names() -> None:
-    (option,) = [parameter for parameter in cli.commands["compare"].params if parameter.name == "sort"]
+def test_the_sort_option_offers_every_criterion() -> None:
+    (option,) = [parameter for parameter in compare.params if parameter.name == "sort"]
     assert option.to_info_dict()["type"]["choices"] == tuple(comparison.CRITERIA)
 
 
-# Runs that are not whole
+# Unfinished, old and damaged runs
 
 
-def test_an_evaluation_that_the_run_has_outgrown_is_called_so(both: None, dnn: Dnn) -> None:
+def test_an_evaluation_of_another_epoch_than_the_best_is_reported(both: None, dnn: Dnn) -> None:
     best = RunDirectory.open(Path("a")).state()
     assert best
     for epoch, words in ((1 + best.last.best.epoch % 2, "epoch {}"), (None, "another file")):
@@ -249,7 +252,7 @@ def test_an_evaluation_that_the_run_has_outgrown_is_called_so(both: None, dnn: D
     assert [one["test"]["outdated"] for one in figures(dnn("compare", "a", "b", "--json"))["runs"]] == [False, True]
 
 
-def test_runs_that_are_not_finished(both: None, dnn: Dnn) -> None:
+def test_unfinished_runs_are_shown_with_what_they_reached(both: None, dnn: Dnn) -> None:
     Path("a/metrics.json").unlink()
     Path("a/config.yaml").write_text(CONFIG.replace("epochs: 2", "epochs: 5"))
     shutil.copytree("a", "c")
@@ -258,7 +261,7 @@ def test_runs_that_are_not_finished(both: None, dnn: Dnn) -> None:
     shutil.rmtree("c/evaluation")
     answer = dnn("compare", "c", "a", "b")
     assert re.search(r"  2 of 5, unfinished       6,370  ", answer.stdout)
-    assert re.search(r"^c .*  – +–  0 of 5, unfinished       6,370  0\.0 s$", answer.stdout.split("\n\n")[0], re.M)
+    assert re.search(r"^c .*  – +–  0 of 5, unfinished       6,370 +0\.0 s$", answer.stdout.split("\n\n")[0], re.M)
     found = figures(dnn("compare", "c", "a", "b", "--json"))
     assert [(one["run"], one["finished"]) for one in found["runs"]] == [("b", True), ("a", False), ("c", False)]
     assert (found["ranked_by"], found["runs"][2]["best"]) == ("val_accuracy", None)
@@ -266,7 +269,7 @@ def test_runs_that_are_not_finished(both: None, dnn: Dnn) -> None:
     assert dnn("compare", "c", "--sort", "parameters").code == 0
 
 
-def test_a_run_that_was_stopped_early_and_one_that_was_resumed(both: None, dnn: Dnn) -> None:
+def test_early_stopping_counts_as_finished_and_an_old_summary_does_not(both: None, dnn: Dnn) -> None:
     Path("a/config.yaml").write_text(CONFIG.replace("epochs: 2", "epochs: 5"))
     edit("a/metrics.json", stopped_early=True)
     assert "  2, stopped early  " in dnn("compare", "a", "b").stdout
@@ -274,7 +277,7 @@ def test_a_run_that_was_stopped_early_and_one_that_was_resumed(both: None, dnn: 
     assert "  2 of 5, unfinished  " in dnn("compare", "a", "b").stdout
 
 
-def test_runs_of_before_some_figures_were_recorded(both: None, dnn: Dnn) -> None:
+def test_runs_of_an_old_version_without_some_records_are_compared(both: None, dnn: Dnn) -> None:
     for name in ("a", "b"):
         values = json.loads(Path(name, "environment.json").read_text())
         for key in ("image_shape", "validation_images"):
@@ -292,15 +295,15 @@ def test_runs_of_before_some_figures_were_recorded(both: None, dnn: Dnn) -> None
     ("file", "content", "words"),
     [
         ("config.yaml", "sed: 1\n", "a/config.yaml has 1 problem\n  a/config.yaml:1:1  sed: unknown key"),
-        ("environment.json", "{}", "a/environment.json is damaged: it does not describe a dataset"),
+        ("environment.json", "{}", "a/environment.json is damaged: dataset: field required"),
         ("state.json", "{}", "a/state.json is damaged"),
         ("metrics.json", "[]", "a/metrics.json is damaged: it holds no JSON object"),
         ("history.csv", "epoch,loss\n1,2\n2,1\n", "a/history.csv is damaged: a row lacks one of accuracy, loss, seco"),
-        ("evaluation/test.json", "{}", "a/evaluation/test.json is damaged: it does not hold what an evaluation finds"),
+        ("evaluation/test.json", "{}", "a/evaluation/test.json is damaged: images: field required"),
         ("evaluation/test.json", '{"accuracy": ', "a/evaluation/test.json is damaged: Expecting value"),
     ],
 )
-def test_a_damaged_run_is_named_and_the_others_are_shown(
+def test_a_damaged_run_is_reported_and_the_others_are_compared(
     file: str, content: str, words: str, both: None, dnn: Dnn
 ) -> None:
     Path("a", file).write_text(content)
@@ -311,7 +314,7 @@ def test_a_damaged_run_is_named_and_the_others_are_shown(
     assert dnn("compare", "a") == Answer(1, "", answer.stderr)
 
 
-def test_what_is_no_run_is_refused_all_at_once(both: None, dnn: Dnn) -> None:
+def test_all_paths_that_are_not_runs_are_reported_at_once(both: None, dnn: Dnn) -> None:
     Path("empty").mkdir()
     assert dnn("compare", "a", "empty", "nowhere") == Answer(
         2, "", "error: empty is not a run: it has no config.yaml\nthere is no run nowhere\n"
@@ -326,11 +329,11 @@ def test_a_run_named_twice_is_shown_once(both: None, dnn: Dnn) -> None:
     assert "model.layers" not in alone.stdout
 
 
-# How it is shown
+# The output
 
 
 @pytest.mark.parametrize(("columns", "tables"), [(200, 0), (80, 1), (36, 2)])
-def test_a_narrow_terminal_gets_a_column_for_each_run(columns: int, tables: int, both: None) -> None:
+def test_on_a_narrow_terminal_each_run_is_a_column(columns: int, tables: int, both: None) -> None:
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
@@ -340,7 +343,7 @@ def test_a_narrow_terminal_gets_a_column_for_each_run(columns: int, tables: int,
     try:
         while chunk := os.read(ours, 65536):
             shown += chunk
-    except OSError:  # Linux's way of saying that the other end is closed
+    except OSError:  # Linux raises it when the other end is closed
         pass
     os.close(ours)
     assert child.wait(PATIENCE) == 0
@@ -352,7 +355,7 @@ def test_a_narrow_terminal_gets_a_column_for_each_run(columns: int, tables: int,
     assert "…" not in text
 
 
-def test_it_imports_nothing_heavy(both: None) -> None:
+def test_compare_imports_no_heavy_library(both: None) -> None:
     code = """
 import sys
 from dnn_cli.__main__ import run
@@ -365,7 +368,7 @@ sys.exit(code)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_hold_outs_are_the_same_however_their_size_is_said(both: None, dnn: Dnn) -> None:
+def test_validation_as_a_count_and_as_a_fraction_select_the_same_images(both: None, dnn: Dnn) -> None:
     assert loading.load("b/config.yaml").data.validation == 500
     text = Path("b/config.yaml").read_text()
     Path("b/config.yaml").write_text(text.replace("validation: 500", "validation: 0.125"))

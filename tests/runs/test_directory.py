@@ -1,4 +1,4 @@
-"""The run directory: whole files or none, whatever is killed or damaged, and never two writers."""
+"""Test the run directory: complete files after a kill at any time, damage that is reported, and the lock."""
 
 import errno
 import json
@@ -17,20 +17,32 @@ from dnn_cli.config import loading
 from dnn_cli.errors import RunError, UsageError
 from dnn_cli.runs import environment as runs_environment
 from dnn_cli.runs.directory import RunDirectory
-from dnn_cli.runs.records import Row
+from dnn_cli.runs.records import DatasetRecord, Environment, Row
 from dnn_cli.runs.state import State
 from tests.conftest import ROOT
 
 CONFIG = loading.parse("", "test")
+DATASET = DatasetRecord(
+    name="mnist",
+    requested="mnist",
+    note="",
+    path="mnist.npz",
+    fingerprint="sha256:0",
+    training_images=54_000,
+    validation_images=6000,
+    classes=10,
+    image_shape=(28, 28),
+)
+ENVIRONMENT = Environment(dataset=DATASET)
 LOSSES = [0.9, 0.5, 0.7, 0.4]  # the second and fourth epoch are the best of their time
 
 
 class Crash(BaseException):
-    """What a kill looks like from inside."""
+    """Stands for a kill of the process."""
 
 
 def new_run(path: Path) -> RunDirectory:
-    return RunDirectory.create(path, "test", CONFIG, {"dataset": {}})
+    return RunDirectory.create(path, "test", CONFIG, ENVIRONMENT)
 
 
 def row(epoch: int) -> Row:
@@ -42,7 +54,7 @@ def content(epoch: int) -> str:
 
 
 def saving(text: str) -> Callable[[Path], None]:
-    """Something that saves a model, as far as a run can tell."""
+    """Return a function that writes `text` in place of a network."""
 
     def save(path: Path) -> None:
         path.write_text(text)
@@ -72,16 +84,16 @@ def no_warning(text: str) -> None:
 
 
 def test_runs_are_numbered_and_never_overwritten(tmp_path: Path) -> None:
-    first = RunDirectory.create(None, "mine", CONFIG, {})
-    second = RunDirectory.create(None, "mine", CONFIG, {})
-    other = RunDirectory.create(None, "other", CONFIG, {})
+    first = RunDirectory.create(None, "mine", CONFIG, ENVIRONMENT)
+    second = RunDirectory.create(None, "mine", CONFIG, ENVIRONMENT)
+    other = RunDirectory.create(None, "other", CONFIG, ENVIRONMENT)
     assert [str(run) for run in (first, second, other)] == ["runs/mine-1", "runs/mine-2", "runs/other-1"]
     assert str(RunDirectory.newest()) == "runs/other-1"
     shutil.rmtree("runs/mine-1")
-    assert str(RunDirectory.create(None, "mine", CONFIG, {})) == "runs/mine-1"
+    assert str(RunDirectory.create(None, "mine", CONFIG, ENVIRONMENT)) == "runs/mine-1"
 
 
-def test_a_run_directory_may_be_empty_but_not_used(tmp_path: Path) -> None:
+def test_a_new_run_needs_an_empty_folder_or_none(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert new_run(tmp_path / "empty").config() == CONFIG
     for name in ("empty", "file"):
@@ -89,21 +101,21 @@ def test_a_run_directory_may_be_empty_but_not_used(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as error:
             new_run(Path(name))
         assert str(error.value) == (
-            f"{name} exists already; go on with it by --resume {name}, or choose another --run-dir"
+            f"{name} exists already; resume it with --resume {name}, or choose another --run-dir"
         )
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_where_no_run_can_be(tmp_path: Path) -> None:
+def test_a_run_directory_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="^file/run cannot be made a run directory: Not a directory$"):
+    with pytest.raises(UsageError, match="^the run directory file/run cannot be created: Not a directory$"):
         new_run(Path("file/run"))
     (tmp_path / "runs").write_text("")
-    with pytest.raises(UsageError, match="^runs/x-1 cannot be made a run directory: Not a directory$"):
-        RunDirectory.create(None, "x", CONFIG, {})
+    with pytest.raises(UsageError, match="^the run directory runs/x-1 cannot be created: Not a directory$"):
+        RunDirectory.create(None, "x", CONFIG, ENVIRONMENT)
 
 
-def test_what_is_no_run(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="^there is no run nowhere$"):
         RunDirectory.open(Path("nowhere"))
     (tmp_path / "folder").mkdir()
@@ -113,7 +125,7 @@ def test_what_is_no_run(tmp_path: Path) -> None:
         RunDirectory.newest()
 
 
-def test_a_commit_records_last_previous_and_best(tmp_path: Path) -> None:
+def test_a_commit_saves_the_last_previous_and_best_checkpoints(tmp_path: Path) -> None:
     run = new_run(tmp_path / "run")
     assert run.state() is None
     assert run.resumable(no_warning) == (None, None)
@@ -130,7 +142,7 @@ def test_a_commit_records_last_previous_and_best(tmp_path: Path) -> None:
     assert run.history(2) == [row(1), row(2)]
 
 
-def test_best_follows_the_validation_loss_if_there_is_one(tmp_path: Path) -> None:
+def test_the_best_checkpoint_has_the_lowest_validation_loss_if_there_is_one(tmp_path: Path) -> None:
     run, state, history = new_run(tmp_path / "run"), None, []
     for epoch, (loss, val_loss) in enumerate([(0.9, 0.3), (0.1, 0.4)], start=1):
         history.append(row(epoch) | {"loss": loss, "val_loss": val_loss})
@@ -140,7 +152,7 @@ def test_best_follows_the_validation_loss_if_there_is_one(tmp_path: Path) -> Non
 
 
 def crash_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on, the `number`-th call that changes the disk raises `Crash` instead, and so do all after it."""
+    """Let the `number`-th call that changes the disk, and every later one, raise `Crash` instead."""
     calls = 0
 
     def fragile(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -166,7 +178,7 @@ def crash_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("epoch", [1, 2, 3, 4])
-def test_a_kill_at_any_instant_of_a_commit_loses_nothing(
+def test_a_kill_at_any_time_during_a_commit_loses_no_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int, links: bool
 ) -> None:
     if not links:
@@ -185,7 +197,7 @@ def test_a_kill_at_any_instant_of_a_commit_loses_nothing(
                 crashed = False
             except Crash:
                 pass
-        # Whatever was under way, both checkpoints that are recorded are there, for readers and for a resume.
+        # Both recorded checkpoints exist, for readers and for a resume.
         recorded = run.state()
         assert recorded in (before, State(recorded.last, before.last if before else None) if recorded else None)
         if recorded:
@@ -210,7 +222,7 @@ def test_a_kill_at_any_instant_of_a_commit_loses_nothing(
     assert number > 8
 
 
-def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> None:
+def test_a_resume_uses_the_previous_checkpoint_if_the_last_is_damaged(tmp_path: Path) -> None:
     run = new_run(tmp_path / "run")
     before = train(run, 3).previous
     last = run.path / "checkpoints/last.keras"
@@ -219,23 +231,25 @@ def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -
         run.checkpoint("last")
     warnings: list[str] = []
     state, checkpoint = run.resumable(warnings.append)
-    assert warnings == [f"{last} is unfinished or damaged; going on from previous.keras, epoch 2"]
+    assert warnings == [f"{last} is unfinished or damaged; resuming from previous.keras, epoch 2"]
     assert state == State(before) if before else False
     assert checkpoint == last
     assert last.read_text() == content(2)
     assert held(run, "best") == content(2)
 
 
-def test_nothing_whole_is_an_error(tmp_path: Path) -> None:
+def test_a_resume_without_an_undamaged_checkpoint_is_an_error(tmp_path: Path) -> None:
     run = new_run(tmp_path / "run")
     train(run, 1)
     for path in (run.path / "checkpoints").iterdir():
         path.write_text("rubbish")
-    with pytest.raises(RunError, match="cannot be resumed: no checkpoint in .*checkpoints is whole$"):
+    with pytest.raises(
+        RunError, match="cannot be resumed: all checkpoints in .*checkpoints are damaged; `dnn train -c "
+    ):
         run.resumable(no_warning)
 
 
-BEST_IS_TO_COME = json.dumps(
+BEST_AFTER_LAST = json.dumps(
     {
         "last": {"epoch": 1, "sha256": "0", "best": {"epoch": 2, "monitor": "loss", "value": 0.5, "sha256": "0"}},
         "previous": None,
@@ -244,7 +258,7 @@ BEST_IS_TO_COME = json.dumps(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"last": 3}', '{"last": {"epoch": 1}, "previous": null}', "[" * 99999, BEST_IS_TO_COME]
+    "text", ["", "{", "[]", '{"last": 3}', '{"last": {"epoch": 1}, "previous": null}', "[" * 99999, BEST_AFTER_LAST]
 )
 def test_a_damaged_state_is_an_error(tmp_path: Path, text: str) -> None:
     run = new_run(tmp_path / "run")
@@ -265,26 +279,26 @@ def test_a_damaged_history_is_an_error(tmp_path: Path, text: str) -> None:
         run.history(1)
 
 
-def test_numbers_survive_the_history_exactly(tmp_path: Path) -> None:
+def test_the_history_keeps_all_digits_of_its_numbers(tmp_path: Path) -> None:
     run = new_run(tmp_path / "run")
     history = [{"epoch": 1, "loss": 0.1 + 0.2, "accuracy": 1 / 3, "learning_rate": 1e-07, "seconds": 12345678.9}]
     run.commit(saving("x"), history, None)
     assert run.history(1) == history
 
 
-def test_a_run_without_a_checkpoint(tmp_path: Path) -> None:
+def test_a_run_without_a_checkpoint_has_no_results(tmp_path: Path) -> None:
     run = new_run(tmp_path / "run")
-    with pytest.raises(RunError, match=r"run has no checkpoint yet; `dnn train --resume .*run` goes on with it$"):
+    with pytest.raises(RunError, match=r"run has no checkpoint yet; `dnn train --resume .*run` trains it$"):
         run.checkpoint("best")
     assert run.metrics() is None
-    assert run.score("test") is None
+    assert run.evaluation("test") is None
 
 
-def test_the_lock_keeps_others_out_and_dies_with_its_process(tmp_path: Path) -> None:
+def test_the_lock_excludes_other_processes_and_is_released_when_its_process_dies(tmp_path: Path) -> None:
     run = new_run(Path("run"))
     code = (
-        "import sys, pathlib; from dnn_cli.run import Run\n"
-        "with Run.open(pathlib.Path(sys.argv[1])).locked():\n"
+        "import sys, pathlib; from dnn_cli.runs.directory import RunDirectory\n"
+        "with RunDirectory.open(pathlib.Path(sys.argv[1])).locked():\n"
         "    print('locked', flush=True); sys.stdin.read()"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -301,7 +315,7 @@ def test_the_lock_keeps_others_out_and_dies_with_its_process(tmp_path: Path) -> 
         pass
 
 
-def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file.json"
     _files.write_atomically(path, "old\n")
     crash_at(1, monkeypatch)
@@ -310,23 +324,27 @@ def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert path.read_text() == "old\n"
 
 
-def test_the_environment_says_what_a_result_depends_on(tmp_path: Path) -> None:
-    described = runs_environment.describe_environment({"name": "x"})
-    assert json.loads(json.dumps(described)) == described
-    assert described["versions"].keys() == {"dnn", "python", "tensorflow", "keras", "numpy", "h5py"}
-    assert described["git"] is None
-    assert described["dataset"] == {"name": "x"}
+def test_the_environment_names_versions_git_revision_and_data(tmp_path: Path) -> None:
+    described = runs_environment.describe_environment(DATASET)
+    assert Environment.from_dict(json.loads(json.dumps(described.to_dict()))) == described
+    assert described.versions.keys() == {"dnn", "python", "tensorflow", "keras", "numpy", "h5py"}
+    assert described.git is None
+    assert described.dataset == DATASET
 
 
-def test_the_newest_run_is_the_one_begun_or_gone_on_with_last(tmp_path: Path) -> None:
-    first, second = RunDirectory.create(None, "a", CONFIG, {}), RunDirectory.create(None, "b", CONFIG, {})
+def test_the_newest_run_is_the_one_started_or_resumed_last(tmp_path: Path) -> None:
+    first, second = (
+        RunDirectory.create(None, "a", CONFIG, ENVIRONMENT),
+        RunDirectory.create(None, "b", CONFIG, ENVIRONMENT),
+    )
     os.utime(second.config_file, ns=(1, 1))
     assert str(RunDirectory.newest()) == str(first)
-    (first.path / "environment.json").unlink()  # a kill while the run was made
+    (first.path / "environment.json").unlink()  # the process was killed while it created the run
     assert str(RunDirectory.newest()) == str(first)
 
 
 def test_an_environment_without_a_dataset_is_damaged(tmp_path: Path) -> None:
     run = new_run(tmp_path / "run")
-    with pytest.raises(RunError, match=r"environment\.json is damaged: it does not describe a dataset$"):
+    (run.path / "environment.json").write_text('{"dataset": {}}')
+    with pytest.raises(RunError, match=r"environment\.json is damaged: dataset\.name: field required$"):
         run.environment()

@@ -1,4 +1,4 @@
-"""The list of runs and the view of one: states that are true, damage that hides nothing else, and a quick answer."""
+"""Test `dnn runs` and `dnn show`: states, damaged runs, runs being trained, and the time they take."""
 
 import json
 import os
@@ -34,13 +34,13 @@ HEAVY = ("tensorflow", "keras", "h5py", "matplotlib", "numpy")
 
 @pytest.fixture(scope="module")
 def trained(shared_runs: SharedRuns) -> Path:
-    """A run of two epochs that was evaluated; only read."""
+    """Return a run of two epochs that was evaluated; tests only read it."""
     return shared_runs.path(CONFIG, evaluated=True)
 
 
 @pytest.fixture
 def copy(trained: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Copies of that run under ``runs/``, the last that was made being written last."""
+    """Return a function that copies the run into ``runs/``; later copies have a later time."""
     made = 0
 
     def make(name: str) -> Path:
@@ -55,14 +55,14 @@ def copy(trained: Path, tmp_path: Path) -> Callable[..., Path]:
 
 
 def date(run: Path, seconds: float, now: float | None = None) -> None:
-    """Have all of a run be written that long ago."""
+    """Set the time of every file in a run to that long ago."""
     moment = (time.time() if now is None else now) - seconds
     for path in (*run.rglob("*"), run):
         os.utime(path, (moment, moment))
 
 
 def edit(file: Path, **changes: Any) -> None:
-    """Change values of a JSON file by their keys; a key may be a path with __ between its parts."""
+    """Change values of a JSON file by their keys; ``a__b`` is the key b in the object a."""
     values = json.loads(file.read_text())
     for key, value in changes.items():
         *parts, last = key.split("__")
@@ -87,11 +87,11 @@ def states(dnn: Dnn, *arguments: object) -> dict[str, str]:
 # The list
 
 
-def test_every_state_at_once_with_figures_and_what_to_do(
+def test_the_list_shows_states_figures_and_the_commands_to_resume(
     copy: Callable[..., Path], dnn: Dnn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.time()
-    monkeypatch.setattr("dnn_cli.display.time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr("dnn_cli.cli.run_summary.time", SimpleNamespace(time=lambda: now))
     copy("done-1")
     interrupted, damaged, begun = copy("halted-1"), copy("broken-1"), copy("begun-1")
     want(interrupted, 7)
@@ -117,9 +117,9 @@ def test_every_state_at_once_with_figures_and_what_to_do(
         ["runs/done-1", "done", "2", *figures, seconds, tested, "mnist-sample", "2 days ago"],
     ]
     assert answer.stdout.split("\n\n")[1].splitlines() == [
-        "runs/begun-1 was interrupted; go on with: dnn train --resume runs/begun-1",
-        "runs/broken-1/state.json is damaged; go on with: dnn train -c runs/broken-1/config.yaml",
-        "runs/halted-1 was interrupted; go on with: dnn train --resume runs/halted-1",
+        "runs/begun-1 was interrupted; next: dnn train --resume runs/begun-1",
+        "runs/broken-1/state.json is damaged: last: field required; next: dnn train -c runs/broken-1/config.yaml",
+        "runs/halted-1 was interrupted; next: dnn train --resume runs/halted-1",
     ]
 
 
@@ -127,7 +127,7 @@ def dnn_best(run: Path) -> dict[str, Any]:
     return min(RunDirectory.open(run).history(2), key=lambda row: float(row["val_loss"]))
 
 
-def test_the_same_for_machines(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_json_output_of_the_list(copy: Callable[..., Path], dnn: Dnn) -> None:
     run = copy("a-1")
     os.utime(run, (1_700_000_000, 1_700_000_000))
     for path in run.glob("*"):
@@ -153,7 +153,7 @@ def test_the_same_for_machines(copy: Callable[..., Path], dnn: Dnn) -> None:
     }
 
 
-def test_all_epochs_are_there_but_not_the_summary(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_a_run_with_all_epochs_but_no_summary_is_interrupted(copy: Callable[..., Path], dnn: Dnn) -> None:
     run = copy("a-1")
     (run / "metrics.json").unlink()
     assert " interrupted  2 of 2  " in dnn("runs").stdout
@@ -161,7 +161,7 @@ def test_all_epochs_are_there_but_not_the_summary(copy: Callable[..., Path], dnn
     assert states(dnn) == {"a-1": "done"}
 
 
-def test_early_stopping_is_an_end_too(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_a_run_that_was_stopped_early_is_done(copy: Callable[..., Path], dnn: Dnn) -> None:
     run = copy("a-1")
     want(run, 9)
     edit(run / "metrics.json", stopped_early=True)
@@ -170,7 +170,7 @@ def test_early_stopping_is_an_end_too(copy: Callable[..., Path], dnn: Dnn) -> No
     assert (found["state"], found["wanted"], found["next"]) == ("done", 9, [])
 
 
-def test_a_run_that_is_not_evaluated_or_not_any_more(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_the_next_command_evaluates_a_run_without_an_up_to_date_evaluation(copy: Callable[..., Path], dnn: Dnn) -> None:
     never, before = copy("never-1"), copy("before-1")
     shutil.rmtree(never / "evaluation")
     edit(before / "evaluation/test.json", epoch=None)
@@ -180,7 +180,7 @@ def test_a_run_that_is_not_evaluated_or_not_any_more(copy: Callable[..., Path], 
     assert " of another file " in dnn("runs").stdout
 
 
-def test_the_fallback_is_told_in_the_table_and_below(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_the_fallback_dataset_is_named_in_the_table_and_below_it(copy: Callable[..., Path], dnn: Dnn) -> None:
     edit(copy("a-1") / "environment.json", dataset__requested="mnist", dataset__note="not MNIST")
     copy("b-1")
     answer = dnn("runs")
@@ -189,13 +189,13 @@ def test_the_fallback_is_told_in_the_table_and_below(copy: Callable[..., Path], 
     assert re.search("^warning +not MNIST$", dnn("show", "runs/a-1").stdout, re.MULTILINE)
 
 
-def test_a_config_that_somebody_wrote_is_read_too(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_a_config_edited_by_hand_is_read(copy: Callable[..., Path], dnn: Dnn) -> None:
     run = copy("a-1")
     (run / "config.yaml").write_text(CONFIG.replace("epochs: 2", "epochs: 5"))
     assert "  2 of 5  " in dnn("runs").stdout
 
 
-def test_the_runs_of_a_series_and_of_another_folder(dnn: Dnn, tmp_path: Path) -> None:
+def test_runs_of_a_series_and_in_another_folder_are_listed(dnn: Dnn, tmp_path: Path) -> None:
     Path("a.yaml").write_text(CONFIG)
     assert dnn("train", "-c", "a.yaml", "--seed", 0, "--seed", 1, "-q").code == 0
     assert states(dnn) == {"a-1": "done", "a-2": "done"}
@@ -203,7 +203,7 @@ def test_the_runs_of_a_series_and_of_another_folder(dnn: Dnn, tmp_path: Path) ->
     assert states(dnn, "elsewhere") == {"a-1": "done", "a-2": "done"}
 
 
-def test_what_is_no_run_is_passed_over(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_files_and_folders_that_are_not_runs_are_ignored(copy: Callable[..., Path], dnn: Dnn) -> None:
     copy("a-1")
     Path("runs/notes.txt").write_text("mine")
     Path("runs/folder").mkdir()
@@ -212,7 +212,7 @@ def test_what_is_no_run_is_passed_over(copy: Callable[..., Path], dnn: Dnn) -> N
     assert states(dnn) == {"a-1": "done"}
 
 
-def test_where_there_is_nothing_it_is_said_what_to_do(dnn: Dnn) -> None:
+def test_without_runs_the_message_says_how_to_train_one(dnn: Dnn) -> None:
     Path("empty").mkdir()
     sentence = "there is no run in runs/ yet; `dnn train -c mnist` makes one\n"
     assert dnn("runs") == Answer(0, sentence, "")
@@ -226,7 +226,7 @@ def test_where_there_is_nothing_it_is_said_what_to_do(dnn: Dnn) -> None:
     assert dnn("show", "empty") == Answer(2, "", "error: empty is not a run: it has no config.yaml\n")
 
 
-def test_a_run_is_no_folder_of_runs(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_listing_a_run_is_an_error_that_names_the_right_command(copy: Callable[..., Path], dnn: Dnn) -> None:
     run = copy("a-1")
     assert dnn("runs", run) == Answer(2, "", "error: runs/a-1 is a run; `dnn show runs/a-1` prints it\n")
 
@@ -234,7 +234,7 @@ def test_a_run_is_no_folder_of_runs(copy: Callable[..., Path], dnn: Dnn) -> None
 @pytest.mark.parametrize(
     ("columns", "left_out"), [(200, set()), (85, {"time", "val loss"}), (70, {"time", "val loss", "data"})]
 )
-def test_on_a_narrow_terminal_a_run_stays_a_line(columns: int, left_out: set[str], copy: Callable[..., Path]) -> None:
+def test_on_a_narrow_terminal_columns_are_left_out(columns: int, left_out: set[str], copy: Callable[..., Path]) -> None:
     pty = pytest.importorskip("pty")
     want(copy("a-1"), 5)
     ours, theirs = pty.openpty()
@@ -265,17 +265,17 @@ def test_on_a_narrow_terminal_a_run_stays_a_line(columns: int, left_out: set[str
         ("config.yaml", "sed: 1\n", "a/config.yaml has 1 problem runs/a/config.yaml:1:1 sed: unknown key"),
         ("config.yaml", b"\xff", "a/config.yaml cannot be read: it is not UTF-8 text"),
         ("environment.json", None, "a has no environment.json"),
-        ("environment.json", "{}", "a/environment.json is damaged: it does not describe a dataset"),
+        ("environment.json", "{}", "a/environment.json is damaged: dataset: field required"),
         ("state.json", "{", "a/state.json is damaged: Expecting property name"),
         ("metrics.json", "[]", "a/metrics.json is damaged: it holds no JSON object"),
-        ("metrics.json", '{"parameters": []}', "a is damaged: its files do not fit together (int() argument"),
+        ("metrics.json", '{"parameters": []}', "a/metrics.json is damaged: epochs: field required"),
         ("history.csv", "epoch,loss\n1,2\n2,1\n", "a/history.csv is damaged: a row lacks one of accuracy"),
         ("history.csv", None, "a/history.csv cannot be read"),
-        ("evaluation/test.json", "{}", "a/evaluation/test.json is damaged: it does not hold what an evaluation"),
+        ("evaluation/test.json", "{}", "a/evaluation/test.json is damaged: images: field required"),
         ("checkpoints/best.keras", "PK", "a/checkpoints/best.keras is damaged: its checksum is not the one in"),
     ],
 )
-def test_a_damaged_run_says_why_and_the_others_are_shown(
+def test_the_problem_of_a_damaged_run_is_shown_beside_the_other_runs(
     file: str, content: str | bytes | None, problem: str, copy: Callable[..., Path], dnn: Dnn
 ) -> None:
     copy("b")
@@ -299,7 +299,7 @@ def test_a_damaged_run_says_why_and_the_others_are_shown(
     assert len(shown.stderr.splitlines()) == 1
 
 
-def test_what_only_the_checksum_shows_is_left_to_show(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_only_show_compares_checksums(copy: Callable[..., Path], dnn: Dnn) -> None:
     run = copy("a")
     for name in ("last", "best"):  # both epochs' bests are their last
         path = run / f"checkpoints/{name}.keras"
@@ -317,7 +317,7 @@ def test_what_only_the_checksum_shows_is_left_to_show(copy: Callable[..., Path],
 
 
 @pytest.mark.parametrize("cut", [True, False])
-def test_a_checkpoint_that_is_cut_off_or_gone_is_seen_at_once(cut: bool, copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_the_list_detects_a_checkpoint_cut_off_or_missing(cut: bool, copy: Callable[..., Path], dnn: Dnn) -> None:
     run = copy("a")
     for name in ("last", "best"):
         path = run / f"checkpoints/{name}.keras"
@@ -325,15 +325,15 @@ def test_a_checkpoint_that_is_cut_off_or_gone_is_seen_at_once(cut: bool, copy: C
     assert states(dnn) == {"a": "damaged"}
 
 
-def test_a_checkpoint_under_another_name_is_no_damage(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_a_checkpoint_under_another_name_is_not_damage(copy: Callable[..., Path], dnn: Dnn) -> None:
     run = copy("a")
-    (run / "checkpoints/best.keras").unlink()  # killed before `last` was copied to `best`
+    (run / "checkpoints/best.keras").unlink()  # as after a kill before `last` was copied to `best`
     assert states(dnn) == {"a": "done"}
     assert dnn("show", run).code == 0
 
 
 def mutations(values: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """The path of everything in `values`, of long lists of their first entries."""
+    """Yield the path of every value in `values`; of long lists, only of the first entries."""
     items: Any = values.items() if isinstance(values, dict) else enumerate(values[:2])
     for key, value in items:
         yield (*path, key)
@@ -341,7 +341,7 @@ def mutations(values: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[s
             yield from mutations(value, (*path, key))
 
 
-def test_no_value_in_any_file_makes_the_list_fail(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_a_wrong_value_in_any_file_never_makes_a_command_crash(copy: Callable[..., Path], dnn: Dnn) -> None:
     run = copy("a")
     copy("b")
     for name in ("environment.json", "state.json", "metrics.json", "evaluation/test.json"):
@@ -364,10 +364,10 @@ def test_no_value_in_any_file_makes_the_list_fail(copy: Callable[..., Path], dnn
         file.write_text(whole)
 
 
-# Running
+# Runs being trained
 
 
-def test_a_run_is_running_while_its_process_lives(start: Start, dnn: Dnn) -> None:
+def test_a_run_is_running_until_its_process_ends(start: Start, dnn: Dnn) -> None:
     Path("a.yaml").write_text(CONFIG)
     training = start("train", "-c", "a.yaml", "--epochs", 100_000, "-q")
     while not Path("runs/a-1/state.json").is_file():
@@ -375,27 +375,27 @@ def test_a_run_is_running_while_its_process_lives(start: Start, dnn: Dnn) -> Non
         time.sleep(0.01)
     answer = dnn("runs")
     assert re.search(r"^runs/a-1  running  \d+ of 100000  .*  (now|\d+ (s|min) ago)$", answer.stdout.splitlines()[1])
-    assert "go on with" not in answer.stdout
-    for _ in range(20):  # while files are replaced
+    assert "next:" not in answer.stdout
+    for _ in range(20):  # the training replaces files at the same time
         (found,) = status.list_runs()
         assert (found.state, found.problem) == ("running", "")
         assert dnn("show", "runs/a-1").code == 0
     training.kill()
     training.wait()
     assert states(dnn) == {"a-1": "interrupted"}
-    assert dnn("runs").stdout.splitlines()[-1].endswith("; go on with: dnn train --resume runs/a-1")
+    assert dnn("runs").stdout.splitlines()[-1].endswith("; next: dnn train --resume runs/a-1")
 
 
-def test_asking_never_keeps_a_training_from_its_run(copy: Callable[..., Path], process: Dnn) -> None:
-    """Two processes ask without a pause while others take the lock again and again."""
+def test_testing_the_lock_never_makes_a_training_fail(copy: Callable[..., Path], process: Dnn) -> None:
+    """Two processes test the lock without a pause while others acquire it again and again."""
     run = RunDirectory(copy("a-1"))
     run.path.joinpath(".lock").touch()
     code = """
 from pathlib import Path
-from dnn_cli.run import Run
-print(flush=True)
+from dnn_cli.runs.directory import RunDirectory
+print("ready", flush=True)
 while True:
-    Run(Path("runs/a-1")).is_locked()
+    RunDirectory(Path("runs/a-1")).is_locked()
 """
     asking = [
         subprocess.Popen(
@@ -406,7 +406,7 @@ while True:
     try:
         for one in asking:
             assert one.stdout
-            one.stdout.readline()
+            assert one.stdout.readline() == b"ready\n"
         seen = 0
         for _ in range(500):
             with run.locked():
@@ -423,7 +423,7 @@ while True:
             one.stdout.close()
 
 
-def test_those_who_ask_do_not_see_each_other(copy: Callable[..., Path]) -> None:
+def test_two_processes_can_test_the_lock_at_the_same_time(copy: Callable[..., Path]) -> None:
     run = RunDirectory(copy("a-1"))
     with (run.path / ".lock").open("rb") as file:
         import fcntl
@@ -435,16 +435,16 @@ def test_those_who_ask_do_not_see_each_other(copy: Callable[..., Path]) -> None:
 # One run
 
 
-def test_one_run_from_top_to_bottom(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_show_prints_every_part_of_a_run(copy: Callable[..., Path], dnn: Dnn) -> None:
     run = copy("a-1")
     answer = dnn("show", run)
     assert (answer.code, answer.stderr) == (0, "")
     parts = dict(part.split(":\n", 1) for part in answer.stdout.split("\n\n")[1:-1])
-    assert list(parts) == ["what is not at its default", "environment", "history", "evaluations", "files"]
+    assert list(parts) == ["settings that differ from the default", "environment", "history", "evaluations", "files"]
     facts = dict(re.split("  +", line) for line in answer.stdout.split("\n\n")[0].splitlines())
     assert (facts["run"], facts["state"], facts["epochs"], facts["parameters"]) == ("runs/a-1", "done", "2", "6,370")
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \S+, 2 days ago", facts["last written"])
-    settings = [re.split("  +", line) for line in parts["what is not at its default"].splitlines()]
+    settings = [re.split("  +", line) for line in parts["settings that differ from the default"].splitlines()]
     assert settings == [
         ["setting", "value", "default"],
         ["engine", "numpy", "keras"],
@@ -465,14 +465,14 @@ def test_one_run_from_top_to_bottom(copy: Callable[..., Path], dnn: Dnn) -> None
     assert dnn("show").stdout == answer.stdout  # the newest
 
 
-def test_all_of_it_for_machines(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_json_output_of_show(copy: Callable[..., Path], dnn: Dnn) -> None:
     run = copy("a-1")
     found = json.loads(dnn("show", run, "--json").stdout)
     opened = RunDirectory.open(run)
     assert found["config"] == opened.config().to_dict()
-    assert found["environment"] == opened.environment()
+    assert found["environment"] == json.loads((run / "environment.json").read_text())
     assert found["history"] == opened.history(2)
-    assert found["metrics"] == opened.metrics()
+    assert found["metrics"] == json.loads((run / "metrics.json").read_text())
     assert found["evaluations"] == {"test": json.loads((run / "evaluation/test.json").read_text())}
     assert found["files"] == {
         str(path.relative_to(run)): path.stat().st_size
@@ -483,7 +483,7 @@ def test_all_of_it_for_machines(copy: Callable[..., Path], dnn: Dnn) -> None:
     assert listed.items() <= found.items()
 
 
-def test_of_a_long_history_the_ends_and_the_best_are_shown(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_of_a_long_history_only_the_ends_and_the_best_epoch_are_shown(copy: Callable[..., Path], dnn: Dnn) -> None:
     run = copy("a-1")
     rows = [f"{epoch},1.0,0.5,{abs(epoch - 23) / 100},0.5,0.001,2.5" for epoch in range(1, 41)]
     header = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds"
@@ -494,14 +494,14 @@ def test_of_a_long_history_the_ends_and_the_best_are_shown(copy: Callable[..., P
     assert shown == ["1", "2", "3", "4", "5", "…", "23 best", "…", "36", "37", "38", "39", "40"]
 
 
-def test_what_the_weights_started_from_is_shown(copy: Callable[..., Path], dnn: Dnn) -> None:
+def test_show_names_the_weights_that_a_run_started_from(copy: Callable[..., Path], dnn: Dnn) -> None:
     copy("a-1")
     Path("b.yaml").write_text(CONFIG + "seed: 4\n")
     assert dnn("train", "-c", "b.yaml", "--set", "engine=keras", "--set", "model.init_from=runs/a-1", "-q").code == 0
     assert re.search(r"^transfer +started from .*runs/a-1/.*: loaded ", dnn("show", "runs/b-1").stdout, re.MULTILINE)
 
 
-# How little it takes
+# How much is read
 
 
 READ = (".lock", "config.yaml", "environment.json", "state.json", "history.csv", "metrics.json", "evaluation/test.json")
@@ -510,10 +510,10 @@ MEASURED = """
 import json, sys
 opened, hashed = [], []
 sys.addaudithook(lambda event, details: opened.append(str(details[0])) if event == "open" else None)
-from dnn_cli import run as runs
 from dnn_cli.__main__ import run
-digest = runs._sha256
-runs._sha256 = lambda path: hashed.append(str(path)) or digest(path)
+from dnn_cli.runs import checkpoints
+digest = checkpoints.sha256
+checkpoints.sha256 = lambda path: hashed.append(str(path)) or digest(path)
 code = run(sys.argv[1:])
 opened = [path for path in opened if path.startswith("runs/")]
 print(json.dumps([opened, hashed, sorted(sys.modules)]), file=sys.stderr)
@@ -522,7 +522,7 @@ sys.exit(code)
 
 
 @pytest.mark.parametrize("arguments", [["runs"], ["show"], ["runs", "--json"], ["show", "--json"]])
-def test_it_imports_nothing_heavy_and_reads_little(arguments: list[str], copy: Callable[..., Path]) -> None:
+def test_runs_and_show_import_no_heavy_library_and_read_little(arguments: list[str], copy: Callable[..., Path]) -> None:
     """Of fifty runs, count what takes the time: modules imported, files opened, digests computed."""
     for number in range(50):
         want(copy(f"a-{number}"), 5)

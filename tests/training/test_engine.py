@@ -1,4 +1,4 @@
-"""Training with `engine: numpy` through the command line: what it promises, and that TensorFlow stays away."""
+"""Test training with `engine: numpy` through the command line, which must not import TensorFlow."""
 
 import csv
 import json
@@ -48,12 +48,12 @@ def assert_same_training(one: str | Path, other: str | Path) -> None:
 
 
 def imported(answer: Answer) -> set[str]:
-    """The top-level names of what a process imported, told by PYTHONPROFILEIMPORTTIME."""
+    """Return the top-level packages that a process imported, as PYTHONPROFILEIMPORTTIME reports them."""
     lines = [line for line in answer.stderr.splitlines() if line.startswith("import time:")]
     return {line.split("|")[-1].strip().split(".")[0] for line in lines}
 
 
-def test_it_trains_and_evaluates_without_tensorflow(process: Dnn, tiny: Path) -> None:
+def test_numpy_trains_and_evaluates_without_tensorflow(process: Dnn, tiny: Path) -> None:
     trained = process("train", "-c", tiny, "--run-dir", "run", PYTHONPROFILEIMPORTTIME="1")
     assert trained.code == 0, trained.stderr
     scored = process("evaluate", "run", "--json", PYTHONPROFILEIMPORTTIME="1")
@@ -80,7 +80,7 @@ def test_it_trains_and_evaluates_without_tensorflow(process: Dnn, tiny: Path) ->
     assert json.loads(scored.stdout)["accuracy"] > 0.8
 
 
-def test_both_engines_tell_the_same_story(dnn: Dnn) -> None:
+def test_both_engines_give_nearly_the_same_history_and_scores(dnn: Dnn) -> None:
     for engine in ("keras", "numpy"):
         options = ("--engine", engine, "--epochs", 3, "--set", "data.validation=300")
         assert dnn("train", "-c", "smoke", "--run-dir", engine, *options).code == 0
@@ -92,12 +92,15 @@ def test_both_engines_tell_the_same_story(dnn: Dnn) -> None:
     assert scores[0].keys() == scores[1].keys()
 
 
-def test_stock_keras_finds_what_it_reached(dnn: Dnn, tiny: Path) -> None:
+def test_keras_evaluates_a_numpy_checkpoint_to_the_same_metrics(dnn: Dnn, tiny: Path) -> None:
     dnn("train", "-c", tiny, "--run-dir", "run")
     network = keras.models.load_model("run/checkpoints/best.keras")
     split = datasets.find("mnist-sample", split="test").load("test")
     loss, accuracy = network.evaluate(split.images.astype("float32") / 255, split.labels, verbose=0)
-    for options in (("run",), ("run/checkpoints/best.keras", "--data", "mnist-sample")):  # by NumPy, and by Keras
+    for options in (
+        ("run",),
+        ("run/checkpoints/best.keras", "--data", "mnist-sample"),
+    ):  # evaluated by NumPy, and by Keras
         scored = json.loads(dnn("evaluate", *options, "--json").stdout)
         assert (scored["loss"], scored["accuracy"]) == pytest.approx((loss, accuracy), rel=1e-4)
     validation = json.loads(dnn("evaluate", "run", "--split", "validation", "--json").stdout)
@@ -105,7 +108,7 @@ def test_stock_keras_finds_what_it_reached(dnn: Dnn, tiny: Path) -> None:
     assert validation["loss"] == pytest.approx(best["val_loss"], rel=1e-5)
 
 
-def test_keras_starts_from_what_numpy_learned(dnn: Dnn, tiny: Path) -> None:
+def test_keras_can_start_from_weights_that_numpy_trained(dnn: Dnn, tiny: Path) -> None:
     dnn("train", "-c", tiny, "--run-dir", "run")
     settings = ("model.init_from=run", "training.epochs=1")
     options = [part for each in settings for part in ("--set", each)]
@@ -116,7 +119,9 @@ def test_keras_starts_from_what_numpy_learned(dnn: Dnn, tiny: Path) -> None:
     assert "--set model.init_from=run  model.init_from: needs engine: keras" in refused.stderr
 
 
-def test_the_same_config_gives_the_same_bits_in_another_process_and_resumed(dnn: Dnn, process: Dnn, tiny: Path) -> None:
+def test_the_same_config_gives_the_same_bits_in_another_process_and_when_resumed(
+    dnn: Dnn, process: Dnn, tiny: Path
+) -> None:
     dnn("train", "-c", tiny, "--run-dir", "straight")
     process("train", "-c", "straight/config.yaml", "--run-dir", "again")
     assert_same_training("straight", "again")
@@ -126,7 +131,7 @@ def test_the_same_config_gives_the_same_bits_in_another_process_and_resumed(dnn:
     assert_same_training("straight", "extended")
 
 
-def test_killed_and_resumed_it_ends_as_if_undisturbed(
+def test_a_killed_and_resumed_run_ends_as_an_uninterrupted_one(
     dnn: Dnn, start: Callable[..., "subprocess.Popen[str]"], tiny: Path
 ) -> None:
     victim = start("train", "-c", tiny, "--run-dir", "killed", "--epochs", 100_000)
@@ -139,7 +144,7 @@ def test_killed_and_resumed_it_ends_as_if_undisturbed(
     assert_same_training("undisturbed", "killed")
 
 
-def test_what_it_cannot_do_is_refused_with_its_place(dnn: Dnn, tmp_path: Path) -> None:
+def test_unsupported_settings_are_rejected_with_their_place(dnn: Dnn, tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(
         "engine: numpy\n"
@@ -160,20 +165,20 @@ def test_what_it_cannot_do_is_refused_with_its_place(dnn: Dnn, tmp_path: Path) -
     ]
 
 
-def test_an_engine_that_does_not_exist_is_refused(dnn: Dnn) -> None:
+def test_an_unknown_engine_is_rejected(dnn: Dnn) -> None:
     answer = dnn("train", "-c", "smoke", "--engine", "numpi")
     assert answer.code == 2
     assert "engine: must be one of keras, numpy, got 'numpi' (did you mean 'numpy'?)" in answer.stderr
 
 
-def test_a_run_stays_with_its_engine(dnn: Dnn, tiny: Path) -> None:
+def test_a_run_cannot_be_resumed_with_another_engine(dnn: Dnn, tiny: Path) -> None:
     dnn("train", "-c", tiny, "--run-dir", "run", "--epochs", 1)
     answer = dnn("train", "--resume", "run", "--epochs", 2, "--engine", "keras")
     assert answer.code == 2
     assert "engine: numpy → keras" in answer.stderr
 
 
-def test_a_loss_that_is_no_number_ends_the_training(dnn: Dnn) -> None:
+def test_a_loss_that_is_not_finite_ends_the_training(dnn: Dnn) -> None:
     settings = ("model.layers=[{units: 8, activation: exponential}, 8]", "optimizer={name: sgd, learning_rate: 900}")
     options = [part for each in settings for part in ("--set", each)]
     answer = dnn("train", "-c", "smoke", "--engine", "numpy", *options)
@@ -182,22 +187,22 @@ def test_a_loss_that_is_no_number_ends_the_training(dnn: Dnn) -> None:
     assert "a lower optimizer.learning_rate usually helps" in answer.stderr
 
 
-def test_other_images_than_it_was_trained_on_must_fit(dnn: Dnn, tiny: Path, tmp_path: Path) -> None:
+def test_images_of_another_shape_are_rejected_in_evaluation(dnn: Dnn, tiny: Path, tmp_path: Path) -> None:
     from tests.files import user
 
     dnn("train", "-c", tiny, "--run-dir", "run", "--epochs", 1)
     answer = dnn("evaluate", "run", "--data", user(tmp_path))
     assert answer.code == 1
-    assert answer.stderr.endswith("error: the images are 3×4, but run/checkpoints/best.keras takes 28×28\n")
+    assert answer.stderr.endswith("error: the images are 3×4, but run/checkpoints/best.keras needs 28×28\n")
 
 
-def test_callbacks_are_keras_own(tiny: Path) -> None:
+def test_the_numpy_engine_rejects_callbacks(tiny: Path) -> None:
     settings: Any = loading.load(str(tiny))
-    with pytest.raises(ValueError, match="Keras's callbacks go with engine: keras"):
-        loop.start(settings, "tiny", progress.Quiet(), callbacks=[keras.callbacks.Callback()])
+    with pytest.raises(ValueError, match="callbacks and model.init_from need engine: keras"):
+        loop.start(settings, "tiny", progress.QuietProgress(), callbacks=[keras.callbacks.Callback()])
 
 
-def test_classes_are_chosen_as_ever(dnn: Dnn, tiny: Path) -> None:
+def test_classes_can_be_selected_with_the_numpy_engine(dnn: Dnn, tiny: Path) -> None:
     settings = ("data.classes=[3, 5]", "data.images_per_class=100", "data.validation=0")
     options = [part for each in settings for part in ("--set", each)]
     assert dnn("train", "-c", tiny, "--run-dir", "run", *options).code == 0
@@ -206,7 +211,7 @@ def test_classes_are_chosen_as_ever(dnn: Dnn, tiny: Path) -> None:
     assert scored["accuracy"] > 0.8
 
 
-def test_early_stopping_works_as_ever(dnn: Dnn, tiny: Path) -> None:
+def test_early_stopping_works_with_the_numpy_engine(dnn: Dnn, tiny: Path) -> None:
     stopping = "training.early_stopping={monitor: val_loss, patience: 1, min_delta: 10}"
     answer = dnn("train", "-c", tiny, "--run-dir", "run", "--set", stopping)
     assert answer.code == 0

@@ -1,4 +1,4 @@
-"""Training through the command line: what it leaves, what it repeats bit for bit, and what it survives."""
+"""Test training through the command line: files of a run, bit-for-bit repetition, resumption, signals and damage."""
 
 import csv
 import json
@@ -37,7 +37,7 @@ training: {epochs: 4, batch_size: 48}
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """A config with everything in it that could break a resume: dropout, moving means, a hold-out, a ragged batch."""
+    """Write a config with all that could break resumption: dropout, moving means, a hold-out, a smaller last batch."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
@@ -58,24 +58,24 @@ ONE_EPOCH = ("--epochs", 1)
 
 
 def history(run: str | Path) -> list[dict[str, str]]:
-    """The rows without their times, which no two trainings share."""
+    """Return the rows without their times, which differ between trainings."""
     with Path(run, "history.csv").open(newline="") as file:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
 
 
 def assert_same_training(one: str | Path, other: str | Path) -> None:
-    """Two runs hold the same weights, optimizer state, history and best epoch, bit for bit."""
+    """Assert that two runs have the same weights, optimizer state, history and best epoch, bit for bit."""
     for name in ("last", "best"):
         assert_same_bits(Path(one, f"checkpoints/{name}.keras"), Path(other, f"checkpoints/{name}.keras"))
     assert history(one) == history(other)
     bests = [json.loads(Path(run, "state.json").read_text())["last"]["best"] for run in (one, other)]
     for best in bests:
-        del best["sha256"]  # the file also holds the time at which it was saved
+        del best["sha256"]  # the file also contains the time when it was saved
     assert bests[0] == bests[1]
     assert Path(one, "config.yaml").read_text() == Path(other, "config.yaml").read_text()
 
 
-def test_a_training_from_start_to_end(dnn: Dnn, tiny: Path) -> None:
+def test_a_training_writes_progress_and_all_files_of_a_run(dnn: Dnn, tiny: Path) -> None:
     answer = dnn("train", "-c", tiny)
     assert answer.code == 0
     lines = answer.stderr.splitlines()
@@ -114,7 +114,7 @@ def test_a_training_from_start_to_end(dnn: Dnn, tiny: Path) -> None:
     assert environment["dataset"]["fingerprint"].startswith("sha256:")
 
 
-def test_the_resolved_config_trains_the_same_weights_again_in_another_process(
+def test_the_recorded_config_trains_the_same_weights_in_another_process(
     dnn: Dnn, process: Dnn, trained: Trained, tiny: Path
 ) -> None:
     trained("first")
@@ -126,7 +126,7 @@ def test_the_resolved_config_trains_the_same_weights_again_in_another_process(
     assert history("other") != history("first")
 
 
-def test_more_epochs_for_a_finished_run_are_the_epochs_it_would_have_had(process: Dnn, trained: Trained) -> None:
+def test_extending_a_finished_run_gives_the_same_bits_as_one_longer_run(process: Dnn, trained: Trained) -> None:
     trained("straight")
     trained("extended", *ONE_EPOCH)
     answer = process("train", "--resume", "extended", "--epochs", 4)
@@ -139,7 +139,7 @@ def test_more_epochs_for_a_finished_run_are_the_epochs_it_would_have_had(process
     assert json.loads(Path("extended/metrics.json").read_text())["epochs"] == 4
 
 
-def test_averages_and_lengths_in_epochs_are_extended_bit_for_bit(dnn: Dnn, tiny: Path) -> None:
+def test_ema_weights_and_schedules_in_epochs_are_extended_bit_for_bit(dnn: Dnn, tiny: Path) -> None:
     rate = "{name: cosine_decay, initial_learning_rate: 0.003, decay_epochs: 3}"
     changes = (f"optimizer.learning_rate={rate}", "optimizer.use_ema=true", "optimizer.gradient_accumulation_steps=4")
     options = [option for change in changes for option in ("--set", change)]
@@ -148,13 +148,13 @@ def test_averages_and_lengths_in_epochs_are_extended_bit_for_bit(dnn: Dnn, tiny:
     assert dnn("train", "--resume", "extended", "--epochs", 2).code == 0
     assert_same_training("straight", "extended")
     rates = [float(row["learning_rate"]) for row in history("straight")]
-    assert rates == pytest.approx([0.003, 0.00225], rel=1e-5)  # after a third of half a cosine, three quarters
-    judged = json.loads(dnn("evaluate", "straight", "--split", "validation", "--checkpoint", "last", "--json").stdout)
-    assert judged["loss"] == pytest.approx(float(history("straight")[-1]["val_loss"]), rel=1e-4)
+    assert rates == pytest.approx([0.003, 0.00225], rel=1e-5)  # three quarters after a third of half a cosine
+    scores = json.loads(dnn("evaluate", "straight", "--split", "validation", "--checkpoint", "last", "--json").stdout)
+    assert scores["loss"] == pytest.approx(float(history("straight")[-1]["val_loss"]), rel=1e-4)
 
 
 @pytest.mark.slow
-def test_killed_at_any_time_and_resumed_it_ends_as_if_undisturbed(
+def test_a_run_killed_at_any_time_and_resumed_ends_as_an_uninterrupted_one(
     dnn: Dnn, start: Callable[..., "subprocess.Popen[str]"], tiny: Path
 ) -> None:
     arguments: tuple[object, ...] = ("-c", tiny, "--run-dir", "killed", "--epochs", 100_000)
@@ -179,7 +179,7 @@ def test_killed_at_any_time_and_resumed_it_ends_as_if_undisturbed(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGINT, "SIGINT", 130), (signal.SIGTERM, "SIGTERM", 143)])
-def test_a_signal_finishes_the_epoch_and_says_how_to_go_on(
+def test_a_signal_finishes_the_epoch_and_prints_the_resume_command(
     dnn: Dnn, start: Callable[..., "subprocess.Popen[str]"], tiny: Path, number: int, name: str, code: int
 ) -> None:
     training = start("train", "-c", tiny, "--run-dir", "run", "--epochs", "100000")
@@ -204,7 +204,7 @@ def test_a_signal_finishes_the_epoch_and_says_how_to_go_on(
 
 
 @pytest.mark.slow
-def test_a_second_signal_stops_at_once_and_harms_nothing(
+def test_a_second_signal_stops_at_once_and_damages_nothing(
     start: Callable[..., "subprocess.Popen[str]"], tiny: Path
 ) -> None:
     wide = ("--set", "model.layers=[2048, 2048]", "--set", "data.validation=0", "--set", "training.batch_size=8")
@@ -215,7 +215,7 @@ def test_a_second_signal_stops_at_once_and_harms_nothing(
     kept = Path("run/checkpoints/last.keras").read_bytes()
     training.send_signal(signal.SIGINT)
     assert training.stderr.readline() == (
-        "SIGINT: finishing and saving this epoch; SIGINT again stops at once and loses it\n"
+        "SIGINT: finishing and saving this epoch; a second SIGINT stops at once and loses it\n"
     )
     training.send_signal(signal.SIGINT)
     _, stderr = training.communicate(timeout=PATIENCE)
@@ -225,7 +225,7 @@ def test_a_second_signal_stops_at_once_and_harms_nothing(
     assert Path("run/checkpoints/last.keras").read_bytes() == kept
 
 
-def test_deformed_images_are_deformed_alike_when_resumed(dnn: Dnn, process: Dnn, trained: Trained, tiny: Path) -> None:
+def test_augmentation_is_the_same_when_resumed(dnn: Dnn, process: Dnn, trained: Trained, tiny: Path) -> None:
     strengths = "training.augmentation={rotation: 10, translation: 2, elastic: {strength: 2}, noise: 0.1}"
     dnn("train", "-c", tiny, "--set", strengths, "--run-dir", "straight")
     dnn("train", "-c", tiny, "--set", strengths, "--run-dir", "begun", "--epochs", 2)
@@ -242,13 +242,13 @@ def test_a_run_stopped_before_its_first_epoch_can_be_resumed(dnn: Dnn, trained: 
         if path.name not in ("config.yaml", "environment.json"):
             path.unlink()
     assert dnn("evaluate", "early").stderr == (
-        "error: early has no checkpoint yet; `dnn train --resume early` goes on with it\n"
+        "error: early has no checkpoint yet; `dnn train --resume early` trains it\n"
     )
     assert dnn("train", "--resume", "early").code == 0
     assert_same_training("straight", "early")
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(dnn: Dnn, trained: Trained) -> None:
+def test_training_resumes_from_the_previous_checkpoint_if_the_last_is_damaged(dnn: Dnn, trained: Trained) -> None:
     for name in ("straight", "damaged"):
         trained(name)
     Path("damaged/checkpoints/best.keras").unlink()  # which may hold the same epoch
@@ -265,7 +265,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(dnn: Dnn, trained: Tra
     assert answer.code == 0
     warning, line = answer.stderr.splitlines()
     assert warning == (
-        "warning: damaged/checkpoints/last.keras is unfinished or damaged; going on from previous.keras, epoch 3"
+        "warning: damaged/checkpoints/last.keras is unfinished or damaged; resuming from previous.keras, epoch 3"
     )
     assert line.startswith("epoch 4/4")
     assert_same_training("straight", "damaged")
@@ -275,19 +275,20 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(dnn: Dnn, trained: Tra
     answer = dnn("train", "--resume", "damaged")
     assert (answer.code, answer.stderr) == (
         1,
-        "error: damaged cannot be resumed: no checkpoint in damaged/checkpoints is whole\n",
+        "error: damaged cannot be resumed: all checkpoints in damaged/checkpoints are damaged; "
+        "`dnn train -c damaged/config.yaml` trains it again, into a new run\n",
     )
 
 
-def test_resuming_with_another_config_is_refused_with_the_difference(dnn: Dnn, trained: Trained, tiny: Path) -> None:
+def test_resuming_with_another_config_is_rejected_with_the_differences(dnn: Dnn, trained: Trained, tiny: Path) -> None:
     trained("run", *ONE_EPOCH)
     before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
     changes = ("--set", "optimizer.learning_rate=0.01", "--seed", 9, "--epochs", 3)
     expected = (
-        "error: run cannot go on with another config; only training.epochs may change\n"
+        "error: run cannot be resumed with different settings; only training.epochs may change\n"
         "  seed: 3 → 9\n"
         "  optimizer.learning_rate: 0.003 → 0.01\n"
-        "a new run can train what differs\n"
+        "start a new run to train with them\n"
     )
     assert dnn("train", "--resume", "run", *changes) == Answer(2, "", expected)
     other = tiny.with_name("other.yaml")
@@ -299,27 +300,31 @@ def test_resuming_with_another_config_is_refused_with_the_difference(dnn: Dnn, t
     assert answer == Answer(2, "", "error: run has trained 2 epochs already; --epochs must be at least 2\n")
 
 
-def test_resuming_a_finished_run_trains_nothing_more(dnn: Dnn, trained: Trained) -> None:
+def test_resuming_a_finished_run_trains_no_epoch(dnn: Dnn, trained: Trained) -> None:
     trained("run", *ONE_EPOCH)
     kept = Path("run/checkpoints/last.keras").read_bytes()
     Path("run/metrics.json").unlink()
     answer = dnn("train", "--resume", "run")
-    assert (answer.code, answer.stderr) == (0, "run has trained all of its 1 epochs; --epochs N goes on to N\n")
+    assert (answer.code, answer.stderr) == (
+        0,
+        "run has trained all of its 1 epochs; to train more, pass a larger --epochs\n",
+    )
     assert Path("run/checkpoints/last.keras").read_bytes() == kept
     assert json.loads(Path("run/metrics.json").read_text())["epochs"] == 1
 
 
-def test_resuming_on_changed_data_is_refused(dnn: Dnn, sample: Any, tiny: Path) -> None:
+def test_resuming_on_changed_data_is_rejected(dnn: Dnn, sample: Any, tiny: Path) -> None:
     np.savez("mine.npz", x_train=sample.images[:600], y_train=sample.labels[:600])
     own = ("--set", "data.dataset=mine.npz", "--set", "data.validation=0.1")
     dnn("train", "-c", tiny, *own, "--run-dir", "run", "--epochs", 1)
     np.savez("mine.npz", x_train=sample.images[1:601], y_train=sample.labels[1:601])
     answer = dnn("train", "--resume", "run", "--epochs", 2)
     path = Path("mine.npz").resolve()
-    assert answer == Answer(1, "", f"error: run was trained on other data than {path} holds now; resuming is refused\n")
+    message = f"error: run cannot be resumed: {path} has changed since the run was started; "
+    assert answer == Answer(1, "", f"{message}restore it, or start a new run\n")
 
 
-def test_a_run_that_is_being_trained_is_left_alone(trained: Trained) -> None:
+def test_a_run_that_another_process_trains_cannot_be_resumed(trained: Trained) -> None:
     trained("run", *ONE_EPOCH)
     with RunDirectory.open(Path("run")).locked():
         code = [*command("train", "--resume", "run", "--epochs", "2")]
@@ -327,51 +332,51 @@ def test_a_run_that_is_being_trained_is_left_alone(trained: Trained) -> None:
     assert (done.returncode, done.stderr) == (1, "error: run is being trained by another process\n")
 
 
-def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_last_good_epoch(dnn: Dnn, tiny: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_training(dnn: Dnn, tiny: Path) -> None:
     block = "{units: 16, activation: linear}"
     wild = ("--set", "optimizer={name: sgd, learning_rate: 1000}", "--set", f"model.layers=[{block}, {block}, {block}]")
     answer = dnn("train", "-c", tiny, *wild)
     assert answer.code == 1
     assert re.fullmatch(
         r"error: loss became (nan|inf) in epoch 1, between steps 1 and 32 of 73; "
-        r"no epoch was finished before it in runs/tiny-1\na lower optimizer.learning_rate usually helps\n",
+        r"no epoch is saved in runs/tiny-1\na lower optimizer.learning_rate usually helps\n",
         answer.stderr,
     )
     assert not Path("runs/tiny-1/state.json").exists()
 
 
-class Bomb(keras.callbacks.Callback):  # type: ignore[misc]
-    """Spoils the weights when an epoch begins."""
+class CorruptWeights(keras.callbacks.Callback):  # type: ignore[misc]
+    """Sets weights to NaN at the beginning of the third epoch."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if epoch == 2:
             self.model.layers[-1].bias.assign([float("nan")] * 10)
 
 
-def test_the_steps_in_which_the_loss_was_lost_are_named() -> None:
+def test_the_message_names_the_steps_in_which_the_loss_became_nan() -> None:
     config = loading.parse(TINY, "test")
-    told = progress.choose(quiet=True)
+    quiet = progress.create(quiet=True)
     with pytest.raises(TrainingError) as error:
-        loop.start(config, "test", told, callbacks=[Bomb()])
-    pattern = r"loss became nan in epoch 3, between steps 1 and \d+ of 73; epoch 2 is safe in runs/test-1\n.*"
+        loop.start(config, "test", quiet, callbacks=[CorruptWeights()])
+    pattern = r"loss became nan in epoch 3, between steps 1 and \d+ of 73; epoch 2 is saved in runs/test-1\n.*"
     assert re.fullmatch(pattern, str(error.value))
     assert json.loads(Path("runs/test-1/state.json").read_text())["last"]["epoch"] == 2
     assert all(np.isfinite(value).all() for value in weights(Path("runs/test-1/checkpoints/last.keras")).values())
 
 
-def test_keras_callbacks_work_where_epochs_begin_and_end() -> None:
+def test_keras_callbacks_are_called_when_epochs_begin_and_end() -> None:
     config = loading.parse(TINY, "test")
     rates = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
     log = keras.callbacks.CSVLogger("log.csv")
     stop = keras.callbacks.EarlyStopping("val_loss", min_delta=100.0, patience=1)
-    result = loop.start(config, "test", progress.choose(quiet=True), callbacks=[rates, log, stop])
+    result = loop.start(config, "test", progress.create(quiet=True), callbacks=[rates, log, stop])
     assert [row["learning_rate"] for row in history(result.run.path)] == ["0.0015", "0.00075"]
-    assert result.metrics["stopped_early"] is True
+    assert result.metrics.stopped_early is True
     with Path("log.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
 
 
-def test_early_stopping_stops_where_keras_would_and_resumes_so(dnn: Dnn, tiny: Path) -> None:
+def test_early_stopping_stops_at_the_epoch_where_keras_would_and_stays_stopped(dnn: Dnn, tiny: Path) -> None:
     stopping = ("--set", "training.early_stopping={patience: 2, min_delta: 0.05}", "--epochs", 50)
     dnn("train", "-c", tiny, "--run-dir", "run", *stopping)
     losses = [float(row["val_loss"]) for row in history("run")]
@@ -402,7 +407,7 @@ def test_the_test_split_is_never_read(dnn: Dnn, sample: Any, tiny: Path) -> None
     assert dnn("evaluate", "with").code == 1
 
 
-def test_without_mnist_the_shipped_config_trains_on_the_sample_loudly(
+def test_without_mnist_the_shipped_config_trains_on_the_sample_with_a_warning(
     dnn: Dnn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DNN_DATA_DIR", raising=False)
@@ -420,7 +425,7 @@ def test_without_mnist_the_shipped_config_trains_on_the_sample_loudly(
     assert json.loads(resumed.stdout)["note"] == note
 
 
-def test_without_mnist_and_without_a_fallback_it_is_an_error_that_says_what_to_do(
+def test_without_mnist_and_without_a_fallback_the_error_says_what_to_do(
     dnn: Dnn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DNN_DATA_DIR", raising=False)
@@ -431,7 +436,7 @@ def test_without_mnist_and_without_a_fallback_it_is_an_error_that_says_what_to_d
     assert not Path("runs").exists()
 
 
-def test_the_smoke_config_ends_above_ninety_percent(dnn: Dnn) -> None:
+def test_the_smoke_config_reaches_ninety_percent(dnn: Dnn) -> None:
     assert dnn("train", "--config", "smoke", "-q").code == 0
     answer = dnn("evaluate", "--min-accuracy", "0.9", "--json")
     assert answer.code == 0
@@ -439,7 +444,7 @@ def test_the_smoke_config_ends_above_ninety_percent(dnn: Dnn) -> None:
 
 
 @pytest.mark.slow
-def test_the_textbook_network_on_the_whole_of_mnist(dnn: Dnn, mnist_folder: Path, monkeypatch: Any) -> None:
+def test_the_textbook_network_reaches_its_accuracy_on_mnist(dnn: Dnn, mnist_folder: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("DNN_DATA_DIR", str(mnist_folder))
     assert dnn("train", "-c", "mnist").code == 0
     answer = dnn("evaluate", "--min-accuracy", "0.975", "--json")
@@ -461,7 +466,7 @@ def test_checkpoints_need_nothing_but_tensorflow(trained: Trained) -> None:
     assert done.stdout == f"{4 * 73} ['keras', 'keras', 'keras', 'keras', 'keras', 'keras']\n"
 
 
-def test_a_dry_run_refuses_what_the_real_one_would(dnn: Dnn, trained: Trained, tiny: Path) -> None:
+def test_a_dry_run_rejects_what_the_training_would_reject(dnn: Dnn, trained: Trained, tiny: Path) -> None:
     trained("run", *ONE_EPOCH)
     for arguments in (("-c", tiny, "--run-dir", "run"), ("--resume", "run", "--seed", 4)):
         real, dry = dnn("train", *arguments), dnn("train", *arguments, "--dry-run")

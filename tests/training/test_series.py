@@ -1,4 +1,4 @@
-"""Several trainings in turn: each is what it is alone, all are checked first, and what stops one loses nothing."""
+"""Test several trainings in one command: same results as alone, checks before the first, and what stops a series."""
 
 import json
 import re
@@ -14,6 +14,7 @@ from dnn_cli.config import loading
 from dnn_cli.data import datasets
 from dnn_cli.errors import RunError
 from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.records import TrainingMetrics
 from tests.conftest import Answer, assert_same_bits
 from tests.shared_runs import SharedRuns
 
@@ -43,7 +44,7 @@ def runs() -> list[str]:
 
 
 def counting(module: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """With what a function is called from now on, call by call."""
+    """Return a list that receives the arguments of each further call of a function."""
     calls: list[tuple[Any, ...]] = []
     function = getattr(module, name)
 
@@ -55,7 +56,9 @@ def counting(module: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> list[tu
     return calls
 
 
-def test_each_training_is_what_it_is_alone(dnn: Dnn, shared_runs: SharedRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_training_gives_the_same_bits_as_alone(
+    dnn: Dnn, shared_runs: SharedRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = shared_runs.path(SECOND)
     read = counting(datasets, "_load", monkeypatch)
     answer = dnn("train", "-c", "first.yaml", "-c", "second.yaml")
@@ -70,8 +73,8 @@ def test_each_training_is_what_it_is_alone(dnn: Dnn, shared_runs: SharedRuns, mo
         "epoch 1/2",
         "epoch 2/2",
     ]
-    told = answer.stdout.splitlines()
-    assert [line for line in told if line.startswith(("run ", "next"))] == [
+    printed = answer.stdout.splitlines()
+    assert [line for line in printed if line.startswith(("run ", "next"))] == [
         "run           runs/first-1",
         "next: dnn evaluate runs/first-1",
         "run           runs/second-1",
@@ -96,13 +99,13 @@ def test_seeds_and_settings_apply_to_each_config(dnn: Dnn) -> None:
     assert {(config.training.epochs, config.data.validation) for config in chosen} == {(1, 0)}
 
 
-def test_one_seed_of_one_config_answers_as_ever(dnn: Dnn) -> None:
+def test_one_config_with_one_seed_is_a_single_training(dnn: Dnn) -> None:
     answer = dnn("train", "-c", "first.yaml", *NUMPY, "--seed", 5, "--epochs", 1, "--json", "-q")
     assert json.loads(answer.stdout)["run"] == "runs/first-1"
     assert loading.load("runs/first-1/config.yaml").seed == 5
 
 
-def test_a_dry_run_shows_each(dnn: Dnn) -> None:
+def test_a_dry_run_shows_each_training(dnn: Dnn) -> None:
     arguments = ("train", "-c", "first.yaml", "--seed", 1, "--seed", 2, "--dry-run")
     first, second = re.split(r"^# .*\n", dnn(*arguments).stdout, flags=re.MULTILINE)[1:]
     assert re.findall(r"^# .*$", dnn(*arguments).stdout, re.MULTILINE) == [
@@ -110,17 +113,17 @@ def test_a_dry_run_shows_each(dnn: Dnn) -> None:
         "# first.yaml with seed 2",
     ]
     assert loading.parse(first.split("\n\n")[0], "printed").seed == 1
-    assert second.endswith("\ndata: mnist-sample, which is here\n")
+    assert second.endswith("\ndata: mnist-sample (on this machine)\n")
     plans = json.loads(dnn(*arguments, "--json").stdout)
     assert [plan["config"]["seed"] for plan in plans] == [1, 2]
     assert plans[0]["parameters"] == 784 * 16 + 16 + 4 * 16 + 16 * 10 + 10
     assert runs() == []
 
 
-# What is refused
+# Problems that prevent the start
 
 
-def test_every_problem_of_every_config_is_told_before_anything_is_trained(dnn: Dnn, tmp_path: Path) -> None:
+def test_all_problems_of_all_configs_are_reported_before_training_starts(dnn: Dnn, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("sed: 1\ntraining: {epochs: 0}\n")
     for options in ((), ("--dry-run",)):
         answer = dnn("train", "-c", "first.yaml", "-c", "bad.yaml", "-c", "smok", "--batch-size", 0, *options)
@@ -139,7 +142,7 @@ def test_every_problem_of_every_config_is_told_before_anything_is_trained(dnn: D
     assert runs() == []
 
 
-def test_data_and_networks_are_checked_for_all_too(dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_and_networks_of_all_trainings_are_checked_first(dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = counting(datasets, "find", monkeypatch)
     answer = dnn("train", "-c", "first.yaml", "-c", "second.yaml", "--set", "data.dataset=none.npz")
     assert (answer.code, answer.stdout) == (1, "")
@@ -159,20 +162,24 @@ def test_data_and_networks_are_checked_for_all_too(dnn: Dnn, monkeypatch: pytest
     assert runs() == []
 
 
-# What stops one
+# Events that stop a training
 
 
-def test_a_loss_that_is_no_number_does_not_stop_the_others(dnn: Dnn) -> None:
+def test_a_loss_that_is_not_finite_does_not_stop_the_other_trainings(dnn: Dnn) -> None:
     answer = dnn("train", "-c", "wild.yaml", "-c", "second.yaml", "--json", "-q")
     assert answer.code == 1
     assert [one["run"] for one in json.loads(answer.stdout)] == ["runs/second-1"]
     first, hint, last = answer.stderr.splitlines()
-    assert re.fullmatch(r"error: wild\.yaml: loss became (nan|inf) in epoch 1, .* before it in runs/wild-1", first)
+    assert re.fullmatch(
+        r"error: wild\.yaml: loss became (nan|inf) in epoch 1, .* no epoch is saved in runs/wild-1", first
+    )
     assert hint == "a lower optimizer.learning_rate usually helps"
-    assert last == "error: not trained to the end: wild.yaml"
+    assert last == "error: not finished: wild.yaml"
 
 
-def test_a_disk_that_is_full_stops_all_and_says_what_was_not_begun(dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_stops_the_series_and_the_error_lists_what_was_not_started(
+    dnn: Dnn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(run: RunDirectory, *_: Any) -> None:
         if run.path.name == "first-1":
             raise RunError(f"{run} cannot be written: No space left on device")
@@ -183,35 +190,35 @@ def test_a_disk_that_is_full_stops_all_and_says_what_was_not_begun(dnn: Dnn, mon
     assert answer.stdout == ""
     assert answer.stderr.splitlines()[2:] == [
         "error: runs/first-1 cannot be written: No space left on device",
-        "not trained to the end: wild.yaml",
-        "not begun: second.yaml",
+        "not finished: wild.yaml",
+        "not started: second.yaml",
     ]
     assert runs() == ["runs/first-1", "runs/wild-1"]
 
 
 @pytest.mark.parametrize(("number", "code", "engine"), [(signal.SIGINT, 130, "keras"), (signal.SIGTERM, 143, "numpy")])
-def test_a_signal_in_one_ends_all_after_its_epoch(
+def test_a_signal_stops_the_series_after_the_current_epoch(
     number: signal.Signals, code: int, engine: str, dnn: Dnn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress.Quiet, "epoch", lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr(progress.QuietProgress, "epoch", lambda *_: signal.raise_signal(number))
     before = signal.getsignal(number)
     both = ("-c", "first.yaml", "-c", "second.yaml", "--seed", 1, "--seed", 2)
     answer = dnn("train", *both, "--engine", engine, "-q")
     assert (answer.code, answer.stdout) == (code, "")
     assert answer.stderr == (
-        f"{number.name}: finishing and saving this epoch; {number.name} again stops at once and loses it\n"
-        "error: interrupted; epoch 1 is safe in runs/first-1\n"
-        "go on with: dnn train --resume runs/first-1\n"
-        "not begun: first.yaml with seed 2, second.yaml with seed 1, second.yaml with seed 2\n"
+        f"{number.name}: finishing and saving this epoch; a second {number.name} stops at once and loses it\n"
+        "error: interrupted; epoch 1 is saved in runs/first-1\n"
+        "resume with: dnn train --resume runs/first-1\n"
+        "not started: first.yaml with seed 2, second.yaml with seed 1, second.yaml with seed 2\n"
     )
     assert signal.getsignal(number) is before
     assert runs() == ["runs/first-1"]
 
 
-def test_a_signal_between_two_trainings_is_heard(dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_between_two_trainings_stops_the_series(dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
     write = RunDirectory.write_metrics
 
-    def interrupted(run: RunDirectory, metrics: dict[str, Any]) -> None:
+    def interrupted(run: RunDirectory, metrics: TrainingMetrics) -> None:
         write(run, metrics)
         signal.raise_signal(signal.SIGTERM)
 

@@ -1,4 +1,4 @@
-"""What TensorBoard shows, read back with its own reader: every epoch once, whatever was killed; and no bit changed."""
+"""Test the event files with TensorBoard's own reader: each epoch once, even after a kill, and no effect on training."""
 
 import json
 import math
@@ -18,9 +18,9 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 
 from dnn_cli.__main__ import run as dnn_main
+from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.runs.directory import RunDirectory
-from dnn_cli.training import loop
-from dnn_cli.training.tensorboard import Board
+from dnn_cli.training.tensorboard import EventWriter
 from tests.conftest import ROOT, Answer, assert_same_bits, saved_epoch, wait_for_epoch, weights
 
 Dnn = Callable[..., Answer]
@@ -33,7 +33,7 @@ training: {epochs: 3, batch_size: 100, tensorboard: true}
 """
 LAYER = {"class_name": "Flatten", "config": {"name": "flatten"}}
 NETWORK = json.dumps({"class_name": "Sequential", "config": {"name": "net", "layers": [LAYER]}})
-MISSING = "error: training.tensorboard: TensorBoard is not installed: pip install 'dnn-cli[tensorboard]'\n"
+MISSING = "error: training.tensorboard needs tensorboard, which is not installed: pip install 'dnn-cli[tensorboard]'\n"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def read(folder: Path | str) -> EventAccumulator:
 
 
 def steps(accumulator: EventAccumulator) -> dict[str, list[int]]:
-    """The epochs of everything that is shown."""
+    """Return the epochs of every scalar and histogram."""
     tags = accumulator.Tags()
     scalars = {tag: [event.step for event in accumulator.Scalars(tag)] for tag in tags["scalars"]}
     histograms = {tag: [event.step for event in accumulator.Histograms(tag)] for tag in tags["histograms"]}
@@ -62,7 +62,7 @@ def assert_each_epoch_once(run: Path, epochs: int) -> None:
         shown = steps(read(folder))
         assert {"loss", "accuracy"} <= shown.keys()
         assert all(found == list(range(1, epochs + 1)) for found in shown.values()), shown
-        # And nobody has to be told: what the files hold is each epoch once.
+        # Without TensorBoard's handling of restarts too: the files contain each epoch once.
         events = [event for path in sorted(folder.iterdir()) for event in EventFileLoader(str(path)).Load()]
         held = [event.step for event in events for value in event.summary.value if value.tag == "loss"]
         assert held == list(range(1, epochs + 1))
@@ -70,7 +70,8 @@ def assert_each_epoch_once(run: Path, epochs: int) -> None:
 
 
 @pytest.mark.parametrize("engine", ["keras", "numpy"])
-def test_all_of_it_is_read_back(engine: str, dnn: Dnn, config: Path) -> None:
+def test_metrics_histograms_and_graph_are_read_back(engine: str, dnn: Dnn, config: Path) -> None:
+    tensorflow_import.clear_session()  # because Keras numbers the inputs of all networks in a process
     started = time.time()
     assert dnn("train", "-c", config, "--engine", engine).code == 0
     run = Path("runs/a-1")
@@ -110,7 +111,7 @@ def test_all_of_it_is_read_back(engine: str, dnn: Dnn, config: Path) -> None:
     ]
 
 
-def test_it_is_found_below_runs(dnn: Dnn, config: Path) -> None:
+def test_tensorboard_finds_all_runs_in_the_runs_folder(dnn: Dnn, config: Path) -> None:
     config.write_text(CONFIG.replace("validation: 500", "validation: 0"))
     assert dnn("train", "-c", config, "--seed", 0, "--seed", 1, "--engine", "numpy").code == 0
     found = EventMultiplexer().AddRunsFromDirectory("runs").Reload()
@@ -121,7 +122,7 @@ def test_it_is_found_below_runs(dnn: Dnn, config: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["keras", "numpy"])
-def test_no_bit_of_the_training_changes(engine: str, dnn: Dnn, config: Path) -> None:
+def test_writing_events_does_not_change_the_training(engine: str, dnn: Dnn, config: Path) -> None:
     assert dnn("train", "-c", config, "--engine", engine, "--run-dir", "on").code == 0
     off = ("--set", "training.tensorboard=false")
     assert dnn("train", "-c", config, "--engine", engine, "--run-dir", "off", *off).code == 0
@@ -130,15 +131,15 @@ def test_no_bit_of_the_training_changes(engine: str, dnn: Dnn, config: Path) -> 
         assert_same_bits(Path("on/checkpoints", f"{name}.keras"), Path("off/checkpoints", f"{name}.keras"))
 
 
-# Resumed
+# Resumption
 
 
 class Crash(BaseException):
-    """What a kill looks like from inside."""
+    """Simulates a kill."""
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 3])
-def test_killed_between_an_epochs_events_and_its_commit(
+def test_a_kill_between_events_and_checkpoint_leaves_each_epoch_once(
     epoch: int, dnn: Dnn, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flush = RunDirectory._commit
@@ -154,16 +155,16 @@ def test_killed_between_an_epochs_events_and_its_commit(
         patch.setattr(RunDirectory, "_commit", crash)
         with pytest.raises(Crash):
             dnn_main(["train", "-c", str(config), "--engine", "numpy", "--run-dir", "run", "-q"])
-    orphaned = read("run/tensorboard/train")  # a TensorBoard that is open all the while
+    orphaned = read("run/tensorboard/train")  # stays open, as in a running TensorBoard
     assert steps(orphaned)["loss"] == list(range(1, epoch + 1))
     assert dnn("train", "--resume", "run").code == 0
     assert_each_epoch_once(Path("run"), 3)
-    if epoch > 1:  # before that there is nothing to go on from: it begins anew, in a file of the same name
+    if epoch > 1:  # before that there is no checkpoint: training starts again, in a file of the same name
         assert steps(orphaned.Reload())["loss"] == [1, 2, 3]
 
 
 @pytest.mark.slow
-def test_killed_at_any_time_and_resumed(start: Start, dnn: Dnn, config: Path) -> None:
+def test_a_kill_at_any_time_leaves_each_epoch_once(start: Start, dnn: Dnn, config: Path) -> None:
     arguments: tuple[object, ...] = ("-c", config, "--engine", "numpy", "--run-dir", "run", "--epochs", 100_000)
     random = np.random.default_rng(3)
     done = 0
@@ -179,7 +180,7 @@ def test_killed_at_any_time_and_resumed(start: Start, dnn: Dnn, config: Path) ->
     assert_each_epoch_once(Path("run"), done + 2)
 
 
-def test_what_is_left_of_a_record_is_cut_off(dnn: Dnn, config: Path) -> None:
+def test_an_incomplete_record_is_removed_when_resuming(dnn: Dnn, config: Path) -> None:
     dnn("train", "-c", config, "--engine", "numpy", "--run-dir", "run")
     (path,) = Path("run/tensorboard/train").iterdir()
     whole = path.read_bytes()
@@ -192,7 +193,7 @@ def test_what_is_left_of_a_record_is_cut_off(dnn: Dnn, config: Path) -> None:
     assert_each_epoch_once(Path("run"), 4)
 
 
-def test_going_on_from_the_checkpoint_before(dnn: Dnn, config: Path) -> None:
+def test_events_after_the_previous_checkpoint_are_removed_when_resuming_from_it(dnn: Dnn, config: Path) -> None:
     dnn("train", "-c", config, "--engine", "numpy", "--run-dir", "run")
     for name in ("last", "best"):
         Path(f"run/checkpoints/{name}.keras").write_text("damaged")
@@ -200,7 +201,7 @@ def test_going_on_from_the_checkpoint_before(dnn: Dnn, config: Path) -> None:
     assert_each_epoch_once(Path("run"), 3)
 
 
-def test_a_folder_that_was_thrown_away_begins_anew(dnn: Dnn, config: Path) -> None:
+def test_deleted_events_do_not_prevent_resuming(dnn: Dnn, config: Path) -> None:
     dnn("train", "-c", config, "--engine", "numpy", "--run-dir", "run")
     for path in Path("run/tensorboard").glob("*/*"):
         path.unlink()
@@ -221,9 +222,9 @@ def test_a_folder_that_was_thrown_away_begins_anew(dnn: Dnn, config: Path) -> No
         (np.array([-3e38, 3e38], "f"), (np.float32(-3e38), np.float32(3e38), 2, None, [1] + [0] * 28 + [1])),
     ],
 )
-def test_histograms_of_odd_values(values: Any, expected: tuple[Any, ...], tmp_path: Path) -> None:
-    board = Board(tmp_path / "train", tmp_path / "validation", NETWORK, 0)
-    board.write({"epoch": 1, "loss": math.inf}, {"odd": values})
+def test_histograms_of_unusual_values(values: Any, expected: tuple[Any, ...], tmp_path: Path) -> None:
+    writer = EventWriter(tmp_path / "train", tmp_path / "validation", NETWORK, 0)
+    writer.write({"epoch": 1, "loss": math.inf}, {"odd": values})
     (event,) = read(tmp_path / "train").Histograms("odd")
     found = event.histogram_value
     low, high, count, limits, counts = expected
@@ -232,12 +233,14 @@ def test_histograms_of_odd_values(values: Any, expected: tuple[Any, ...], tmp_pa
     assert not (tmp_path / "validation").exists()
 
 
-# The extra
+# Without the extra
 
 
-def test_without_the_extra_it_is_said_how_to_get_it(dnn: Dnn, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_says_how_to_install_it(
+    dnn: Dnn, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dnn("train", "-c", config, "--engine", "numpy", "--run-dir", "run")
-    monkeypatch.setattr(loop, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     for arguments in (
         ["-c", config],
         ["-c", config, "--dry-run"],
@@ -252,7 +255,7 @@ def test_without_the_extra_it_is_said_how_to_get_it(dnn: Dnn, config: Path, monk
         assert MISSING.removeprefix("error: ").strip() in answer.stderr
     assert not Path("runs").exists()
     assert dnn("train", "-c", config, "--set", "training.tensorboard=false", "--dry-run").code == 0
-    assert dnn("runs", ".").code == dnn("compare", "run").code == 0  # what was trained elsewhere can be read
+    assert dnn("runs", ".").code == dnn("compare", "run").code == 0  # runs that were trained elsewhere can be read
 
 
 def script(code: str) -> Answer:
@@ -266,7 +269,7 @@ def script(code: str) -> Answer:
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
-def test_that_is_said_before_tensorflow_is_imported(config: Path) -> None:
+def test_the_missing_extra_is_reported_before_tensorflow_is_imported(config: Path) -> None:
     code = """
 import sys
 sys.modules["tensorboard"] = None
@@ -278,7 +281,7 @@ sys.exit(code)
     assert script(code) == Answer(2, "", MISSING)
 
 
-def test_engine_numpy_writes_it_without_tensorflow(config: Path) -> None:
+def test_engine_numpy_writes_events_without_tensorflow(config: Path) -> None:
     code = """
 import sys
 from dnn_cli.__main__ import run
@@ -290,7 +293,7 @@ assert not {"tensorflow", "keras"} & set(sys.modules)
     assert (answer.code, answer.stderr) == (0, "")
 
 
-def test_nobody_pays_for_what_is_off(config: Path) -> None:
+def test_tensorboard_is_not_imported_if_it_is_off(config: Path) -> None:
     code = """
 import sys
 from dnn_cli.__main__ import run

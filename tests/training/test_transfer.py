@@ -1,4 +1,4 @@
-"""Starting from trained weights: what is loaded, what is new, what stays as it is, and what is refused."""
+"""Test the start from trained weights: which layers are loaded, frozen or new, and what is rejected."""
 
 import json
 import shutil
@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from dnn_cli.config import loading
+from dnn_cli.config.schema import Config
 from dnn_cli.data.datasets import Split
-from dnn_cli.engines import network_spec
-from dnn_cli.engines.keras import build
+from dnn_cli.engines.keras import build as keras_build
+from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.errors import RunError, UsageError
 from dnn_cli.training import transfer
 from dnn_cli.training.transfer import TransferPlan
@@ -39,7 +40,7 @@ def donor(shared_runs: SharedRuns) -> Path:
 
 @pytest.fixture
 def few_digits(donor: Path, tmp_path: Path) -> Path:
-    """A config of 12 images of each of 5 to 9 that starts from the run, with everything that could break a resume."""
+    """Write a config that starts from the run, with 12 images of each of 5 to 9 and all that could break resumption."""
     path = tmp_path / "few.yaml"
     path.write_text(f"""
 seed: 3
@@ -59,8 +60,8 @@ def last(run: str | Path) -> Path:
     return Path(run, "checkpoints/last.keras")
 
 
-def of_layers(file: Path) -> dict[str, list[Any]]:
-    """The weights of each layer of a `.keras` file."""
+def layer_weights(file: Path) -> dict[str, list[Any]]:
+    """Return the weights of each layer of a `.keras` file."""
     return {layer.name: layer.get_weights() for layer in keras.models.load_model(file, compile=False).layers}
 
 
@@ -78,24 +79,27 @@ def saved(path: Path, *layers: Any, image: tuple[int, ...] = (28, 28)) -> Path:
 
 
 def planned(text: str, dataset: str = "mnist-sample") -> TransferPlan:
-    """What a network of the config `text` would start from."""
+    """Return the transfer plan of the config `text`."""
     config = loading.parse(text, "test")
     assert config.model.init_from
-    return transfer.plan(
-        transfer.read(config.model.init_from), config, network_spec.network_spec(config, (28, 28), 10), dataset
-    )
+    source = transfer.read_source(config.model.init_from)
+    return transfer.plan_transfer(source, config, network_spec(config, (28, 28), 10), dataset)
 
 
-def refusal(text: str) -> str:
+def build(config: Config) -> keras.Sequential:
+    return keras_build.build(network_spec(config, (28, 28), 10), config)
+
+
+def rejection(text: str) -> str:
     with pytest.raises(UsageError) as caught:
         planned(text)
     return str(caught.value)
 
 
-# What is loaded, frozen and new
+# Loaded, frozen and new layers
 
 
-def test_what_was_loaded_frozen_and_new_is_told_and_recorded(dnn: Dnn, donor: Path, few_digits: Path) -> None:
+def test_the_transfer_is_printed_and_recorded(dnn: Dnn, donor: Path, few_digits: Path) -> None:
     answer = dnn("train", "-c", few_digits, "--run-dir", "run")
     assert answer.code == 0
     first, *epochs = answer.stderr.splitlines()
@@ -131,13 +135,13 @@ def test_what_was_loaded_frozen_and_new_is_told_and_recorded(dnn: Dnn, donor: Pa
         ),
     ],
 )
-def test_frozen_layers_keep_every_bit_and_the_others_learn(
+def test_frozen_layers_keep_every_bit_and_the_others_are_trained(
     changes: tuple[str, ...], dnn: Dnn, donor: Path, few_digits: Path
 ) -> None:
     options = [option for change in ("model.freeze=[0]", *changes) for option in ("--set", change)]
     answer = dnn("train", "-c", few_digits, "--run-dir", "run", "-q", *options)
     assert (answer.code, answer.stderr) == (0, "")
-    before, after = of_layers(best(donor)), of_layers(last("run"))
+    before, after = layer_weights(best(donor)), layer_weights(last("run"))
     for name in ("dense_1", "batch_normalization_1"):
         assert same(before[name], after[name])
     for name in ("dense_2", "output"):
@@ -145,13 +149,13 @@ def test_frozen_layers_keep_every_bit_and_the_others_learn(
     assert not keras.models.load_model(last("run"), compile=False).get_layer("dense_1").trainable
 
 
-def test_before_the_first_step_loaded_layers_are_the_files_and_the_head_is_the_seeds(
+def test_loaded_layers_start_with_the_weights_of_the_file_and_new_ones_from_the_seed(
     donor: Path, few_digits: Path
 ) -> None:
     config = loading.load(str(few_digits))
-    network, fresh = (build.build(config, (28, 28), 10) for _ in range(2))
+    network, fresh = (build(config) for _ in range(2))
     planned(few_digits.read_text()).load_into(network)
-    before = of_layers(best(donor))
+    before = layer_weights(best(donor))
     for name in LAYERS:
         assert same(network.get_layer(name).get_weights(), before[name])
     assert same(network.get_layer("output").get_weights(), fresh.get_layer("output").get_weights())
@@ -169,52 +173,54 @@ def test_before_the_first_step_loaded_layers_are_the_files_and_the_head_is_the_s
         ("", "mnist-sample", "new", "for other classes"),
     ],
 )
-def test_the_head_of_a_run_is_loaded_where_its_outputs_mean_the_same(
+def test_the_head_of_a_run_is_loaded_if_its_outputs_have_the_same_meaning(
     settings: str, dataset: str, head: str, reason: str, donor: Path
 ) -> None:
-    origin = planned(f"{settings}\nmodel: {{layers: {BLOCKS}, init_from: {donor}}}", dataset)
-    assert (origin.layers["output"], origin.reason) == (head, reason)
-    assert {origin.layers[name] for name in LAYERS} == {"loaded"}
+    plan = planned(f"{settings}\nmodel: {{layers: {BLOCKS}, init_from: {donor}}}", dataset)
+    assert (plan.layers["output"], plan.reason) == (head, reason)
+    assert {plan.layers[name] for name in LAYERS} == {"loaded"}
     with_head = {"output": 0.5} if head == "loaded" else {}
-    assert origin.rate_factors(0.5) == dict.fromkeys(LAYERS, 0.5) | with_head
-    assert origin.rate_factors(1) == {}
+    assert plan.rate_factors(0.5) == dict.fromkeys(LAYERS, 0.5) | with_head
+    assert plan.rate_factors(1) == {}
 
 
-def test_of_a_bare_file_the_number_of_outputs_decides(donor: Path, tmp_path: Path) -> None:
-    origin = planned(f"model: {{layers: {BLOCKS}, init_from: {best(donor)}, freeze: all-but-head}}")
-    assert origin.layers == dict.fromkeys(LAYERS, "frozen") | {"output": "loaded"}
+def test_the_head_of_a_file_is_loaded_if_its_number_of_outputs_fits(donor: Path, tmp_path: Path) -> None:
+    plan = planned(f"model: {{layers: {BLOCKS}, init_from: {best(donor)}, freeze: all-but-head}}")
+    assert plan.layers == dict.fromkeys(LAYERS, "frozen") | {"output": "loaded"}
     other = saved(tmp_path / "three.keras", keras.layers.Dense(4, "relu"), keras.layers.Dense(3, "softmax"))
-    origin = planned(f"model: {{layers: [4], init_from: {other}}}")
-    assert (origin.layers, origin.reason) == ({"dense_1": "loaded", "output": "new"}, "of another shape")
-    assert origin.describe() == f"started from {other}: loaded dense_1; new output (of another shape)"
+    plan = planned(f"model: {{layers: [4], init_from: {other}}}")
+    assert (plan.layers, plan.reason) == ({"dense_1": "loaded", "output": "new"}, "of another shape")
+    assert plan.describe() == f"started from {other}: loaded dense_1; new output (of another shape)"
 
 
-def test_blocks_on_top_are_new_and_so_is_the_head(dnn: Dnn, donor: Path) -> None:
+def test_additional_blocks_are_new_and_so_is_the_head(dnn: Dnn, donor: Path) -> None:
     more = BLOCKS.replace("]", ", 8]")
     text = f"model: {{layers: {more}, init_from: {best(donor)}, freeze: [1]}}"
-    origin = planned(text)
+    plan = planned(text)
     new = {"dense_3": "new", "output": "new"}
-    assert origin.layers == dict.fromkeys(LAYERS, "loaded") | {"dense_2": "frozen"} | new
-    assert origin.reason == "on top of new blocks"
-    network = build.build(loading.parse(text, "test"), (28, 28), 10)
+    assert plan.layers == dict.fromkeys(LAYERS, "loaded") | {"dense_2": "frozen"} | new
+    assert plan.reason == "on top of new blocks"
+    network = build(loading.parse(text, "test"))
     fresh = network.get_layer("dense_3").get_weights()
-    origin.load_into(network)
+    plan.load_into(network)
     assert same(network.get_layer("dense_3").get_weights(), fresh)
-    assert same(network.get_layer("dense_2").get_weights(), of_layers(best(donor))["dense_2"])
+    assert same(network.get_layer("dense_2").get_weights(), layer_weights(best(donor))["dense_2"])
 
 
-def test_a_network_of_stock_keras_is_started_from(few: Split, tmp_path: Path) -> None:
+def test_training_can_start_from_a_file_that_keras_saved(few: Split, tmp_path: Path) -> None:
     layers = keras.layers
     network = [layers.Dropout(0.2), layers.Dense(8), layers.Activation("relu"), layers.Dense(10, "softmax", name="a")]
     file = saved(tmp_path / "stock.keras", *network)
     text = f"model: {{layers: [8], init_from: {file}}}"
-    ours = build.build(loading.parse(text, "test"), (28, 28), 10)
+    ours = build(loading.parse(text, "test"))
     planned(text).load_into(ours)
     stock = keras.models.load_model(file)
-    np.testing.assert_allclose(build.predict(ours, few.images), build.predict(stock, few.images), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        keras_build.predict(ours, few.images), keras_build.predict(stock, few.images), rtol=1e-4, atol=1e-6
+    )
 
 
-def test_a_dry_run_shows_the_plan_without_tensorflow(dnn: Dnn, donor: Path, few_digits: Path) -> None:
+def test_a_dry_run_shows_the_transfer_without_tensorflow(dnn: Dnn, donor: Path, few_digits: Path) -> None:
     code = (
         "import sys; from dnn_cli.__main__ import run; code = run(sys.argv[1:]);"
         "print({'tensorflow', 'keras'} & set(sys.modules)); sys.exit(code)"
@@ -229,10 +235,10 @@ def test_a_dry_run_shows_the_plan_without_tensorflow(dnn: Dnn, donor: Path, few_
     assert json.loads(dnn("train", "-c", "smoke", "--dry-run", "--json").stdout)["transfer"] is None
 
 
-# Going on, and once more
+# Resumption and repetition
 
 
-def test_a_resumed_transfer_is_the_undisturbed_one_though_its_origin_is_gone(
+def test_a_transfer_resumes_bit_for_bit_even_if_its_source_was_deleted(
     dnn: Dnn, process: Dnn, donor: Path, few_digits: Path
 ) -> None:
     shutil.copytree(donor, "moved")
@@ -254,7 +260,7 @@ def test_a_resumed_transfer_is_the_undisturbed_one_though_its_origin_is_gone(
     )
 
 
-def test_a_run_stopped_before_its_first_epoch_starts_from_the_same_file_or_not_at_all(
+def test_a_run_stopped_before_its_first_epoch_needs_the_unchanged_source(
     dnn: Dnn, donor: Path, few_digits: Path
 ) -> None:
     shutil.copytree(donor, "moved")
@@ -271,23 +277,25 @@ def test_a_run_stopped_before_its_first_epoch_starts_from_the_same_file_or_not_a
     answer = dnn("train", "--resume", "changed")
     origin = best(Path("moved").absolute())
     assert answer == Answer(
-        1, "", f"error: {origin} has changed since this training was begun; a new run can start from it\n"
+        1, "", f"error: {origin} has changed since this run was started; restore it, or start a new run from it\n"
     )
 
 
-def test_a_record_that_was_damaged_is_named(dnn: Dnn, few_digits: Path) -> None:
+def test_a_damaged_record_of_a_transfer_is_reported(dnn: Dnn, few_digits: Path) -> None:
     dnn("train", "-c", few_digits, "--run-dir", "run", "--epochs", 1)
     recorded = environment("run")
-    for damaged in ("x", {"file": "x"}, recorded["transfer"] | {"layers": []}):
+    for damaged, problem in (
+        ("x", "transfer: should be a JSON object"),
+        ({"file": "x"}, "transfer.sha256: field required"),
+        (recorded["transfer"] | {"layers": []}, "transfer.layers: should be a valid dictionary"),
+    ):
         Path("run/environment.json").write_text(json.dumps(recorded | {"transfer": damaged}))
         answer = dnn("train", "--resume", "run")
-        assert answer == Answer(
-            1, "", "error: run/environment.json is damaged: it does not say what the training began with\n"
-        )
+        assert answer == Answer(1, "", f"error: run/environment.json is damaged: {problem}\n")
 
 
-def test_the_factor_slows_only_what_was_loaded(dnn: Dnn, donor: Path, few_digits: Path) -> None:
-    """One step of plain SGD, in which each gradient is the same whatever the factor."""
+def test_the_learning_rate_factor_applies_to_loaded_layers_only(dnn: Dnn, donor: Path, few_digits: Path) -> None:
+    """Compare one step of plain SGD, in which the gradients do not depend on the factor."""
     once = ("optimizer={name: sgd, learning_rate: 0.5}", "training={epochs: 1, batch_size: 50}", "model.freeze=[]")
     options = [option for setting in once for option in ("--set", setting)]
     after = {}
@@ -295,19 +303,19 @@ def test_the_factor_slows_only_what_was_loaded(dnn: Dnn, donor: Path, few_digits
         run = f"run-{factor}"
         settings = ("--set", f"model.learning_rate_factor={factor}", "--set", f"model.layers={BLOCKS}")
         assert dnn("train", "-c", few_digits, "--run-dir", run, *options, *settings).code == 0
-        after[factor] = of_layers(last(run))
-    before = of_layers(best(donor))
+        after[factor] = layer_weights(last(run))
+    before = layer_weights(best(donor))
     for name in ("dense_1", "dense_2"):
         far, near = (after[factor][name][0] - before[name][0] for factor in (1, 0.25))
         np.testing.assert_allclose(near, far / 4, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(after[1]["output"][0], after[0.25]["output"][0], rtol=1e-5, atol=1e-6)
 
 
-# What is refused
+# Rejected sources
 
 
-def test_blocks_that_do_not_fit_are_named_with_both_shapes(donor: Path) -> None:
-    assert refusal(f"model: {{layers: [32, {{units: 9, use_bias: false}}], init_from: {donor}}}").splitlines() == [
+def test_blocks_that_do_not_fit_are_reported_with_both_shapes(donor: Path) -> None:
+    assert rejection(f"model: {{layers: [32, {{units: 9, use_bias: false}}], init_from: {donor}}}").splitlines() == [
         f"model.init_from: {best(donor)} does not fit model.layers",
         "  model.layers[0]: dense_1 has kernel 784×32, bias 32; in the file: "
         "kernel 784×16, bias 16, gamma 16, beta 16, moving_mean 16, moving_variance 16",
@@ -315,20 +323,20 @@ def test_blocks_that_do_not_fit_are_named_with_both_shapes(donor: Path) -> None:
     ]
 
 
-def test_blocks_that_would_be_left_out_or_frozen_untrained_are_refused(donor: Path) -> None:
-    assert refusal(f"model: {{layers: [16], init_from: {donor}}}") == (
+def test_omitted_blocks_and_frozen_new_blocks_are_rejected(donor: Path) -> None:
+    assert rejection(f"model: {{layers: [16], init_from: {donor}}}") == (
         f"model.init_from: {best(donor)} has 2 hidden blocks, but model.layers has 1 hidden block; "
-        "all of its blocks are loaded, and more may follow on top"
+        "model.layers must start with all blocks of the file, and may add more"
     )
     for freeze in ("[0, 2]", "all-but-head"):
         more = BLOCKS.replace("]", ", 8]")
-        assert refusal(f"model: {{layers: {more}, init_from: {donor}, freeze: {freeze}}}") == (
-            f"model.freeze: {best(donor)} has 2 hidden blocks, so that model.layers[2] is new: "
-            "what is not trained must have been trained before"
+        assert rejection(f"model: {{layers: {more}, init_from: {donor}, freeze: {freeze}}}") == (
+            f"model.freeze: {best(donor)} has 2 hidden blocks, so model.layers[2] is new; "
+            "only layers with trained weights can be frozen"
         )
 
 
-def test_what_is_no_network_of_ours_is_refused(tmp_path: Path) -> None:
+def test_networks_of_another_kind_are_rejected(tmp_path: Path) -> None:
     layers = keras.layers
     conv = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(10)])
     conv.save(tmp_path / "conv.keras")
@@ -336,19 +344,19 @@ def test_what_is_no_network_of_ours_is_refused(tmp_path: Path) -> None:
     keras.Model(image, layers.Dense(10)(layers.Flatten()(image))).save(tmp_path / "functional.keras")
     saved(tmp_path / "normal.keras", layers.BatchNormalization(), layers.Dense(10))
     saved(tmp_path / "flat.keras")
-    built = "is not built as dnn builds networks: it has a"
+    unsupported = "has an unsupported layer:"
     for name, expected in (
-        ("conv", f"{built} Conv2D (allowed: Flatten, Dense, BatchNormalization, Activation, Dropout)"),
-        ("normal", f"{built} BatchNormalization before the first Dense"),
+        ("conv", f"{unsupported} Conv2D (supported: Flatten, Dense, BatchNormalization, Activation, Dropout)"),
+        ("normal", f"{unsupported} BatchNormalization before the first Dense"),
         ("functional", "is a Functional model, not a Sequential one"),
         ("flat", "has no Dense layer"),
     ):
         file = tmp_path / f"{name}.keras"
-        assert refusal(f"model: {{init_from: {file}}}") == f"model.init_from: {file} {expected}"
+        assert rejection(f"model: {{init_from: {file}}}") == f"model.init_from: {file} {expected}"
 
 
 def rewritten(file: Path, change: Callable[[Any], Any], target: Path) -> Path:
-    """A copy of `file` with another description."""
+    """Write a copy of `file` with another description."""
     with zipfile.ZipFile(file) as archive, zipfile.ZipFile(target, "w") as copy:
         for name in archive.namelist():
             content = archive.read(name)
@@ -356,25 +364,27 @@ def rewritten(file: Path, change: Callable[[Any], Any], target: Path) -> Path:
     return target
 
 
-def test_a_description_that_lies_or_is_none_is_refused(tmp_path: Path) -> None:
+def test_wrong_and_invalid_descriptions_are_rejected(tmp_path: Path) -> None:
     file = saved(tmp_path / "one.keras", keras.layers.Dense(8), keras.layers.Dense(10))
     text = "model: {layers: [LENGTH], init_from: lying.keras}"
     rewritten(file, lambda content: content.replace(b'"units": 8', b'"units": 9'), tmp_path / "lying.keras")
     config = loading.parse(text.replace("LENGTH", "9"), "test")
     with pytest.raises(RunError, match=r"lying\.keras cannot be loaded by Keras: "):
-        planned(text.replace("LENGTH", "9")).load_into(build.build(config, (28, 28), 10))
+        planned(text.replace("LENGTH", "9")).load_into(build(config))
 
     rewritten(file, lambda content: content.replace(b'"units": 10', b'"units": 99999999'), tmp_path / "huge.keras")
-    assert refusal("model: {layers: [8], init_from: huge.keras}") == (
+    assert rejection("model: {layers: [8], init_from: huge.keras}") == (
         f"model.init_from: {tmp_path}/huge.keras has more than the 200,000,000 parameters allowed"
     )
     for number, content in enumerate((b"", b"[]", b"{}", b"[" * 100_000, b'{"class_name": "Sequential", "config": 1}')):
         other = rewritten(file, lambda _, content=content: content, tmp_path / f"{number}.keras")  # type: ignore[misc]
-        with pytest.raises(RunError, match=rf"{number}\.keras is damaged: its config\.json describes no network \("):
-            transfer.read(str(other))
+        with pytest.raises(
+            RunError, match=rf"{number}\.keras is damaged: its config\.json does not describe a network \("
+        ):
+            transfer.read_source(str(other))
 
 
-def test_what_is_not_there_or_damaged_is_refused(dnn: Dnn, donor: Path, tmp_path: Path) -> None:
+def test_missing_and_damaged_sources_are_rejected(dnn: Dnn, donor: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.keras").write_bytes(best(donor).read_bytes()[:5000])
     for name, code, expected in (
@@ -389,14 +399,14 @@ def test_what_is_not_there_or_damaged_is_refused(dnn: Dnn, donor: Path, tmp_path
     assert not Path("runs").exists()
 
 
-def test_of_several_trainings_none_begins_if_one_cannot_start_from_its_file(dnn: Dnn, few_digits: Path) -> None:
+def test_no_training_of_a_series_starts_if_one_source_does_not_fit(dnn: Dnn, few_digits: Path) -> None:
     answer = dnn("train", "-c", "smoke", "-c", few_digits, "--set", "model.layers=[16]")
     assert answer.code == 2
     assert answer.stderr.startswith(f"error: {few_digits}: model.init_from: ")
     assert not Path("runs").exists()
 
 
-def test_classes_that_are_not_there_are_refused(dnn: Dnn) -> None:
+def test_missing_classes_are_rejected(dnn: Dnn) -> None:
     wrong = ("--set", "data.classes=[3, 12]")
     expected = "error: data.classes: there are no training images of 12; the labels are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n"
     for dry in ((), ("--dry-run",)):
@@ -412,7 +422,7 @@ def test_classes_that_are_not_there_are_refused(dnn: Dnn) -> None:
 
 
 @pytest.mark.slow
-def test_the_shipped_pair_gains_by_the_transfer(dnn: Dnn, mnist_folder: Path, monkeypatch: Any) -> None:
+def test_transfer_between_the_shipped_configs_improves_accuracy(dnn: Dnn, mnist_folder: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("DNN_DATA_DIR", str(mnist_folder))
     assert dnn("train", "-c", "zero-to-four", "--epochs", 5).code == 0
     scratch = ("--set", "model.init_from=null", "--set", "model.learning_rate_factor=1")
@@ -420,7 +430,7 @@ def test_the_shipped_pair_gains_by_the_transfer(dnn: Dnn, mnist_folder: Path, mo
     means = []
     for options in ((), scratch):
         trained = json.loads(dnn("train", "-c", "five-to-nine", "--quiet", "--json", *seeds, *options).stdout)
-        judged = [json.loads(dnn("evaluate", run["run"], "--json").stdout) for run in trained]
-        means.append(np.mean([figures["accuracy"] for figures in judged]))
+        scores = [json.loads(dnn("evaluate", run["run"], "--json").stdout) for run in trained]
+        means.append(np.mean([metrics["accuracy"] for metrics in scores]))
     transferred, alone = means
     assert transferred > alone + 0.01, means

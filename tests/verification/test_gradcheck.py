@@ -1,4 +1,4 @@
-"""Three ways to the gradient agree over a grid of networks, and what is wrong is found; two engines stay together."""
+"""Test `dnn gradcheck`: three gradients agree for a grid of networks, and errors are found; two engines train alike."""
 
 import json
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from dnn_cli import seeds
 from dnn_cli.config import loading
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.keras import build
+from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.engines.numpy import build as numpy_build
 from dnn_cli.engines.numpy.activations import FUNCTIONS, Function
 from dnn_cli.engines.numpy.network import CrossEntropy, Dense, Network
@@ -39,32 +40,33 @@ def check(dnn: Dnn, layers: str, *options: str) -> tuple[Answer, Any]:
 
 
 @pytest.mark.parametrize("layers", GRID)
-def test_the_three_ways_agree(dnn: Dnn, layers: str) -> None:
+def test_the_three_gradients_agree(dnn: Dnn, layers: str) -> None:
     answer, found = check(dnn, layers)
     assert answer.code == 0, answer
     assert found["largest"] < 1e-6
     assert found["images"] == 8
     for layer in found["layers"]:
-        assert layer["output"] < 1e-7  # leaky_relu's 0.2 and Keras's penalties are of float32
+        assert layer["output"] < 1e-7  # Keras keeps penalties and the slope 0.2 of leaky_relu in float32
         for gradient in layer["gradients"]:
             assert gradient["sampled"] + gradient["skipped"] == min(20, np.prod(gradient["shape"]))
             assert gradient["sampled"] > gradient["skipped"]
             assert gradient["numpy_keras"] < 1e-7
 
 
-def test_smoothed_labels_agree_too(dnn: Dnn) -> None:
+def test_the_gradients_agree_with_smoothed_labels(dnn: Dnn) -> None:
     plain, smooth = check(dnn, "[8]"), check(dnn, "[8]", "--set", "training.label_smoothing=0.2")
     assert plain[1]["largest"] < 1e-6 > smooth[1]["largest"]
     assert plain[1]["loss"] != smooth[1]["loss"]
 
 
-def test_keras_makes_float32_again_afterwards(dnn: Dnn) -> None:
+def test_keras_creates_float32_again_afterwards(dnn: Dnn) -> None:
     check(dnn, "[4]")
-    network = build.build(loading.parse("model: {layers: [4]}", "test"), (28, 28), 10)
+    settings = loading.parse("model: {layers: [4]}", "test")
+    network = build.build(network_spec(settings, (28, 28), 10), settings)
     assert {weight.dtype for weight in network.weights} == {"float32"}
 
 
-def test_the_table(dnn: Dnn) -> None:
+def test_the_table_shows_errors_and_notes(dnn: Dnn) -> None:
     options = ("--set", "model.layers=[{units: 4, batch_normalization: true, dropout: 0.1}]", "--samples", 7)
     answer = dnn("gradcheck", "-c", "smoke", *options)
     lines = answer.stdout.splitlines()
@@ -76,10 +78,10 @@ def test_the_table(dnn: Dnn) -> None:
     assert lines[9] == "data           mnist-sample, 32 training images"
     assert lines[10].startswith("loss           2.")
     assert lines[11].endswith(", tolerance 1e-06")
-    assert lines[12:] == ["note: dropout is left out: no two engines draw it alike"]
+    assert lines[12:] == ["note: dropout is left out, because the engines draw different random numbers"]
 
 
-def test_above_the_tolerance_it_fails(dnn: Dnn) -> None:
+def test_an_error_above_the_tolerance_fails(dnn: Dnn) -> None:
     answer = dnn("gradcheck", "-c", "smoke", "--tolerance", 1e-15)
     assert answer.code == 3
     assert answer.stdout.startswith("layer")
@@ -87,7 +89,7 @@ def test_above_the_tolerance_it_fails(dnn: Dnn) -> None:
     assert answer.stderr.endswith(", is above --tolerance 1e-15\n")
 
 
-def test_a_wrong_derivative_is_found_by_both(dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_derivative_in_numpy_is_found(dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = Function(FUNCTIONS["tanh"].value, lambda z, a, s: np.subtract(1, a, out=s))
     monkeypatch.setitem(FUNCTIONS, "tanh", wrong)
     answer, found = check(dnn, "[{units: 8, activation: tanh}]")
@@ -98,7 +100,7 @@ def test_a_wrong_derivative_is_found_by_both(dnn: Dnn, monkeypatch: pytest.Monke
     assert all(each["numpy_keras"] < 1e-6 for each in found["layers"][1]["gradients"])
 
 
-def test_a_loss_that_is_no_number_is_found(dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_not_a_number_fails(dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CrossEntropy, "value", lambda *_: float("nan"))
     answer, found = check(dnn, "[4]")
     assert answer.code == 3
@@ -106,20 +108,20 @@ def test_a_loss_that_is_no_number_is_found(dnn: Dnn, monkeypatch: pytest.MonkeyP
     assert found["largest"] == float("inf")
 
 
-def test_a_difference_across_a_kink_is_not_taken_for_a_gradient() -> None:
+def test_a_difference_across_a_kink_of_an_activation_is_skipped() -> None:
     network = Network([Dense(1, "relu"), Dense(2, "linear")], 1, rows=1, dtype=np.float64)
     network.parameters[:] = [1, 1e-6, 1, 2, 0, 0]
     x, targets = np.zeros((1, 1)), np.array([[1.0, 0.0]])
     network.forward(x, training=True)
     network.backward(targets)
-    # z = 1e-6: a step of 1e-5 down switches the neuron off, one of 1e-7 does not.
+    # z = 1e-6: a step of -1e-5 makes z negative, one of -1e-7 does not.
     assert gradcheck.difference(network, x, targets, 1) is None
     assert gradcheck.difference(network, x, targets, 1, 1e-7) == pytest.approx(network.gradients[1], rel=1e-4)
     assert gradcheck.difference(network, x, targets, 2) == pytest.approx(network.gradients[2], abs=1e-9)
     assert network.parameters.tolist() == [1, 1e-6, 1, 2, 0, 0]
 
 
-def test_nor_is_one_across_the_kink_of_a_penalty() -> None:
+def test_a_difference_across_the_kink_of_a_penalty_is_skipped() -> None:
     network = Network([Dense(2, "linear", l1=0.1)], 1, rows=1, dtype=np.float64)
     network.parameters[:2] = [1e-6, 0.5]
     x, targets = np.ones((1, 1)), np.array([[1.0, 0.0]])
@@ -131,7 +133,7 @@ def test_the_optimizer_does_not_matter(dnn: Dnn) -> None:
     assert check(dnn, "[4]", "--set", "optimizer=lion")[0].code == 0
 
 
-def test_it_needs_a_config(dnn: Dnn) -> None:
+def test_a_missing_config_is_refused(dnn: Dnn) -> None:
     answer = dnn("gradcheck")
     assert answer.code == 2
     assert "Missing option '-c'" in answer.stderr
@@ -149,10 +151,10 @@ def test_it_needs_a_config(dnn: Dnn) -> None:
         "model: {layers: [{units: 24, l1: 0.0001}]}\noptimizer: {name: adamw, weight_decay: 0.05}",
     ],
 )
-def test_two_engines_stay_together_for_200_steps(sample: Split, text: str) -> None:
+def test_both_engines_have_the_same_weights_after_200_steps(sample: Split, text: str) -> None:
     settings = loading.parse(text, "test")
-    theirs = build.build(settings, (28, 28), 10)
-    ours = numpy_build.build(settings, (28, 28), 10, rows=20)
+    spec = network_spec(settings, (28, 28), 10)
+    theirs, ours = build.build(spec, settings), numpy_build.build(spec, rows=20)
     for parameter, weight in zip(ours.trained, theirs.trainable_variables, strict=True):
         assert parameter.value.tobytes() == weight.numpy().tobytes()
     optimizer = numpy_build.optimizer(settings.optimizer)
@@ -172,6 +174,6 @@ def test_two_engines_stay_together_for_200_steps(sample: Split, text: str) -> No
         np.testing.assert_allclose(parameter.value, weight.numpy(), atol=1e-3 * moved)
 
 
-def test_a_run_of_the_config_is_not_made(dnn: Dnn) -> None:
+def test_no_run_is_created(dnn: Dnn) -> None:
     check(dnn, "[4]")
     assert not Path("runs").exists()

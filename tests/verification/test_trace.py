@@ -1,4 +1,4 @@
-"""One training step in full: its numbers are what their formulas say, and what is refused."""
+"""Test `dnn trace`: the numbers of a training step agree with their formulas, and invalid requests are refused."""
 
 import json
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import pytest
 from dnn_cli import seeds
 from dnn_cli.config import loading
 from dnn_cli.data.datasets import Split
+from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.engines.numpy import build
 from dnn_cli.verification import trace
 from tests.conftest import Answer
@@ -18,7 +19,7 @@ Dnn = Callable[..., Answer]
 
 
 def numbers(dnn: Dnn, *options: object) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
-    """What the command says as JSON, and every quantity of it; those after the step have a dash: ``W[1]'``."""
+    """Return the JSON of the command, and its quantities by name; those after the step have a prime: ``W[1]'``."""
     answer = dnn("trace", "-c", "tiny", "--json", *options)
     assert answer.code == 0, answer.stderr
     found = json.loads(answer.stdout)
@@ -30,7 +31,7 @@ def close(one: Any, other: Any) -> None:
     np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-15)
 
 
-def test_the_numbers_are_what_the_formulas_say(dnn: Dnn) -> None:
+def test_the_numbers_agree_with_the_formulas(dnn: Dnn) -> None:
     found, q = numbers(dnn)
     close(q["z[1]"], q["a[0]"] @ q["W[1]"] + q["b[1]"])
     close(q["a[1]"], np.maximum(q["z[1]"], 0))
@@ -55,16 +56,16 @@ def test_the_numbers_are_what_the_formulas_say(dnn: Dnn) -> None:
     assert found["rule"] == "w = w - 0.5 * g"
 
 
-def test_it_is_the_first_step_of_a_training(dnn: Dnn, sample: Split) -> None:
+def test_the_trace_is_the_first_step_of_a_training(dnn: Dnn, sample: Split) -> None:
     found, q = numbers(dnn)
     settings = loading.load("tiny")
     assert found["images"] == seeds.order(4000, 0, 0)[:2].tolist()
     assert found["labels"] == sample.labels[found["images"]].tolist()
-    network = build.build(settings, (28, 28), 10, rows=2)
+    network = build.build(network_spec(settings, (28, 28), 10), rows=2)
     assert (q["W[1]"] == network.trained[0].value).all()
 
 
-def test_normalization_dropout_and_penalties_are_told_too(dnn: Dnn) -> None:
+def test_normalization_dropout_and_penalties_have_formulas(dnn: Dnn) -> None:
     layers = "[{units: 6, batch_normalization: true, activation: tanh, dropout: 0.5, l1: 0.01, l2: 0.1}]"
     settings = (f"model={{input_dropout: 0.2, layers: {layers}}}", "optimizer=adam", "training.batch_size=5")
     found, q = numbers(dnn, *(part for each in settings for part in ("--set", each)))
@@ -109,7 +110,7 @@ MEANS = "m = m + 0.1 * (g - m); v = v + 0.001 * (g^2 - v)"
         ("adam", f"{MEANS}; w = w - 0.001 * sqrt(1 - 0.999^1) / (1 - 0.9^1) * m / (sqrt(v) + 1e-07)"),
     ],
 )
-def test_the_rule_gives_the_step(dnn: Dnn, optimizer: str, rule: str) -> None:
+def test_the_rule_of_the_optimizer_gives_the_update(dnn: Dnn, optimizer: str, rule: str) -> None:
     found, q = numbers(dnn, "--set", f"optimizer={optimizer}")
     assert found["rule"] == rule
     for name in ("W[1]", "b[2]", "W[3]"):
@@ -118,13 +119,13 @@ def test_the_rule_gives_the_step(dnn: Dnn, optimizer: str, rule: str) -> None:
         close(values["w"], q[f"{name}'"])
 
 
-def test_smoothed_labels(dnn: Dnn) -> None:
+def test_the_targets_of_smoothed_labels(dnn: Dnn) -> None:
     found, q = numbers(dnn, "--set", "training.label_smoothing=0.1")
     assert found["forward"][-2]["formula"] == "0.9 for the label, else 0; and 0.1 / 10 each"
     close(np.unique(q["t"]), [0.01, 0.91])
 
 
-def test_large_arrays_are_cut_short(dnn: Dnn) -> None:
+def test_large_arrays_are_abbreviated(dnn: Dnn) -> None:
     answer = dnn("trace", "-c", "small", "--set", "data.dataset=mnist-sample", "--index", 0)
     assert answer.code == 0
     lines = answer.stdout.splitlines()
@@ -137,7 +138,7 @@ def test_large_arrays_are_cut_short(dnn: Dnn) -> None:
     assert lines[first + 5].strip() == "…"
 
 
-def test_an_index_says_which_images(dnn: Dnn) -> None:
+def test_the_index_selects_the_images(dnn: Dnn) -> None:
     assert numbers(dnn, "--index", 7)[0]["images"] == [7, 8]
     assert numbers(dnn, "--index", 3999)[0]["images"] == [3999]
     assert dnn("trace", "-c", "tiny", "--index", 3999).stdout.startswith("images 3999 of mnist-sample, labels ")
@@ -149,25 +150,25 @@ def test_an_index_says_which_images(dnn: Dnn) -> None:
     assert dnn("trace", "-c", "tiny", "--index", -1).code == 2
 
 
-def test_what_numpy_cannot_train_is_refused_by_name_all_at_once(dnn: Dnn) -> None:
+def test_all_unsupported_settings_are_reported_at_once(dnn: Dnn) -> None:
     answer = dnn("trace", "-c", "tiny", "--set", "optimizer=lamb", "--set", "model.layers[0].initializer=orthogonal")
     assert (answer.code, answer.stdout) == (2, "")
     assert answer.stderr == (
-        "error: model.layers[0].initializer: the NumPy network has no orthogonal\n"
-        "optimizer.name: the NumPy network has no lamb; it has sgd, rmsprop, adam, adamw\n"
+        "error: model.layers[0].initializer: the NumPy engine does not support orthogonal\n"
+        "optimizer.name: the NumPy engine does not support lamb (supported: sgd, rmsprop, adam, adamw)\n"
     )
 
 
-def test_an_optimizer_without_a_rule_is_a_bug() -> None:
+def test_an_optimizer_without_a_rule_raises_value_error() -> None:
     from dnn_cli.engines.numpy.optimizers import Optimizer
 
     with pytest.raises(ValueError, match="Optimizer has no rule"):
         trace._rule(Optimizer(0.1))
 
 
-def test_it_never_imports_tensorflow(process: Dnn) -> None:
+def test_a_trace_imports_no_tensorflow(process: Dnn) -> None:
     answer = process("trace", "-c", "tiny", PYTHONPROFILEIMPORTTIME="1")
     assert answer.code == 0
     loaded = {line.split("|")[-1].strip() for line in answer.stderr.splitlines() if line.startswith("import time:")}
-    assert "dnn_cli.reference" in loaded
+    assert "dnn_cli.engines.numpy.network" in loaded
     assert not {name for name in loaded if name.split(".")[0] in ("tensorflow", "keras", "matplotlib", "h5py")}

@@ -1,1 +1,1 @@
-"""The Keras engine: Keras on TensorFlow, an epoch compiled by XLA."""
+"""The Keras engine: Keras on TensorFlow, with epochs compiled by XLA."""

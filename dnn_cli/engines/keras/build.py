@@ -1,15 +1,16 @@
-"""Build a compiled, plain `keras.Sequential` from a config; load and apply `.keras` files."""
+"""Build a compiled, plain `keras.Sequential` from a network's spec; load and apply `.keras` files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dnn_cli.config.optimizers import Common
+from dnn_cli.config.optimizers import OptimizerSection
 from dnn_cli.config.schedules import Schedule
 from dnn_cli.config.schema import Config
+from dnn_cli.data.pixels import to_unit_range
 from dnn_cli.engines.keras_file import check_file
-from dnn_cli.engines.network_spec import Layer, network_spec, prediction_batch
+from dnn_cli.engines.network_spec import Layer, NetworkSpec, prediction_batch
 from dnn_cli.errors import RunError, reason
 from dnn_cli.typing import Array
 
@@ -17,27 +18,24 @@ if TYPE_CHECKING:
     import keras
 
 
-def build(
-    config: Config, image_shape: tuple[int, ...], classes: int, steps_per_epoch: int | None = None
-) -> "keras.Sequential":
-    """The compiled network. It takes float images in [0, 1] of shape (n, \\*image_shape) and gives (n, classes).
+def build(spec: NetworkSpec, config: Config, steps_per_epoch: int | None = None) -> "keras.Sequential":
+    """Return the compiled network: float images (n, height, width[, channels]) in [0, 1] → probabilities (n, classes).
 
-    Its initial weights are a function of `config.seed` alone.
+    Its initial weights depend on `config.seed` alone.
 
     Args:
-        config: what to build.
-        image_shape: height, width and, if there are any, channels.
-        classes: labels are less than that.
-        steps_per_epoch: what turns a schedule's lengths in epochs into steps; needed where there are any.
+        spec: the network.
+        config: the optimizer and the loss to compile it with.
+        steps_per_epoch: number of steps in which a schedule counts an epoch; required by schedules with lengths in
+            epochs.
     """
     import keras
 
-    network = keras.Sequential(
-        [keras.Input(image_shape), *map(_keras_layer, network_spec(config, image_shape, classes))]
-    )
+    network = keras.Sequential([keras.Input(spec.image_shape), *map(_keras_layer, spec.layers)])
     loss: Any = "sparse_categorical_crossentropy"
     if smoothing := config.training.label_smoothing:
-        loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)  # the sparse one cannot smooth
+        # The sparse loss does not support label smoothing.
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
     network.compile(_keras_optimizer(config.optimizer, steps_per_epoch), loss, metrics=["accuracy"])
     return network
 
@@ -57,7 +55,7 @@ def _keras_layer(layer: Layer) -> Any:
     return getattr(keras.layers, layer.kind)(**arguments)
 
 
-def _keras_optimizer(section: Common, steps_per_epoch: int | None) -> Any:
+def _keras_optimizer(section: OptimizerSection, steps_per_epoch: int | None) -> Any:
     import keras
 
     arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in section if key != "name"}
@@ -72,38 +70,35 @@ def load(path: Path, *, compiled: bool = True) -> "keras.Sequential":
 
     Args:
         path: the file.
-        compiled: whether its optimizer, loss and metrics are wanted too; they may be of somebody else's making.
+        compiled: load optimizer, loss and metrics too, which can be custom classes in files from elsewhere.
 
     Raises:
-        RunError: the file is damaged, or holds code, or no network that tells images apart.
+        RunError: the file is damaged, contains code, or its network is not an image classifier.
     """
     check_file(path)
     import keras
 
     try:
         network = keras.models.load_model(path, safe_mode=True, compile=compiled)
-    except Exception as error:  # a hostile or foreign file can make Keras raise anything
+    except Exception as error:  # a malicious or foreign file can make Keras raise any exception
         raise RunError(f"{path} cannot be loaded by Keras: {reason(error)}") from error
     try:
         inputs, outputs = network.input_shape, network.output_shape
     except (AttributeError, ValueError):
-        raise RunError(f"{path} is not an image classifier: it does not say which images it takes") from None
+        raise RunError(f"{path} is not an image classifier: it does not state the shape of its images") from None
     if not (_is_batch(inputs) and _is_batch(outputs) and len(outputs) == 2 and outputs[1] > 1):
         raise RunError(f"{path} is not an image classifier: it maps {inputs} to {outputs}")
     return network
 
 
 def _is_batch(shape: Any) -> bool:
-    """Whether `shape` is that of one tensor: some examples, each of a fixed size."""
+    """Return whether `shape` belongs to one tensor: any number of examples, each of a fixed size."""
     return isinstance(shape, tuple) and len(shape) > 1 and None not in shape[1:]
 
 
 def predict(network: "keras.Sequential", images: Array) -> Array:
-    """The network's output for `images`, which are uint8 in 0..255 or float32 in [0, 1]: (n, classes) float32."""
+    """Return the network's outputs (n, classes), float32, for uint8 images in 0..255 or float32 images in [0, 1]."""
     size = prediction_batch(images.shape[1:])
-    batches = []
-    for start in range(0, len(images), size):
-        batch = images[start : start + size]
-        scaled = batch.astype(np.float32) / 255 if batch.dtype == np.uint8 else batch
-        batches.append(np.asarray(network(scaled, training=False)))
-    return np.concatenate(batches)
+    starts = range(0, len(images), size)
+    batches = [network(to_unit_range(images[start : start + size]), training=False) for start in starts]
+    return np.concatenate([np.asarray(outputs) for outputs in batches])

@@ -1,12 +1,12 @@
-"""The compiled epoch: Keras's own `train_step` over images that stay resident, many steps to one XLA call.
+"""The compiled epoch: Keras's own `train_step` over images that stay in memory, with many steps in one XLA call.
 
-`model.fit` crosses from Python into TensorFlow at every batch; for small networks that costs more than the arithmetic.
-Here a loop inside the compiled graph gathers each batch from the resident arrays and calls `model.train_step`, so
-layers, loss, metrics and optimizer are Keras's to the last operation.
+`model.fit` crosses from Python into TensorFlow at every batch. For small networks that costs more than the arithmetic.
+Here a loop inside the compiled graph gathers each batch from the images in memory and calls `model.train_step`, so
+layers, loss, metrics and optimizer are exactly Keras's.
 
-An epoch is a pure function of the model's state and of (seed, epoch): the order of the images is drawn anew from them,
-and so are the noise of every Dropout layer and the deformation of every image. A resumed training therefore goes on
-exactly as if it had not stopped.
+An epoch is a pure function of the model's state and of (seed, epoch): they determine the order of the images, the noise
+of every Dropout layer and the deformation of every image. So a resumed training continues exactly as an uninterrupted
+one.
 """
 
 import time
@@ -20,28 +20,34 @@ import tensorflow as tf
 
 from dnn_cli import seeds
 from dnn_cli.engines.keras.augmentation import Augmenter, EpochRandomness
+from dnn_cli.engines.keras.pixels import to_unit_range
 from dnn_cli.seeds import Purpose
-from dnn_cli.typing import Logs
+from dnn_cli.typing import ChunkCallback, Logs
 
-CHUNK_SECONDS = 0.25  # about how long one call runs: how often progress moves and signals are heard
+CHUNK_SECONDS = 0.25  # target time of one call; between calls, progress is reported and signals are handled
 FIRST_CHUNK_STEPS = 32
 EVALUATION_BATCH = 1000
 
 
 class CompiledEpoch:
-    """Trains a compiled Keras model on resident arrays, an epoch at a time.
+    """Trains a compiled Keras model on images in memory, one epoch at a time.
 
     Args:
-        model: compiled with a loss that takes integer labels, or with Keras's CategoricalCrossentropy, which is given
-            each label as a row with a single 1.
-        images: (n, \\*image_shape), uint8 in 0..255 (scaled to [0, 1] in the graph) or float32 in [0, 1].
+        model: compiled with a loss that takes integer labels, or with Keras's CategoricalCrossentropy, for which
+            labels are one-hot encoded.
+        images: (n, height, width[, channels]), uint8 in 0..255 (scaled to [0, 1] in the graph) or float32 in [0, 1].
         labels: (n,) integers.
-        batch_size: images in a step; the last step of an epoch has what is left over.
-        seed: what the order of the images, the noise of Dropout and the deformations are drawn from.
-        deformation: what is done to every image before each step; None for nothing.
-        rate_factors: the name of a layer → what the learning rate is multiplied by there, that of weight decay too.
-        jit_compile: compile with XLA; where XLA refuses the model, `warn` is called once and training goes on without.
-        warn: takes a sentence for the user.
+        batch_size: images in a step; the last step of an epoch takes the remaining images.
+        seed: seed of the order of the images, the noise of Dropout and the deformations.
+        augmenter: deforms every image before each step; None for no augmentation.
+        rate_factors: name of a layer → factor of its learning rate, which scales its weight decay too.
+        jit_compile: compile with XLA. If XLA rejects the model, `warn` is called once and training runs uncompiled.
+        warn: is called with a message for the user.
+
+    Attributes:
+        count: images in an epoch.
+        full_steps: steps in an epoch that have `batch_size` images.
+        steps: all steps in an epoch.
     """
 
     def __init__(
@@ -52,7 +58,7 @@ class CompiledEpoch:
         *,
         batch_size: int,
         seed: int,
-        deformation: Augmenter | None = None,
+        augmenter: Augmenter | None = None,
         rate_factors: Mapping[str, float] | None = None,
         jit_compile: bool = True,
         warn: Callable[[str], None] = print,
@@ -61,90 +67,95 @@ class CompiledEpoch:
         self.seed = seed
         self.batch_size = batch_size
         self.count = len(images)
-        self.whole_steps = self.count // batch_size
+        self.full_steps = self.count // batch_size
         self.steps = -(-self.count // batch_size)
-        self._images, self._labels = _resident(images, labels)
-        self._deformation = deformation
+        self._images, self._labels = _in_memory(images, labels)
+        self._augmenter = augmenter
         self._rate_factors = rate_factors or {}
-        self._to_compile = jit_compile and self.whole_steps > 0
+        self._to_compile = jit_compile and self.full_steps > 0
         self._warn = warn
         self._chunk = FIRST_CHUNK_STEPS
         create_state(model)
         self._loop = tf.function(self._run_steps, jit_compile=jit_compile, autograph=False)
         self._last_step = tf.function(self._step, autograph=False)
 
-    def run(self, epoch: int, on_chunk: Callable[[int, int, Logs], None] = lambda *_: None) -> Logs:
-        """Train for one epoch; every image counts exactly once.
+    def run(self, epoch: int, on_chunk: ChunkCallback = lambda *_: None) -> Logs:
+        """Train for one epoch, which uses every image exactly once.
 
         Args:
-            epoch: its number, from 0; what is drawn in it depends on that.
-            on_chunk: called with the first step, the step after the last, and the epoch's figures so far, a few times
-                a second; what it raises ends the epoch.
+            epoch: number of the epoch, from 0; it determines the epoch's random numbers.
+            on_chunk: is called a few times a second with the first step, the step after the last, and the metrics of
+                the epoch so far. An exception that it raises ends the epoch.
 
         Returns:
-            The epoch's figures by Keras's names, each the mean over all images.
+            The epoch's metrics by Keras's names, each the mean over all images.
         """
         permutation = tf.constant(seeds.order(self.count, self.seed, epoch))
-        chance = self._deformation.chance(self.seed, epoch) if self._deformation else None
+        randomness = self._augmenter.randomness(self.seed, epoch) if self._augmenter else None
         _seed_dropout(self.model, self.seed, epoch)
         self.model.reset_metrics()
-        exchange_averages(self.model)
+        swap_ema_weights(self.model)
         if self._to_compile:
-            self._compile(permutation, chance)
+            self._compile(permutation, randomness)
             self._to_compile = False
         step = 0
-        while step < self.whole_steps:
-            stop = min(step + self._chunk, self.whole_steps)
+        while step < self.full_steps:
+            stop = min(step + self._chunk, self.full_steps)
             started = time.perf_counter()
-            self._call(permutation, chance, step, stop)
-            logs = figures(self.model)
+            self._call(permutation, randomness, step, stop)
+            logs = current_metrics(self.model)
             self._adapt(stop - step, time.perf_counter() - started)
             on_chunk(step, stop, logs)
             step = stop
         if step < self.steps:
-            # The last, smaller batch runs uncompiled: a second compilation would cost more than a whole epoch.
+            # The last, smaller batch runs uncompiled: compiling it would take longer than an epoch.
             rest = permutation[step * self.batch_size :]
-            self._last_step(self._images, self._labels, rest, chance, tf.constant(step))
-            on_chunk(step, self.steps, figures(self.model))
-        exchange_averages(self.model)
-        return figures(self.model)
+            self._last_step(self._images, self._labels, rest, randomness, tf.constant(step))
+            on_chunk(step, self.steps, current_metrics(self.model))
+        swap_ema_weights(self.model)
+        return current_metrics(self.model)
 
     def _run_steps(
         self,
         images: tf.Tensor,
         labels: tf.Tensor,
         order: tf.Tensor,
-        chance: EpochRandomness | None,
+        randomness: EpochRandomness | None,
         span: tuple[tf.Tensor, tf.Tensor],
     ) -> None:
         start, stop = span
 
         def body(step: tf.Tensor) -> tf.Tensor:
             batch = tf.slice(order, [step * self.batch_size], [self.batch_size])
-            self._step(images, labels, batch, chance, step)
+            self._step(images, labels, batch, randomness, step)
             return step + 1
 
         tf.while_loop(lambda step: step < stop, body, [start])
 
     def _step(
-        self, images: tf.Tensor, labels: tf.Tensor, batch: tf.Tensor, chance: EpochRandomness | None, step: tf.Tensor
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        batch: tf.Tensor,
+        randomness: EpochRandomness | None,
+        step: tf.Tensor,
     ) -> None:
         chosen = tf.gather(images, batch)
-        shown = self._deformation(chosen, step, chance) if self._deformation and chance else _scaled(chosen)
+        inputs = self._augmenter(chosen, step, randomness) if self._augmenter and randomness else to_unit_range(chosen)
         with _scaled_rates(self.model, self._rate_factors):
-            self.model.train_step((shown, _targets(self.model, tf.gather(labels, batch))))
+            self.model.train_step((inputs, _targets(self.model, tf.gather(labels, batch))))
 
-    def _call(self, permutation: tf.Tensor, chance: EpochRandomness | None, start: int, stop: int) -> None:
-        self._loop(self._images, self._labels, permutation, chance, (tf.constant(start), tf.constant(stop)))
+    def _call(self, permutation: tf.Tensor, randomness: EpochRandomness | None, start: int, stop: int) -> None:
+        self._loop(self._images, self._labels, permutation, randomness, (tf.constant(start), tf.constant(stop)))
 
-    def _compile(self, permutation: tf.Tensor, chance: EpochRandomness | None) -> None:
-        """Compile by running no step at all, so that a model XLA refuses is left as it was."""
+    def _compile(self, permutation: tf.Tensor, randomness: EpochRandomness | None) -> None:
+        """Compile by running zero steps, so that a model that XLA rejects stays unchanged."""
         try:
             with _threefry_dropout(self.model):
-                self._call(permutation, chance, 0, 0)
+                self._call(permutation, randomness, 0, 0)
         except tf.errors.OpError as error:
             reason = error.message.strip().splitlines()[0]
-            self._warn(f"XLA cannot compile this model, so training goes on uncompiled and slower ({reason})")
+            self._warn(f"XLA cannot compile this model; training runs uncompiled and slower ({reason})")
             self._loop = tf.function(self._run_steps, autograph=False)
 
     def _adapt(self, steps: int, seconds: float) -> None:
@@ -153,39 +164,39 @@ class CompiledEpoch:
 
 
 class Evaluation:
-    """Scores a compiled Keras model on resident arrays, which are as in `CompiledEpoch`, with Keras's `test_step`."""
+    """Evaluates a compiled Keras model on arrays as in `CompiledEpoch`, with Keras's `test_step`."""
 
     def __init__(self, model: keras.Model, images: np.ndarray, labels: np.ndarray) -> None:
         self.model = model
-        self._images, self._labels = _resident(images, labels)
+        self._images, self._labels = _in_memory(images, labels)
         create_state(model)
         self._score = tf.function(self._all_steps, autograph=False)
 
     def run(self) -> Logs:
-        """The model's figures by Keras's names, each the mean over all images."""
+        """Return the model's metrics by Keras's names, each the mean over all images."""
         self.model.reset_metrics()
         self._score(self._images, self._labels)
-        logs = figures(self.model)
+        logs = current_metrics(self.model)
         self.model.reset_metrics()
         return logs
 
     def _all_steps(self, images: tf.Tensor, labels: tf.Tensor) -> None:
         def body(start: tf.Tensor) -> tf.Tensor:
             stop = start + EVALUATION_BATCH
-            self.model.test_step((_scaled(images[start:stop]), _targets(self.model, labels[start:stop])))
+            self.model.test_step((to_unit_range(images[start:stop]), _targets(self.model, labels[start:stop])))
             return stop
 
-        # A slice past the end is shorter, so the last batch holds what is left.
+        # A slice past the end is shorter, so the last batch takes the remaining images.
         tf.while_loop(lambda start: start < images.shape[0], body, [tf.constant(0)])
 
 
-def figures(model: keras.Model) -> Logs:
-    """The model's metrics so far, as plain numbers."""
+def current_metrics(model: keras.Model) -> Logs:
+    """Return the model's metrics so far as plain numbers."""
     return {name: float(value) for name, value in model.get_metrics_result().items()}
 
 
 def create_state(model: keras.Model) -> None:
-    """Make the variables of optimizer, loss and metrics, which a compiled function must not make itself."""
+    """Create the variables of optimizer, loss and metrics, which a compiled function cannot create."""
     image = tf.zeros((1, *model.input_shape[1:]))
     label = _targets(model, tf.zeros((1,), tf.int32))
     prediction = model(image, training=False)
@@ -195,13 +206,13 @@ def create_state(model: keras.Model) -> None:
     model.reset_metrics()
 
 
-def exchange_averages(model: keras.Model) -> None:
-    """Where the optimizer keeps moving averages of the weights, exchange the two, bit for bit.
+def swap_ema_weights(model: keras.Model) -> None:
+    """Swap the weights with their exponential moving averages, bit for bit, if the optimizer keeps them.
 
-    Between epochs the averages stand in the network, so that they are what is judged and saved, as `fit` leaves them at
-    its end; the weights that training goes on from are then in the averages' place in the optimizer's state.
+    Between epochs the network contains the averages, so that they are evaluated and saved, as after `fit`. The weights
+    with which training continues are then in the place of the averages in the optimizer's state.
     """
-    if model.optimizer.use_ema and int(model.optimizer.iterations) > 0:  # before the first step there are none
+    if model.optimizer.use_ema and int(model.optimizer.iterations) > 0:  # before the first step there are no averages
         averages = model.optimizer._model_variables_moving_average
         for weight, average in zip(model.trainable_variables, averages, strict=True):
             value = tf.identity(weight.value)
@@ -210,18 +221,14 @@ def exchange_averages(model: keras.Model) -> None:
 
 
 def _targets(model: keras.Model, labels: tf.Tensor) -> tf.Tensor:
-    """Integer labels in the form that the model's loss takes."""
+    """Return integer labels in the form that the model's loss takes."""
     if isinstance(model.loss, keras.losses.CategoricalCrossentropy):
         return tf.one_hot(labels, model.output_shape[-1])
     return labels
 
 
-def _resident(images: np.ndarray, labels: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+def _in_memory(images: np.ndarray, labels: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.constant(images), tf.constant(labels.astype(np.int32))
-
-
-def _scaled(images: tf.Tensor) -> tf.Tensor:
-    return tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
 
 
 def _dropouts(model: keras.Model) -> list[Any]:
@@ -229,13 +236,13 @@ def _dropouts(model: keras.Model) -> list[Any]:
 
 
 def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
-    """Start each Dropout layer's counter anew, so that step s of the epoch draws from (seed, layer, epoch, s)."""
+    """Reset each Dropout layer's counter, so that step s of the epoch draws from (seed, layer, epoch, s)."""
     for index, layer in enumerate(_dropouts(model)):
         layer.seed_generator.state.assign([seeds.integer(seed, Purpose.DROPOUT, index, epoch), 0])
 
 
 class _ThreefryDropout(keras.layers.Dropout):  # type: ignore[misc]
-    """Keras's Dropout with the generator that XLA runs fast on a CPU; its own choice takes thirty times as long."""
+    """Keras's Dropout with the generator that is fast in XLA on a CPU; Keras's own takes thirty times as long."""
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         if not training:
@@ -247,7 +254,7 @@ class _ThreefryDropout(keras.layers.Dropout):  # type: ignore[misc]
 
 @contextmanager
 def _threefry_dropout(model: keras.Model) -> Iterator[None]:
-    """While a graph is traced, let the Dropout layers draw with threefry; what is saved stays Keras's own Dropout."""
+    """Let the Dropout layers use Threefry while a graph is traced; saved models keep Keras's own Dropout."""
     layers = [layer for layer in _dropouts(model) if type(layer) is keras.layers.Dropout]
     for layer in layers:
         layer.__class__ = _ThreefryDropout
@@ -259,23 +266,23 @@ def _threefry_dropout(model: keras.Model) -> Iterator[None]:
 
 
 class _ScaledRates:
-    """What is put before the class of a Keras optimizer, to give some variables a learning rate of their own."""
+    """Mixin for Keras optimizers that scales the learning rate of some variables."""
 
-    _factors: Mapping[int, float]  # the place of a variable in the optimizer → its factor; 1 where there is none
-    _decaying = 1.0  # the factor of the variable whose weight decay is under way
+    _factors: Mapping[int, float]  # index of a variable in the optimizer → its factor, 1 by default
+    _decay_factor = 1.0  # factor of the variable whose weight decay is being applied
 
     @property
     def learning_rate(self) -> Any:
-        return super().learning_rate * self._decaying  # type: ignore[misc]
+        return super().learning_rate * self._decay_factor  # type: ignore[misc]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         super().update_step(gradient, variable, learning_rate * self._factor(variable))  # type: ignore[misc]
 
     def _apply_weight_decay(self, variables: list[Any]) -> None:
         for variable in variables:
-            self._decaying = self._factor(variable)
+            self._decay_factor = self._factor(variable)
             super()._apply_weight_decay([variable])  # type: ignore[misc]
-        self._decaying = 1.0
+        self._decay_factor = 1.0
 
     def _factor(self, variable: Any) -> float:
         return self._factors.get(self._get_variable_index(variable), 1.0)  # type: ignore[attr-defined]
@@ -283,18 +290,18 @@ class _ScaledRates:
 
 @contextmanager
 def _scaled_rates(model: keras.Model, factors: Mapping[str, float]) -> Iterator[None]:
-    """While a step is traced, let the optimizer learn faster or slower in some layers; it is saved as Keras's own."""
+    """Scale the learning rate of some layers while a step is traced; saved models keep Keras's own optimizer."""
     if not factors:
         yield
         return
     optimizer, kind = model.optimizer, type(model.optimizer)
     layers = [layer for layer in model.layers if layer.name in factors]
-    places = {
+    indices = {
         optimizer._get_variable_index(variable): factors[layer.name]
         for layer in layers
         for variable in layer.trainable_variables
     }
-    optimizer.__class__ = type(f"Scaled{kind.__name__}", (_ScaledRates, kind), {"_factors": places})
+    optimizer.__class__ = type(f"Scaled{kind.__name__}", (_ScaledRates, kind), {"_factors": indices})
     try:
         yield
     finally:

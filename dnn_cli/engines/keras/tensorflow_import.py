@@ -1,4 +1,4 @@
-"""Starting TensorFlow: without its noise, and with the number of threads that a training asks for."""
+"""Import TensorFlow without its startup messages, and with the number of threads that a training asks for."""
 
 import gc
 import os
@@ -18,13 +18,13 @@ _started_with: int | None = None  # the number of threads that TensorFlow was st
 def import_tensorflow(threads: int | Literal["auto"] = "auto", *, verbose: bool = False) -> None:
     """Import TensorFlow and Keras, and set the number of threads.
 
-    What they print is let through if `verbose`, or if the import fails. The banner comes from native code before any
-    logging is set up, so only the file descriptor can be quietened, and only while the import lasts: a crash later on
-    still speaks.
+    The messages of the import are hidden unless `verbose` is set or the import fails. Native code prints them before
+    any logging is set up, so they can be hidden only by redirecting the file descriptor. It is redirected during the
+    import alone, so that messages of a later crash are shown.
 
     Args:
-        threads: how many threads an operation is divided among; `auto` takes any number.
-        verbose: let TensorFlow's own messages through.
+        threads: number of threads that an operation is divided among; `auto` accepts any number.
+        verbose: show TensorFlow's own messages.
 
     Raises:
         UsageError: TensorFlow runs with another number of threads in this process.
@@ -39,7 +39,7 @@ def import_tensorflow(threads: int | Literal["auto"] = "auto", *, verbose: bool 
 
 
 def running() -> int | None:
-    """Return how many threads TensorFlow runs with in this process; None before it runs, or where it does not tell."""
+    """Return the number of threads that TensorFlow runs with in this process; None if unknown or not running."""
     tensorflow = sys.modules.get("tensorflow")
     return _started_with or (tensorflow and tensorflow.config.threading.get_intra_op_parallelism_threads()) or None
 
@@ -51,7 +51,7 @@ def check(threads: int) -> None:
 
 
 def clear_session() -> None:
-    """Free what is left of the networks made so far, and begin Keras's numbering of names anew."""
+    """Free the memory of earlier networks and restart Keras's numbering of names."""
     if "keras" in sys.modules:
         import keras
 
@@ -70,14 +70,14 @@ def _import(*, verbose: bool) -> None:
 
 
 def _set_threads(threads: int) -> None:
-    global _started_with  # noqa: PLW0603 (as TensorFlow, there is one of it in a process)
+    global _started_with  # noqa: PLW0603 (there is one TensorFlow in a process)
     import tensorflow as tf
 
     check(threads)
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.list_logical_devices()  # starts the threads: from now on their number stays
-    except RuntimeError:  # somebody else started it, with its own default
+        tf.config.list_logical_devices()  # this starts the threads; their number can't change afterwards
+    except RuntimeError:  # other code started it, with its own default
         if (given := thread_counts.default()) != threads:
             raise UsageError(_conflict(given, threads)) from None
     _started_with = threads
@@ -86,16 +86,16 @@ def _set_threads(threads: int) -> None:
 def _conflict(given: int | None, wanted: int) -> str:
     return (
         f"training.threads is {wanted}, but TensorFlow runs with {given} in this process and cannot change that; "
-        "start another process for it"
+        "use a separate process for it"
     )
 
 
 @contextmanager
 def _without(module: str) -> Iterator[None]:
-    """Keep `module` from being imported.
+    """Prevent the import of `module`.
 
-    Keras takes matplotlib where it is installed, and TensorFlow scipy; the one costs a start half a second, the other
-    a tenth, and neither is used.
+    Keras imports matplotlib if it is installed, which takes half a second, and TensorFlow imports scipy, which takes a
+    tenth. Neither is used.
     """
     if module in sys.modules:
         yield
@@ -109,7 +109,7 @@ def _without(module: str) -> Iterator[None]:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Pause the garbage collector: the import makes a million objects that stay, and going through them takes long."""
+    """Pause the garbage collector: the import creates a million permanent objects, and scanning them is slow."""
     gc.disable()
     try:
         yield
@@ -120,17 +120,17 @@ def _without_collection() -> Iterator[None]:
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Collect what goes to file descriptor 2, and show it only if the block fails."""
+    """Capture the output to file descriptor 2, and show it only if the block fails."""
     sys.stderr.flush()
     original = os.dup(2)
-    with tempfile.TemporaryFile() as collected:
-        os.dup2(collected.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except BaseException:
             os.dup2(original, 2)
-            collected.seek(0)
-            os.write(2, collected.read())
+            captured.seek(0)
+            os.write(2, captured.read())
             raise
         finally:
             sys.stderr.flush()

@@ -1,10 +1,10 @@
-"""What XLA is told, and what it compiled, kept for the next start.
+"""Set XLA's flags, and keep the programs that XLA compiles for the next start.
 
-TensorFlow can keep compiled programs in a folder, but trusts whatever it finds there: a damaged file ends the training,
-and a file's name tells neither its version nor the processor nor XLA's flags. So each combination of them has a folder
-of its own here, and a file is only left for TensorFlow to find if it still has the digest noted when it was new.
+TensorFlow can keep compiled programs in a folder, but trusts every file there: a damaged file crashes the training, and
+the name of a file depends neither on versions nor on the processor nor on XLA's flags. So each combination of these has
+its own folder here, and TensorFlow finds a file only if its digest is the one recorded when the file was new.
 
-The environment variable DNN_XLA_CACHE names another folder than ``~/.cache/dnn/xla``, or is 0 to keep nothing.
+The environment variable DNN_XLA_CACHE replaces the folder ``~/.cache/dnn/xla``; the value 0 turns the cache off.
 """
 
 import hashlib
@@ -15,18 +15,18 @@ from importlib import metadata
 from pathlib import Path
 
 from dnn_cli import processor
-from dnn_cli.files import write_atomically
+from dnn_cli.files import sha256, write_atomically
 
-TESTED = "2.21."  # the flags are undocumented, so other versions of TensorFlow go without
+TESTED = "2.21."  # the flags are undocumented, so they are used with this version of TensorFlow alone
 WIDE_VECTORS = "--xla_cpu_prefer_vector_width=512"
 MAX_BYTES = 100 * 2**20
-PROGRAMS = "*__XLA_CPU_JIT.pb"  # what is compiled for a GPU depends on more than is told apart here
+PROGRAMS = "*__XLA_CPU_JIT.pb"  # programs for a GPU depend on more than the folder distinguishes
 
 
 def use_wide_vectors() -> None:
-    """Have XLA, which is not loaded yet, use the whole width of AVX-512 where that costs no clock speed.
+    """Let XLA use the full width of AVX-512 on processors whose clock speed does not drop; call before XLA is loaded.
 
-    It uses half by default, for the sake of older processors; those that know bfloat16 came after them.
+    XLA uses half the width by default because of older processors. Those that support bfloat16 are newer.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if _is_tested() and "avx512_bf16" in processor.description() and "xla_cpu_prefer_vector_width" not in flags:
@@ -34,7 +34,7 @@ def use_wide_vectors() -> None:
 
 
 def prepare() -> None:
-    """Have TensorFlow, which is not imported yet, use the programs that are whole; others are deleted."""
+    """Let TensorFlow use the undamaged programs and delete all others; call before TensorFlow is imported."""
     folder = _folder()
     if folder is None:
         return
@@ -42,7 +42,7 @@ def prepare() -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         known = _manifest(folder)
         for file in folder.glob("*.pb"):
-            if known.get(file.name) != _digest(file):
+            if known.get(file.name) != sha256(file):
                 file.unlink()
     except OSError:
         return
@@ -51,7 +51,7 @@ def prepare() -> None:
 
 
 def record_cache() -> None:
-    """Note the digests of the programs that were added, and let the oldest go where there are too many."""
+    """Record the digests of new programs, and delete the oldest programs if the cache is too large."""
     folder = _folder()
     if folder is None:
         return
@@ -60,13 +60,13 @@ def record_cache() -> None:
         for file in sorted(folder.glob(PROGRAMS), key=lambda file: file.stat().st_mtime_ns, reverse=True):
             size += file.stat().st_size
             if size <= MAX_BYTES:
-                kept[file.name] = known.get(file.name) or _digest(file)
+                kept[file.name] = known.get(file.name) or sha256(file)
             else:
                 file.unlink()
         if kept != known:
             write_atomically(folder / "manifest.json", json.dumps(kept, indent=2))
     except OSError:
-        return  # another process is faster, or the disk is full: the next start compiles again
+        return  # another process was faster, or the disk is full: the next start compiles again
 
 
 def _folder() -> Path | None:
@@ -77,7 +77,7 @@ def _folder() -> Path | None:
     versions = map(metadata.version, ("tensorflow", "keras"))
     described = "\n".join((*versions, platform.machine(), processor.description(), os.environ.get("XLA_FLAGS", "")))
     folder = (Path(chosen) if chosen else caches / "dnn" / "xla") / hashlib.sha256(described.encode()).hexdigest()[:16]
-    # TensorFlow divides its flags at white space.
+    # TensorFlow splits its flags at white space.
     return None if len(str(folder.absolute()).split()) != 1 else folder.absolute()
 
 
@@ -91,7 +91,3 @@ def _manifest(folder: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

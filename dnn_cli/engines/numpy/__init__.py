@@ -1,1 +1,1 @@
-"""The NumPy engine: the same networks and training without TensorFlow."""
+"""The NumPy engine: the same networks and the same training without TensorFlow."""

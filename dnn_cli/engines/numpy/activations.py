@@ -1,4 +1,4 @@
-"""Activations and their derivatives in plain NumPy, in place, by Keras's names and as Keras defines them."""
+"""Activation functions and their derivatives in plain NumPy, computed in place, as Keras names and defines them."""
 
 from collections.abc import Callable
 from math import erfc, pi, sqrt
@@ -9,16 +9,17 @@ import numpy as np
 from dnn_cli.typing import Array
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
-THRESHOLD = 0.5  # of the two that shrink
+SHRINK_THRESHOLD = 0.5  # of hard_shrink and soft_shrink, Keras's default
 
 
 class Function(NamedTuple):
-    """An activation f, element by element over arrays of one shape.
+    """An activation f that is applied to each element of an array.
 
     Attributes:
         value: ``value(z, a)`` writes a = f(z).
-        slope: ``slope(z, a, s)`` writes s = f'(z), which a often tells more simply than z.
-        kinks: where f' or f'' jumps, so that a difference across it says nothing; f' is then one of the two slopes.
+        slope: ``slope(z, a, s)`` writes s = f'(z), which is often simpler to compute from a than from z.
+        kinks: the z where f' or f'' jumps; there, `slope` gives the slope of one side. A finite difference across a
+            kink is meaningless.
     """
 
     value: Callable[..., Any]
@@ -27,7 +28,7 @@ class Function(NamedTuple):
 
 
 def _sigmoid(z: Array, a: Array) -> Array:
-    """1 / (1 + e^-z), where e^-z is not let grow beyond what float32 can hold."""
+    """Write and return a = 1 / (1 + e^-z), with e^-z limited to the range of float32."""
     np.exp(np.minimum(np.negative(z, out=a), 80, out=a), out=a)
     return np.divide(1, np.add(a, 1, out=a), out=a)
 
@@ -45,7 +46,7 @@ def _selu_slope(z: Array, a: Array, s: Array) -> None:
 
 
 def _silu_slope(z: Array, a: Array, s: Array) -> None:
-    """sigmoid(z) (1 + z - a), where sigmoid(z) is a / z."""
+    """Write s = sigmoid(z) (1 + z - a), with sigmoid(z) = a / z."""
     np.subtract(z, a, out=s)
     s += 1
     s *= a
@@ -61,21 +62,21 @@ def _hard_silu_slope(z: Array, a: Array, s: Array) -> None:
 
 
 def _gelu(z: Array, a: Array) -> None:
-    """NumPy has no erfc, so that Python's is asked for each number."""
+    """Write a = z erfc(-z / sqrt 2) / 2, with Python's erfc for each element, because NumPy has none."""
     np.copyto(a, np.frompyfunc(erfc, 1, 1)(z / -sqrt(2)), casting="unsafe")
     a *= z
     a /= 2
 
 
 def _gelu_slope(z: Array, a: Array, s: Array) -> None:
-    """The normal distribution up to z, which is a / z, and z times its density."""
+    """Write s = Phi(z) + z phi(z): the normal distribution function, which is a / z, and z times the density."""
     share = np.divide(a, z, out=np.full_like(a, 0.5), where=z != 0)
     np.multiply(z / sqrt(2 * pi), np.exp(z * z / -2), out=s)
     s += share
 
 
 def _mish_slope(z: Array, a: Array, s: Array) -> None:
-    """t + z (1 - t^2) sigmoid(z), where t = tanh(log(1 + e^z))."""
+    """Write s = t + z (1 - t^2) sigmoid(z), with t = tanh(log(1 + e^z))."""
     t = np.tanh(np.logaddexp(z, 0))
     _sigmoid(z, s)
     s *= z * (1 - t * t)
@@ -181,17 +182,17 @@ FUNCTIONS = {
         lambda z, a: np.multiply(np.tanh(np.logaddexp(z, 0, out=a), out=a), z, out=a),
         _mish_slope,
     ),
-    # z where |z| > THRESHOLD, else 0; 1 and 0
+    # z where |z| > SHRINK_THRESHOLD, else 0; 1 and 0
     "hard_shrink": Function(
-        lambda z, a: np.multiply(z, np.abs(z, out=a) > THRESHOLD, out=a),
+        lambda z, a: np.multiply(z, np.abs(z, out=a) > SHRINK_THRESHOLD, out=a),
         lambda z, a, s: np.abs(np.sign(a, out=s), out=s),
-        (-THRESHOLD, THRESHOLD),
+        (-SHRINK_THRESHOLD, SHRINK_THRESHOLD),
     ),
-    # z less THRESHOLD towards 0; 1 where that is not 0, else 0
+    # z less SHRINK_THRESHOLD towards 0; 1 where that is not 0, else 0
     "soft_shrink": Function(
-        lambda z, a: np.subtract(z, np.clip(z, -THRESHOLD, THRESHOLD, out=a), out=a),
+        lambda z, a: np.subtract(z, np.clip(z, -SHRINK_THRESHOLD, SHRINK_THRESHOLD, out=a), out=a),
         lambda z, a, s: np.abs(np.sign(a, out=s), out=s),
-        (-THRESHOLD, THRESHOLD),
+        (-SHRINK_THRESHOLD, SHRINK_THRESHOLD),
     ),
     # z - tanh z; tanh^2 z
     "tanh_shrink": Function(

@@ -1,7 +1,7 @@
-"""A NumPy network's `.keras` file, written and read without Keras: stock Keras loads it, and trains on.
+"""Write and read the `.keras` file of a NumPy network without Keras; stock Keras loads it and can train it further.
 
-The file leaves out what Keras has defaults for, so that it does not depend on the version of Keras. A test holds it
-against what Keras writes and reads of the same network.
+The file omits settings for which Keras has defaults, so that it does not depend on the version of Keras. Tests compare
+it with the file that Keras writes for the same network.
 """
 
 import io
@@ -10,7 +10,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass
-from datetime import datetime
 from importlib import metadata
 from math import prod
 from pathlib import Path
@@ -21,7 +20,8 @@ import numpy as np
 
 from dnn_cli.config.schema import MAX_UNITS, Config
 from dnn_cli.engines import keras_file, network_spec
-from dnn_cli.engines.network_spec import Layer
+from dnn_cli.engines.keras_file import FIRST_SLOT, ITERATIONS, LEARNING_RATE
+from dnn_cli.engines.network_spec import Layer, NetworkSpec
 from dnn_cli.engines.numpy import build
 from dnn_cli.engines.numpy.activations import FUNCTIONS
 from dnn_cli.engines.numpy.network import Network
@@ -30,34 +30,30 @@ from dnn_cli.engines.numpy.regularization import BatchNormalization
 from dnn_cli.errors import RunError, reason
 from dnn_cli.typing import Array
 
-CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-ITERATIONS, LEARNING_RATE = "optimizer/vars/0", "optimizer/vars/1"
 
-
-class NumpyFile:
-    """What is saved of a network and its optimizer, and where.
+class NumpyCheckpointWriter:
+    """Writes a network and its optimizer to `.keras` files, and reads them back.
 
     Args:
-        config: what they were made from.
-        image_shape: of the images that the network takes.
-        classes: how many it tells apart.
-        network: as `numpy_model.build` makes it of these.
-        optimizer: built for it.
+        config: the config of the training.
+        spec: the network.
+        network: as `build.build` makes it of the spec.
+        optimizer: built for the network.
+
+    Attributes:
+        description: Keras's description of the network, JSON.
     """
 
-    def __init__(
-        self, config: Config, image_shape: tuple[int, ...], classes: int, network: Network, optimizer: Optimizer
-    ) -> None:
-        planned = network_spec.network_spec(config, image_shape, classes)
-        self.network = json.dumps(_model_config(config, image_shape, planned))
+    def __init__(self, config: Config, spec: NetworkSpec, network: Network, optimizer: Optimizer) -> None:
+        self.description = json.dumps(_model_config(config, spec))
         self._optimizer = optimizer
-        weights = _weights(planned, network)
-        names = (f"{layer.name}/{name}" for layer in planned for name in layer.shapes)
+        weights = _weights(spec, network)
+        names = (f"{layer.name}/{name}" for layer in spec.layers for name in layer.shapes)
         self._named = dict(zip(names, weights, strict=True))
-        self._arrays = weights | _means(network, optimizer)
+        self._arrays = weights | _optimizer_slots(network, optimizer)
 
-    def values(self) -> dict[str, Array]:
-        """Copies of all values as they are now, for `write`: by their places in the file."""
+    def snapshot(self) -> dict[str, Array]:
+        """Return copies of all current values by their places in the file, for `write`."""
         numbers: dict[str, Array] = {
             ITERATIONS: np.array(self._optimizer.iterations, np.int64),
             LEARNING_RATE: np.array(self._optimizer.learning_rate, np.float32),
@@ -65,23 +61,19 @@ class NumpyFile:
         return numbers | {place: array.copy() for place, array in self._arrays.items()}
 
     def weights(self, values: dict[str, Array]) -> dict[str, Array]:
-        """Those of `values` that are the network's, by layer and name."""
+        """Return the arrays of a snapshot that belong to layers, by layer and variable: ``dense_1/kernel``."""
         return {name: values[place] for name, place in self._named.items()}
 
     def write(self, values: dict[str, Array], path: Path) -> None:
-        """Write the network with these `values` to `path`."""
+        """Write the network with the values of a snapshot."""
         weights = io.BytesIO()
         with h5py.File(weights, "w") as file:
             for place, value in values.items():
                 file[place] = value
-        saved = datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
-        about = json.dumps({"keras_version": metadata.version("keras"), "date_saved": saved})
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, content in ((METADATA, about), (CONFIG, self.network), (WEIGHTS, weights.getbuffer())):
-                archive.writestr(name, content)
+        keras_file.write(path, {"keras_version": metadata.version("keras")}, self.description, weights.getbuffer())
 
     def read(self, path: Path) -> None:
-        """Give network and optimizer the values that were written to `path`; raises `RunError` if they do not fit."""
+        """Set network and optimizer to the values in a file; raises `RunError` if it does not fit the network."""
         values = _read(path, {ITERATIONS: np.array(0), **self._arrays})
         self._optimizer.iterations = int(values.pop(ITERATIONS))
         _assign(self._arrays, values)
@@ -89,7 +81,14 @@ class NumpyFile:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network from a file, the shape of the images that it takes, and how many it may be given at once."""
+    """A network from a file.
+
+    Attributes:
+        network: with room for `batch` images.
+        image_shape: shape of the images that it takes.
+        classes: number of its outputs.
+        batch: largest number of images in a batch.
+    """
 
     network: Network
     image_shape: tuple[int, ...]
@@ -98,34 +97,34 @@ class Loaded:
 
 
 class UnknownNetworkError(RunError):
-    """A file that holds another kind of network than dnn builds."""
+    """The network in the file is not of the kind that dnn builds."""
 
 
 def load(path: Path) -> Loaded:
-    """The network in a `.keras` file of layers as dnn builds them, whoever wrote it.
+    """Return the network of a `.keras` file, written by dnn or by Keras.
 
     Raises:
-        UnknownNetworkError: there is another kind of network in the file.
+        UnknownNetworkError: the network is not of the kind that dnn builds.
         RunError: the file is damaged.
     """
     keras_file.check_file(path)
     try:
-        image_shape, planned = _planned(keras_file.description(path))
+        spec = _described_spec(keras_file.description(path))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise UnknownNetworkError(f"{path} is no network that NumPy knows: {reason(error)}") from None
-    batch = network_spec.prediction_batch(image_shape)
-    network = build.assemble(planned, rows=batch)
-    arrays = _weights(planned, network)
+        raise UnknownNetworkError(f"{path} holds a network that NumPy cannot run: {reason(error)}") from None
+    batch = network_spec.prediction_batch(spec.image_shape)
+    network = build.assemble(spec, rows=batch)
+    arrays = _weights(spec, network)
     _assign(arrays, _read(path, arrays))
-    return Loaded(network, image_shape, planned[-1].units, batch)
+    return Loaded(network, spec.image_shape, spec.classes, batch)
 
 
-def _planned(described: dict[str, Any]) -> tuple[tuple[int, ...], list[Layer]]:
-    """The image's shape, and the layers after it; raises `ValueError` and the like where dnn builds no such network."""
+def _described_spec(described: dict[str, Any]) -> NetworkSpec:
+    """Return the spec of a described network; raises `ValueError` and the like if dnn does not build such networks."""
     if described["class_name"] != "Sequential":
         raise ValueError(f"it is a {described['class_name']} model")
-    shown, flatten, *hidden, head = described["config"]["layers"]
-    image_shape = tuple(map(int, shown["config"]["batch_shape"][1:]))
+    inputs, flatten, *hidden, head = described["config"]["layers"]
+    image_shape = tuple(map(int, inputs["config"]["batch_shape"][1:]))
     if flatten["class_name"] != "Flatten" or not image_shape:
         raise ValueError("it does not begin with Flatten")
     layers = [Layer("Flatten", {}, prod(image_shape))]
@@ -134,9 +133,10 @@ def _planned(described: dict[str, Any]) -> tuple[tuple[int, ...], list[Layer]]:
     if head["class_name"] != "Dense" or head["config"]["activation"] != "softmax":
         raise ValueError("it does not end with a Dense layer of softmax")
     layers.append(_layer(head, layers[-1].units, {"softmax"}))
-    if network_spec.count_parameters(layers) > network_spec.MAX_PARAMETERS:
+    spec = NetworkSpec(image_shape, tuple(layers))
+    if spec.parameters > network_spec.MAX_PARAMETERS:
         raise ValueError(f"it has more than {network_spec.MAX_PARAMETERS:,} weights")
-    return image_shape, layers
+    return spec
 
 
 def _layer(described: dict[str, Any], inputs: int, activations: Container[str]) -> Layer:
@@ -161,39 +161,42 @@ def _layer(described: dict[str, Any], inputs: int, activations: Container[str]) 
     raise ValueError(f"it has a {kind} layer")
 
 
-def _weights(planned: list[Layer], network: Network) -> dict[str, Array]:
-    """The arrays of all layers by their places in the file: views, not copies."""
+def _weights(spec: NetworkSpec, network: Network) -> dict[str, Array]:
+    """Return the arrays of all layers by their places in the file, as views."""
     found: dict[str, Array] = {}
     counts = Counter[str]()
-    for plan, layer in zip(planned[1:], network.layers, strict=True):
-        kind = "batch_normalization" if plan.kind == "BatchNormalization" else plan.kind.lower()
-        folder = f"layers/{kind}_{counts[kind]}" if counts[kind] else f"layers/{kind}"
+    for described, layer in zip(spec.layers[1:], network.layers, strict=True):
+        kind = "batch_normalization" if described.kind == "BatchNormalization" else described.kind.lower()
+        group = keras_file.layer_group(kind, counts[kind])
         counts[kind] += 1
         arrays = [parameter.value for parameter in layer.parameters]
         if isinstance(layer, BatchNormalization):
             arrays += [layer.moving_mean, layer.moving_variance]
-        found |= {f"{folder}/vars/{number}": array for number, array in enumerate(arrays)}
+        found |= {keras_file.variable(group, number): array for number, array in enumerate(arrays)}
     return found
 
 
-def _means(network: Network, optimizer: Optimizer) -> dict[str, Array]:
-    """The optimizer's running means by their places: all of one kind, then the next; those of Adam take turns."""
+def _optimizer_slots(network: Network, optimizer: Optimizer) -> dict[str, Array]:
+    """Return the optimizer's running means by their places in the file, as views.
+
+    Keras stores all means of one kind, then all of the next; Adam alone stores both means of a parameter together.
+    """
     kinds = [network.views(slot) for slot in optimizer.slots]
-    turns = zip(*kinds, strict=True) if isinstance(optimizer, Adam) else kinds
-    arrays = [array for turn in turns for array in turn]
-    return {f"optimizer/vars/{number}": array for number, array in enumerate(arrays, start=2)}
+    groups = zip(*kinds, strict=True) if isinstance(optimizer, Adam) else kinds
+    arrays = [array for group in groups for array in group]
+    return {keras_file.variable("optimizer", number): array for number, array in enumerate(arrays, FIRST_SLOT)}
 
 
 def _read(path: Path, arrays: dict[str, Array]) -> dict[str, Array]:
-    """What the file has for each of `arrays`, by its place; raises `RunError` where that has another shape."""
+    """Return the file's array for each of `arrays`, by place; raises `RunError` if one is missing or does not fit."""
     try:
-        with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read(WEIGHTS))) as file:
-            return {place: _whole(file[place], place, array.shape) for place, array in arrays.items()}
+        with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read(keras_file.WEIGHTS))) as file:
+            return {place: _checked(file[place], place, array.shape) for place, array in arrays.items()}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise RunError(f"{path} does not hold this network: {reason(error)}") from None
 
 
-def _whole(found: Any, place: str, shape: tuple[int, ...]) -> Array:
+def _checked(found: Any, place: str, shape: tuple[int, ...]) -> Array:
     if not isinstance(found, h5py.Dataset) or found.shape != shape:
         held = "×".join(map(str, getattr(found, "shape", ())))
         raise ValueError(f"{place} is {held}, not {'×'.join(map(str, shape))}")
@@ -205,10 +208,10 @@ def _assign(arrays: dict[str, Array], values: dict[str, Array]) -> None:
         arrays[place][...] = value
 
 
-def _model_config(config: Config, image_shape: tuple[int, ...], planned: list[Layer]) -> dict[str, Any]:
-    """What `config.json` holds: Keras's serialization of the compiled network."""
-    shown = {"batch_shape": [None, *image_shape], "dtype": "float32", "name": "input_layer"}
-    layers = [_keras("layers", "InputLayer", shown), *(_layer_config(layer) for layer in planned)]
+def _model_config(config: Config, spec: NetworkSpec) -> dict[str, Any]:
+    """Return Keras's serialization of the compiled network, the content of ``config.json``."""
+    inputs = {"batch_shape": [None, *spec.image_shape], "dtype": "float32", "name": "input_layer"}
+    layers = [_keras("layers", "InputLayer", inputs), *map(_layer_config, spec.layers)]
     loss: Any = "sparse_categorical_crossentropy"
     if smoothing := config.training.label_smoothing:
         loss = _keras("losses", "CategoricalCrossentropy", {"label_smoothing": smoothing})
@@ -220,7 +223,7 @@ def _model_config(config: Config, image_shape: tuple[int, ...], planned: list[La
         "class_name": "Sequential",
         "config": {"name": "sequential", "trainable": True, "dtype": "float32", "layers": layers},
         "registered_name": None,
-        "build_config": {"input_shape": [None, *image_shape]},
+        "build_config": {"input_shape": [None, *spec.image_shape]},
         "compile_config": compiled | {"metrics": ["accuracy"]},
     }
 
@@ -241,5 +244,5 @@ def _layer_config(layer: Layer) -> dict[str, Any]:
 
 
 def _keras(module: str, name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """An object as Keras serializes it."""
+    """Return an object as Keras serializes it."""
     return {"module": f"keras.{module}", "class_name": name, "config": config, "registered_name": None}

@@ -1,12 +1,12 @@
-"""The textbook's network made right, in plain NumPy: forward, backward by the chain rule, ready for the update.
+"""A feedforward network in plain NumPy: forward pass, backpropagation by the chain rule, and the loss.
 
-A batch has n rows. Layer l takes a[l-1] of shape (n, d[l-1]) and gives a[l] of shape (n, d[l]); its weights W[l] are
+A batch has n rows. Layer l takes a[l-1] of shape (n, d[l-1]) and returns a[l] of shape (n, d[l]); its weights W[l] are
 (d[l-1], d[l]), its biases b[l] are (d[l],). E is the loss, a mean over the batch, plus the penalties on the weights;
-delta[l] is dE/dz[l]. In the formulas @ is the product of matrices, and * goes element by element.
+delta[l] is dE/dz[l]. In the formulas @ is the matrix product, and * is elementwise.
 
-Every array that a step needs is made once, with the network, and written in place ever after: what `forward` and
-`backward` give is overwritten by the next call. float32 is for training, float64 for checking. What Keras defines too,
-defaults and the places of the epsilons, is as Keras has it.
+All arrays that a step needs are allocated once, with the network, and then written in place: the next call overwrites
+what `forward` and `backward` return. float32 is for training, float64 for checking. Defaults and the places of the
+epsilons are Keras's.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from dnn_cli.typing import Array
 
 
 class Parameter:
-    """Numbers that training changes, and how E changes with them.
+    """An array that training changes, and its gradient.
 
     Attributes:
         value: of `shape`, filled with `start`; a view of the network's `parameters`.
@@ -33,29 +33,29 @@ class Parameter:
 
 
 class Layer:
-    """One step of the way from the pixels to the loss; here, one that changes nothing."""
+    """Base class of layers; this one is the identity."""
 
     parameters: Sequence[Parameter] = ()
 
     def build(self, inputs: int, rows: int, dtype: Any) -> int:
-        """Make room for up to `rows` rows of `inputs` numbers; returns how many numbers a row of the output has."""
+        """Allocate arrays for batches of up to `rows` rows of `inputs` numbers; return the length of an output row."""
         return inputs
 
     def forward(self, x: Array, training: bool) -> Array:
-        """The output (n, units) for the input x (n, inputs)."""
+        """Return the output (n, units) for the input x (n, inputs)."""
         return x
 
     def backward(self, error: Array, to_input: bool) -> Array:
-        """Note the gradients, and give dE/dx (n, inputs) if `to_input`; dE/doutput (n, units) is overwritten."""
+        """Store the gradients, and return dE/dx (n, inputs) if `to_input`; dE/doutput (n, units) is overwritten."""
         return error
 
     def penalty(self) -> float:
-        """What the layer adds to E besides the loss."""
+        """Return the layer's contribution to E in addition to the loss."""
         return 0.0
 
 
 class Activation(Layer):
-    """a = f(z) for one of `FUNCTIONS`."""
+    """Activation layer: a = f(z) for one of `FUNCTIONS`."""
 
     a: Array
 
@@ -63,18 +63,18 @@ class Activation(Layer):
         self.name, self.function = name, FUNCTIONS[name]
 
     def build(self, inputs: int, rows: int, dtype: Any) -> int:
-        """As in `Layer`."""
+        """Allocate arrays, see `Layer.build`."""
         self._a, self._slope = np.empty((2, rows, inputs), dtype)
         return inputs
 
     def forward(self, x: Array, training: bool) -> Array:
-        """a = f(z)."""
+        """Return a = f(z)."""
         self.z, self.a = x, self._a[: len(x)]
         self.function.value(self.z, self.a)
         return self.a
 
     def backward(self, error: Array, to_input: bool) -> Array:
-        """dE/dz = dE/da * f'(z)."""
+        """Return dE/dz = dE/da * f'(z)."""
         slope: Array = self._slope[: len(error)]
         self.function.slope(self.z, self.a, slope)
         error *= slope
@@ -82,7 +82,7 @@ class Activation(Layer):
 
 
 class Dense(Layer):
-    """z = x @ W + b, a = f(z); the weights cost l1 sum |W| + l2 sum W^2."""
+    """Fully connected layer: z = x @ W + b, a = f(z), with the penalty l1 sum |W| + l2 sum W^2."""
 
     def __init__(
         self, units: int, activation: str = "relu", *, use_bias: bool = True, l1: float = 0.0, l2: float = 0.0
@@ -91,7 +91,7 @@ class Dense(Layer):
         self.activation = Activation(activation)
 
     def build(self, inputs: int, rows: int, dtype: Any) -> int:
-        """As in `Layer`."""
+        """Allocate arrays, see `Layer.build`."""
         self.weights, self.bias = Parameter(inputs, self.units), Parameter(self.units)
         self.parameters = [self.weights, self.bias][: 1 + self.use_bias]
         self._z, self._error = np.empty((rows, self.units), dtype), np.empty((rows, inputs), dtype)
@@ -99,7 +99,7 @@ class Dense(Layer):
         return self.activation.build(self.units, rows, dtype)
 
     def forward(self, x: Array, training: bool) -> Array:
-        """z[l] = a[l-1] @ W[l] + b[l]; a[l] = f(z[l])."""
+        """Return a[l] = f(z[l]), z[l] = a[l-1] @ W[l] + b[l]."""
         self.x, self.z = x, self._z[: len(x)]
         np.matmul(x, self.weights.value, out=self.z)
         if self.use_bias:
@@ -107,7 +107,7 @@ class Dense(Layer):
         return self.activation.forward(self.z, training)
 
     def backward(self, error: Array, to_input: bool) -> Array:
-        """From dE/da[l] to dE/da[l-1] by the chain rule.
+        """Compute dE/da[l-1] and the gradients from dE/da[l] by the chain rule.
 
         delta[l] = dE/da[l] * f'(z[l]); dE/dW[l] = a[l-1].T @ delta[l] + l1 sign(W[l]) + 2 l2 W[l];
         dE/db[l] = the sum of delta[l] over the rows; dE/da[l-1] = delta[l] @ W[l].T.
@@ -124,7 +124,7 @@ class Dense(Layer):
         return np.matmul(self.delta, weights.T, out=self._error[: len(error)]) if to_input else error
 
     def penalty(self) -> float:
-        """l1 sum |W| + l2 sum W^2."""
+        """Return l1 sum |W| + l2 sum W^2."""
         weights, sizes, squares = self.weights.value, 0.0, 0.0
         if self.l1:
             sizes = float(np.abs(weights, out=self._scratch).sum())
@@ -134,17 +134,17 @@ class Dense(Layer):
 
 
 class CrossEntropy:
-    """Softmax and cross-entropy together: p = e^z / sum e^z, E = -(1 / n) sum t log p, for rows t that sum to one."""
+    """Softmax with cross-entropy: p = e^z / sum e^z, E = -(1 / n) sum t log p, for target rows t that sum to one."""
 
     p: Array
 
     def build(self, units: int, rows: int, dtype: Any) -> None:
-        """Make room for batches (rows, units)."""
+        """Allocate arrays for batches (rows, units)."""
         self._shifted, self._p, self._error = np.empty((3, rows, units), dtype)
         self._highest, self._sum = np.empty((2, rows, 1), dtype)
 
     def forward(self, z: Array) -> Array:
-        """The probabilities p (n, classes); the highest z of each row is taken off first, lest e^z overflows."""
+        """Return the probabilities p (n, classes); the maximum of each row of z is subtracted to prevent overflow."""
         n = len(z)
         self.shifted, self.p, self.sum = self._shifted[:n], self._p[:n], self._sum[:n]
         np.subtract(z, np.maximum.reduce(z, axis=1, keepdims=True, out=self._highest[:n]), out=self.shifted)
@@ -153,54 +153,55 @@ class CrossEntropy:
         return self.p
 
     def value(self, targets: Array) -> float:
-        """E, where log p = z - log sum e^z stays finite although p may have become 0."""
+        """Return E, with log p = z - log sum e^z, which is finite even if p underflows to 0."""
         logarithms = float(np.log(self.sum, out=self._highest[: len(targets)]).sum())
         return (logarithms - float(np.vdot(targets, self.shifted))) / len(targets)
 
     def error(self, targets: Array) -> Array:
-        """dE/dz = (p - t) / n."""
+        """Return dE/dz = (p - t) / n."""
         error: Array = np.subtract(self.p, targets, out=self._error[: len(targets)])
         error /= len(targets)
         return error
 
 
 class SquaredError:
-    """E = 1 / (n k) sum (a - t)^2 over rows of k numbers: Keras's mean squared error."""
+    """Keras's mean squared error: E = 1 / (n k) sum (a - t)^2 over rows of k numbers."""
 
     def build(self, units: int, rows: int, dtype: Any) -> None:
-        """Make room for batches (rows, units)."""
+        """Allocate arrays for batches (rows, units)."""
         self._difference, self._error = np.empty((2, rows, units), dtype)
 
     def forward(self, a: Array) -> Array:
-        """The last layer's output as it is."""
+        """Return the last layer's output unchanged."""
         self.a = a
         return a
 
     def value(self, targets: Array) -> float:
-        """E."""
+        """Return E."""
         difference: Array = np.subtract(self.a, targets, out=self._difference[: len(targets)])
         return float(np.vdot(difference, difference)) / difference.size
 
     def error(self, targets: Array) -> Array:
-        """dE/da = 2 (a - t) / (n k)."""
+        """Return dE/da = 2 (a - t) / (n k)."""
         error: Array = np.subtract(self.a, targets, out=self._error[: len(targets)])
         error *= 2 / error.size
         return error
 
 
 class Network:
-    """Layers one after the other, and the loss at their end.
+    """A sequence of layers and a loss.
 
     Args:
-        layers: in order; at least one has parameters. The last gives the logits if the loss is `CrossEntropy`.
-        inputs: d[0], the numbers in a row of the input.
-        loss: what is made small.
-        rows: the most rows that a batch may have.
-        dtype: of every array here and of those that are given.
+        layers: in order; at least one has parameters. The last returns logits if the loss is `CrossEntropy`.
+        inputs: d[0], the length of an input row.
+        loss: the function to minimize, by default `CrossEntropy`.
+        rows: largest number of rows in a batch.
+        dtype: floating-point type of all arrays, inputs and targets included.
 
     Attributes:
-        parameters: (p,) everything that training changes: each layer's W and b, or gamma and beta, in order.
-        gradients: (p,) dE/dparameters, after `backward`.
+        parameters: (p,) all trained values: each layer's W and b, or gamma and beta, in order.
+        gradients: (p,) dE/dparameters, filled by `backward`.
+        trained: the same as one `Parameter` for each array.
     """
 
     def __init__(
@@ -226,22 +227,22 @@ class Network:
             value.fill(each.start)
 
     def views(self, flat: Array) -> list[Array]:
-        """An array (p,) in the shapes of the parameters, without a copy."""
+        """Return views of an array (p,) in the shapes of the parameters."""
         ends = np.cumsum([prod(each.shape) for each in self.trained])[:-1]
         return [part.reshape(each.shape) for part, each in zip(np.split(flat, ends), self.trained, strict=True)]
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
-        """The outputs (n, d[L]) for the rows x (n, d[0]): a[0] = x, then layer by layer, then the loss's softmax."""
+        """Return the outputs (n, d[L]) for rows x (n, d[0]): a[0] = x, then each layer, then the loss's softmax."""
         for layer in self.layers:
             x = layer.forward(x, training)
         return self.loss.forward(x)
 
     def cost(self, targets: Array) -> float:
-        """E of the last `forward`, penalties included, for targets (n, d[L])."""
+        """Return E of the last `forward`, penalties included, for targets (n, d[L])."""
         return self.loss.value(targets) + sum(layer.penalty() for layer in self.layers)
 
     def backward(self, targets: Array) -> None:
-        """Fill `gradients` with dE/dparameters of the last `forward`, which was in training, from the top down."""
+        """Fill `gradients` with dE/dparameters of the last `forward`, which must have been with ``training=True``."""
         error = self.loss.error(targets)
         for layer in reversed(self.layers[self._lowest :]):
             error = layer.backward(error, to_input=layer is not self.layers[self._lowest])

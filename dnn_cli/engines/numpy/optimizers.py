@@ -1,8 +1,8 @@
-"""Going down the gradient in plain NumPy: SGD, momentum, RMSprop, Adam and AdamW, each exactly as Keras defines it.
+"""Optimizers in plain NumPy: SGD, momentum, RMSprop, Adam and AdamW, exactly as Keras defines them.
 
-Parameters w and their gradient g are arrays (p,) of one type. The running means of all parameters are the rows of one
-array, so that a step is a dozen passes over p numbers, in place. Scalars are computed in the parameters' own type, as
-Keras does: in float32, 1 - beta_2^t differs from its exact value by more than the last bit in the first steps.
+Parameters w and their gradient g are arrays (p,) of one type. The state of all parameters is stored in the rows of one
+array, so that a step is a dozen passes over p numbers, in place. Scalars are computed in the type of the parameters, as
+in Keras: in float32, 1 - beta_2^t differs from its exact value by more than the last bit in the first steps.
 """
 
 from typing import Any
@@ -13,11 +13,12 @@ from dnn_cli.typing import Array
 
 
 class Optimizer:
-    """What the optimizers share. eta is the learning rate.
+    """Base class of optimizers; eta is the learning rate.
 
     Attributes:
-        iterations: steps taken.
-        slots: (k, p) the running means, by the names in `names`; zeros at first.
+        names: names of the running means.
+        iterations: number of steps so far.
+        slots: (k, p) the running means in the order of `names`, zeros at first.
     """
 
     names: tuple[str, ...] = ()
@@ -27,15 +28,15 @@ class Optimizer:
         self.iterations = 0
 
     def build(self, parameters: Array) -> None:
-        """Make room for the running means of `parameters` (p,), which every `step` is to be given."""
+        """Allocate the running means for `parameters` (p,), the array that every `step` updates."""
         self.slots = np.zeros((len(self.names), parameters.size), parameters.dtype)
         self._scratch = np.empty_like(parameters)
 
     def step(self, w: Array, g: Array) -> None:
-        """w -= eta decay w where there is weight decay, then w as the optimizer's own formula has it; g is used up."""
+        """Apply weight decay, w -= eta decay w, and then the optimizer's own update; g is overwritten."""
         eta = w.dtype.type(self.learning_rate)
         self.iterations += 1
-        if self.weight_decay:  # in two steps: 1 - eta decay would lose most of its digits
+        if self.weight_decay:  # in two steps: 1 - eta decay would lose most of its precision
             w -= np.multiply(w, eta * w.dtype.type(self.weight_decay), out=self._scratch)
         self._update(w, g, eta)
 
@@ -44,7 +45,10 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """w -= eta g. With momentum m' = momentum m - eta g and w += m', or by Nesterov w += momentum m' - eta g."""
+    """Stochastic gradient descent: w -= eta g.
+
+    With momentum, m' = momentum m - eta g and w += m'; with Nesterov momentum, w += momentum m' - eta g.
+    """
 
     def __init__(
         self,
@@ -72,7 +76,10 @@ class SGD(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """v = rho v + (1 - rho) g^2; w -= eta g / sqrt(v + epsilon). With momentum, m = momentum m + that, and w -= m."""
+    """RMSprop: v = rho v + (1 - rho) g^2; u = eta g / sqrt(v + epsilon); w -= u.
+
+    With momentum, m = momentum m + u and w -= m.
+    """
 
     def __init__(
         self,
@@ -105,10 +112,10 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """m += (1 - beta_1) (g - m); v += (1 - beta_2) (g^2 - v); w -= alpha m / (sqrt(v) + epsilon).
+    """Adam: m += (1 - beta_1) (g - m); v += (1 - beta_2) (g^2 - v); w -= alpha m / (sqrt(v) + epsilon).
 
-    In step t, alpha = eta sqrt(1 - beta_2^t) / (1 - beta_1^t). That is the shorter form in the paper (Kingma & Ba 2014,
-    end of section 2): epsilon is added to sqrt(v) as it is, not to the root of the corrected mean square.
+    In step t, alpha = eta sqrt(1 - beta_2^t) / (1 - beta_1^t). This is the short form in the paper (Kingma & Ba 2014,
+    end of section 2): epsilon is added to sqrt(v), not to the root of the bias-corrected v.
     """
 
     names = ("momentum", "velocity")
@@ -144,7 +151,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay (Loshchilov & Hutter 2017), which other optimizers take too; here it has a default."""
+    """Adam with a default for weight decay (Loshchilov & Hutter 2017), which the other optimizers support too."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The reference network's layers that know training from prediction: batch normalization and dropout."""
+"""Layers of the NumPy network that differ between training and prediction: batch normalization and dropout."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from dnn_cli.typing import Array
 
 
 class BatchNormalization(Layer):
-    """y = gamma * h + beta, h = (x - mean) / sqrt(variance + epsilon), each column by itself (Ioffe & Szegedy 2015).
+    """Batch normalization of each column (Ioffe & Szegedy 2015).
 
-    Mean and variance are those of the batch in training, and of both a running mean otherwise, which keeps the share
-    `momentum` of itself at every step.
+    y = gamma * h + beta, h = (x - mean) / sqrt(variance + epsilon). In training, mean and variance are those of the
+    batch; in prediction, moving averages of them, which keep the share `momentum` of their value at every step.
     """
 
     def __init__(self, momentum: float = 0.99, epsilon: float = 0.001) -> None:
         self.momentum, self.epsilon = momentum, epsilon
 
     def build(self, inputs: int, rows: int, dtype: Any) -> int:
-        """As in `Layer`."""
+        """Allocate arrays, see `Layer.build`."""
         self.gamma, self.beta = self.parameters = Parameter(inputs, start=1.0), Parameter(inputs)
         self.moving_mean, self.moving_variance = np.zeros(inputs, dtype), np.ones(inputs, dtype)
         self._h, self._y = np.empty((2, rows, inputs), dtype)
@@ -27,7 +27,7 @@ class BatchNormalization(Layer):
         return inputs
 
     def forward(self, x: Array, training: bool) -> Array:
-        """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta."""
+        """Return y = gamma * (x - mean) / sqrt(variance + epsilon) + beta."""
         self.h = self._h[: len(x)]
         y: Array = self._y[: len(x)]
         mean, variance = (self._mean, self._variance) if training else (self.moving_mean, self.moving_variance)
@@ -47,7 +47,7 @@ class BatchNormalization(Layer):
         return y
 
     def backward(self, error: Array, to_input: bool) -> Array:
-        """Also by way of the batch's mean and variance, through which every row acts on all others.
+        """Return dE/dx, which includes the effect of each row on the others through the batch's mean and variance.
 
         dE/dgamma = the sum of dE/dy * h over the rows; dE/dbeta = the sum of dE/dy over the rows;
         dE/dx = gamma / sqrt(variance + epsilon) * (dE/dy - (dE/dbeta + dE/dgamma * h) / n).
@@ -64,22 +64,22 @@ class BatchNormalization(Layer):
 
 
 class Dropout(Layer):
-    """In training each number becomes 0 with probability `rate`, and 1 / (1 - rate) times itself otherwise.
+    """Dropout: in training, each number is set to 0 with probability `rate` or else divided by 1 - rate.
 
     Attributes:
-        random: what is drawn from; whoever trains sets it.
+        random: generator of the noise, set at the beginning of each epoch.
     """
 
     def __init__(self, rate: float) -> None:
         self.rate, self.random = rate, np.random.default_rng(0)
 
     def build(self, inputs: int, rows: int, dtype: Any) -> int:
-        """As in `Layer`."""
+        """Allocate arrays, see `Layer.build`."""
         self._factor, self._y = np.empty((2, rows, inputs), dtype)
         return inputs
 
     def forward(self, x: Array, training: bool) -> Array:
-        """y = x * factor, with factor = floor(u + 1 - rate) / (1 - rate) and u uniform in [0, 1)."""
+        """Return y = x * factor, factor = floor(u + 1 - rate) / (1 - rate), u uniform in [0, 1)."""
         if not training:
             return x
         self.factor = self._factor[: len(x)]
@@ -92,6 +92,6 @@ class Dropout(Layer):
         return y
 
     def backward(self, error: Array, to_input: bool) -> Array:
-        """dE/dx = dE/dy * factor."""
+        """Return dE/dx = dE/dy * factor."""
         error *= self.factor
         return error

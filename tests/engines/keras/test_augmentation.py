@@ -1,4 +1,4 @@
-"""The deformations: each does what its name says, stays in its range, and is drawn from (seed, epoch, step) alone."""
+"""Test the deformations: their geometry, their ranges, and that they depend on (seed, epoch, step) alone."""
 
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from dnn_cli.engines.keras import augmentation, epoch
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras.augmentation import Augmenter
 from dnn_cli.engines.keras.epoch import CompiledEpoch, Evaluation
+from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.errors import ConfigError
 from tests.conftest import assert_same_bits
 
@@ -27,16 +28,16 @@ def settings(text: str) -> Augmentation:
 
 
 def deform(images: Any, text: str = ALL, *, seed: int = 1, number: int = 0, step: int = 0, jit: bool = False) -> Any:
-    deformation = Augmenter(settings(text), images.shape[1:])
-    call = tf.function(deformation, jit_compile=jit, autograph=False)
-    return call(tf.constant(images), tf.constant(step), deformation.chance(seed, number)).numpy()
+    augmenter = Augmenter(settings(text), images.shape[1:])
+    call = tf.function(augmenter, jit_compile=jit, autograph=False)
+    return call(tf.constant(images), tf.constant(step), augmenter.randomness(seed, number)).numpy()
 
 
 def fixed(images: Any, *, angle: float = 0, shear: float = 0, scale: Any = (1, 1), shift: Any = (0, 0)) -> Any:
-    """The images deformed by known amounts."""
+    """Return the images deformed by known amounts."""
     a, s, *rest = (tf.fill((len(images),), float(value)) for value in (angle, shear, *scale, *shift))
-    y, x = augmentation.sources(images.shape[1:], a, s, (rest[0], rest[1]), (rest[2], rest[3]))
-    return augmentation.sample(tf.constant(images), y, x).numpy()
+    y, x = augmentation.source_coordinates(images.shape[1:], a, s, (rest[0], rest[1]), (rest[2], rest[3]))
+    return augmentation.sample_bilinear(tf.constant(images), y, x).numpy()
 
 
 def noise(*shape: int) -> Any:
@@ -52,13 +53,13 @@ def noise(*shape: int) -> Any:
     ],
 )
 @pytest.mark.parametrize("jit", [False, True])
-def test_threefry_gives_its_authors_numbers(key: Any, counter: Any, words: Any, jit: bool) -> None:
+def test_threefry_gives_the_reference_numbers_of_its_authors(key: Any, counter: Any, words: Any, jit: bool) -> None:
     encrypt = tf.function(augmentation.threefry_block, jit_compile=jit)
     found = encrypt(tf.constant(key, tf.uint32), *(tf.constant([word], tf.uint32) for word in counter))
     assert [int(word[0]) for word in found] == list(words)
 
 
-def test_numbers_are_uniform() -> None:
+def test_numbers_are_uniformly_distributed() -> None:
     numbers = augmentation.uniform(tf.constant([1, 2], tf.uint32), tf.constant(3, tf.uint32), (100_001,)).numpy()
     assert -1 <= numbers.min() < -0.999
     assert 0.999 < numbers.max() < 1
@@ -68,7 +69,7 @@ def test_numbers_are_uniform() -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 6, 6), (3, 7, 5), (2, 5, 5, 3)])
-def test_nothing_is_the_identity(shape: tuple[int, ...]) -> None:
+def test_no_deformation_is_the_identity(shape: tuple[int, ...]) -> None:
     images = noise(*shape)
     assert (fixed(images) == images).all()
     np.testing.assert_allclose(deform(images, "{}"), images / np.float32(255), rtol=1e-6)
@@ -78,13 +79,13 @@ def test_nothing_is_the_identity(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("shape", [(2, 6, 6), (2, 7, 7, 3)])
 @pytest.mark.parametrize("quarters", [1, 2, -1])
-def test_a_quarter_turn_is_numpys_anticlockwise(shape: tuple[int, ...], quarters: int) -> None:
+def test_a_rotation_by_90_degrees_equals_rot90_anticlockwise(shape: tuple[int, ...], quarters: int) -> None:
     images = noise(*shape)
     turned = fixed(images, angle=quarters * np.pi / 2)
     np.testing.assert_allclose(turned, np.rot90(images, quarters, (1, 2)), atol=1e-3)
 
 
-def test_whole_pixels_down_and_right_leave_zeros() -> None:
+def test_a_shift_by_whole_pixels_fills_with_zeros() -> None:
     images = noise(2, 6, 5)
     moved = fixed(images, shift=(2, -1))
     assert (moved[:, 2:, :-1] == images[:, :-2, 1:]).all()
@@ -93,7 +94,7 @@ def test_whole_pixels_down_and_right_leave_zeros() -> None:
     assert (fixed(images, shift=(100, 0)) == 0).all()
 
 
-def test_half_a_pixel_is_the_mean_of_two() -> None:
+def test_a_shift_by_half_a_pixel_is_the_mean_of_two_pixels() -> None:
     images = noise(1, 4, 4)
     expected = (images[:, :, 1:].astype("f4") + images[:, :, :-1]) / 2
     moved = fixed(images, shift=(0, 0.5))
@@ -101,29 +102,29 @@ def test_half_a_pixel_is_the_mean_of_two() -> None:
     np.testing.assert_allclose(moved[:, :, 0], images[:, :, 0] / 2)
 
 
-def test_twice_the_size_shows_every_second_pixel_again() -> None:
+def test_scaling_by_two_keeps_the_original_at_every_second_pixel() -> None:
     images = noise(1, 7, 7)
     assert (fixed(images, scale=(2, 1))[:, 1::2] == images[:, 2:5]).all()
     assert (fixed(images, scale=(1, 2))[:, :, 1::2] == images[:, :, 2:5]).all()
 
 
-def test_a_shear_of_45_degrees_moves_each_row_by_one_more() -> None:
+def test_a_shear_of_45_degrees_shifts_each_row_by_one_pixel_more() -> None:
     image = np.zeros((1, 7, 7), np.uint8)
     image[0, :, 3] = 200
     np.testing.assert_allclose(fixed(image, shear=np.pi / 4)[0], 200 * np.eye(7), atol=1e-3)
 
 
 @pytest.mark.parametrize(("length", "spacing"), [(28, 7.0), (5, 1.0), (1, 3.0), (28, 1000.0), (31, 2.5)])
-def test_a_spline_weighs_points_evenly(length: int, spacing: float) -> None:
-    weights = augmentation.spline(length, spacing)
+def test_spline_weights_sum_to_one_and_reproduce_a_line(length: int, spacing: float) -> None:
+    weights = augmentation.spline_weights(length, spacing)
     assert (weights >= 0).all()
     np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-6)
-    line = weights @ (np.arange(weights.shape[1]) * spacing)  # points on a line make a line
+    line = weights @ (np.arange(weights.shape[1]) * spacing)  # control points on a line give a line
     np.testing.assert_allclose(np.diff(line), 1, rtol=2e-3)
 
 
 def ramps(count: int, size: int = 41) -> Any:
-    """Images whose grey says where it comes from: the row in one channel, the column in the other."""
+    """Return images whose pixels are their own coordinates: the row in one channel, the column in the other."""
     places = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij"), -1).astype(np.float32)
     return np.broadcast_to(places, (count, size, size, 2))
 
@@ -139,24 +140,24 @@ def ramps(count: int, size: int = 41) -> Any:
         ("{shear: 30}", lambda d: np.degrees(np.arctan(d[:, 21, 20, 1] - d[:, 20, 20, 1])), 30),
     ],
 )
-def test_each_strength_is_uniform_in_its_range(text: str, read: Any, limit: float) -> None:
+def test_each_deformation_is_uniform_in_its_range(text: str, read: Any, limit: float) -> None:
     values = read(deform(ramps(2000), text)) / limit
     assert np.abs(values).max() <= 1.001
     assert np.abs(np.histogram(values, 4, (-1, 1))[0] - 500).max() < 100
     assert values.mean() == pytest.approx(0, abs=0.05)
 
 
-def test_elastic_bends_smoothly_and_no_further_than_its_strength() -> None:
+def test_elastic_deformation_is_smooth_and_at_most_as_large_as_its_strength() -> None:
     bent = (deform(ramps(300), "{elastic: {strength: 4, smoothness: 8}}") - ramps(300))[:, 8:-8, 8:-8]
     assert 2 < np.abs(bent).max() <= 4
     assert np.abs(bent.mean()) < 0.1
-    assert np.abs(np.diff(bent, axis=1)).max() < 1  # neighbours stay neighbours
+    assert np.abs(np.diff(bent, axis=1)).max() < 1  # neighbouring pixels stay neighbours
     assert (bent.std(axis=(1, 2)) > 0.1).all()  # more than a translation
     rough = (deform(ramps(300), "{elastic: {strength: 4, smoothness: 2}}") - ramps(300))[:, 8:-8, 8:-8]
     assert np.diff(rough, axis=1).std() > 2 * np.diff(bent, axis=1).std()
 
 
-def test_noise_has_its_deviation_and_no_mean() -> None:
+def test_noise_has_its_standard_deviation_and_mean_zero() -> None:
     added = deform(np.full((500, 20, 20), 0.5, np.float32), "{noise: 0.2}") - 0.5
     assert added.std() == pytest.approx(0.2, rel=0.02)
     assert added.mean() == pytest.approx(0, abs=0.003)
@@ -164,7 +165,7 @@ def test_noise_has_its_deviation_and_no_mean() -> None:
 
 
 @pytest.mark.parametrize("shape", [(4, 28, 28), (4, 12, 9), (4, 10, 10, 3)])
-def test_bytes_floats_and_colours_are_deformed_alike_compiled_or_not(shape: tuple[int, ...]) -> None:
+def test_bytes_floats_and_colours_are_deformed_equally_compiled_or_not(shape: tuple[int, ...]) -> None:
     images = noise(*shape)
     expected = deform(images)
     assert (expected.shape, expected.dtype) == (shape, np.float32)
@@ -177,7 +178,7 @@ def test_bytes_floats_and_colours_are_deformed_alike_compiled_or_not(shape: tupl
             np.testing.assert_allclose(deform(images, mild)[..., channel], alone, atol=1e-6)
 
 
-def test_what_is_drawn_depends_on_seed_epoch_step_and_place() -> None:
+def test_random_numbers_depend_on_seed_epoch_step_and_position() -> None:
     images = np.repeat(noise(1, 12, 12), 3, axis=0)
     first = deform(images)
     assert (first == deform(images)).all()
@@ -191,15 +192,22 @@ CONFIG = "model: {layers: [{units: 32, dropout: 0.2}]}"
 
 
 def trainer(split: Split, network: keras.Model, text: str = ALL, **options: Any) -> CompiledEpoch:
-    deformation = Augmenter(settings(text), split.images.shape[1:])
-    return CompiledEpoch(network, split.images, split.labels, batch_size=48, seed=7, deformation=deformation, **options)
+    augmenter = Augmenter(settings(text), split.images.shape[1:])
+    return CompiledEpoch(network, split.images, split.labels, batch_size=48, seed=7, augmenter=augmenter, **options)
+
+
+def built(text: str) -> keras.Sequential:
+    config = loading.parse(text, "test")
+    return keras_build.build(network_spec(config, (28, 28), 10), config)
 
 
 def build() -> keras.Sequential:
-    return keras_build.build(loading.parse(CONFIG, "test"), (28, 28), 10)
+    return built(CONFIG)
 
 
-def test_chunks_and_resuming_make_no_difference(few: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_and_resuming_do_not_change_the_bits(
+    few: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     straight = build()
     compiled = trainer(few, straight)
     for number in range(2):
@@ -217,33 +225,33 @@ def test_chunks_and_resuming_make_no_difference(few: Split, tmp_path: Path, monk
     assert_same_bits(tmp_path / "straight.keras", tmp_path / "resumed.keras")
 
 
-def test_every_image_is_deformed_the_ragged_batch_too(few: Split) -> None:
+def test_every_image_is_deformed_including_the_last_smaller_batch(few: Split) -> None:
     network = build()
     network.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy", metrics=["accuracy"])
     network.layers[2].rate = 0.0
-    deformation = Augmenter(settings(ALL), (28, 28))
-    chance, order = deformation.chance(7, 0), seeds.order(500, 7, 0)
-    shown, labels = [], []
-    for step in range(11):  # 10 whole batches of 48, and 20
+    augmenter = Augmenter(settings(ALL), (28, 28))
+    randomness, order = augmenter.randomness(7, 0), seeds.order(500, 7, 0)
+    deformed, labels = [], []
+    for step in range(11):  # 10 full batches of 48, and one of 20
         batch = order[48 * step : 48 * (step + 1)]
-        shown.append(deformation(tf.constant(few.images[batch]), tf.constant(step), chance).numpy())
+        deformed.append(augmenter(tf.constant(few.images[batch]), tf.constant(step), randomness).numpy())
         labels.append(few.labels[batch])
-    assert len(shown[-1]) == 20
-    expected = Evaluation(network, np.concatenate(shown), np.concatenate(labels)).run()
+    assert len(deformed[-1]) == 20
+    expected = Evaluation(network, np.concatenate(deformed), np.concatenate(labels)).run()
     plain = Evaluation(network, few.images, few.labels).run()
     assert trainer(few, network).run(0)["loss"] == pytest.approx(expected["loss"], rel=1e-4)
     assert expected["loss"] != pytest.approx(plain["loss"], rel=1e-3)
     assert trainer(few, network, jit_compile=False).run(0)["loss"] == pytest.approx(expected["loss"], rel=1e-4)
 
 
-def test_it_helps_where_images_are_few(sample: Split) -> None:
+def test_augmentation_reduces_the_error_with_few_images(sample: Split) -> None:
     few = Split(sample.images[:300], sample.labels[:300])
     unseen = sample.images[1000:], sample.labels[1000:]
     errors: dict[bool, list[float]] = {True: [], False: []}
     for seed in range(2):
         for deformed, found in errors.items():
             text = f"seed: {seed}\nmodel: {{layers: [128]}}"
-            network = keras_build.build(loading.parse(text, "test"), (28, 28), 10)
+            network = built(text)
             mild = settings("{rotation: 10, translation: 1.5, scale: 0.1, elastic: {strength: 2}}")
             compiled = CompiledEpoch(
                 network,
@@ -251,7 +259,7 @@ def test_it_helps_where_images_are_few(sample: Split) -> None:
                 few.labels,
                 batch_size=32,
                 seed=seed,
-                deformation=Augmenter(mild, (28, 28)) if deformed else None,
+                augmenter=Augmenter(mild, (28, 28)) if deformed else None,
             )
             for number in range(60):
                 compiled.run(number)
@@ -274,13 +282,13 @@ def test_it_helps_where_images_are_few(sample: Split) -> None:
         ("{rotate: 3}", "augmentation.rotate: unknown key (did you mean 'rotation'?)"),
     ],
 )
-def test_strengths_that_cannot_be(text: str, message: str) -> None:
+def test_invalid_strengths_are_rejected(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         settings(text)
     assert [f"{problem.key}: {problem.message}" for problem in caught.value.problems] == [f"training.{message}"]
 
 
 @pytest.mark.parametrize("key", ["rotation", "translation", "scale", "shear", "noise", "elastic"])
-def test_one_strength_switches_it_on(key: str) -> None:
+def test_any_single_strength_turns_augmentation_on(key: str) -> None:
     assert not settings("{elastic: {smoothness: 3}}").is_on
     assert settings(f"{{{key}: {'{strength: 0.5}' if key == 'elastic' else 0.5}}}").is_on

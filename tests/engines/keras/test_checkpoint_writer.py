@@ -1,4 +1,4 @@
-"""What is written epoch after epoch is what Keras itself would save, and stock Keras goes on with it."""
+"""Test that written checkpoints equal the files that Keras saves, and that stock Keras can train them further."""
 
 import json
 import zipfile
@@ -12,8 +12,9 @@ import pytest
 from dnn_cli.config.loading import parse
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.keras import build
-from dnn_cli.engines.keras.checkpoint_writer import Archive
+from dnn_cli.engines.keras.checkpoint_writer import KerasCheckpointWriter
 from dnn_cli.engines.keras.epoch import CompiledEpoch
+from dnn_cli.engines.network_spec import network_spec
 from tests.conftest import assert_same_bits
 
 COSINE = "{name: cosine_decay, initial_learning_rate: 0.1, decay_epochs: 3}"
@@ -28,13 +29,14 @@ CONFIGS = {
 
 
 def trained(text: str, few: Split) -> tuple[keras.Sequential, CompiledEpoch]:
-    network = build.build(parse(text, "test"), (28, 28), 10, 10)
+    config = parse(text, "test")
+    network = build.build(network_spec(config, (28, 28), 10), config, 10)
     trainer = CompiledEpoch(network, few.images, few.labels, batch_size=32, seed=0, jit_compile=False)
     return network, trainer
 
 
 def members(path: Path) -> dict[str, Any]:
-    """What is in the file besides its weights, without the moment it was saved."""
+    """Return the members of the file except its weights, without the time when it was saved."""
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         found = {name: archive.read(name) for name in archive.namelist() if name != "model.weights.h5"}
@@ -44,42 +46,42 @@ def members(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("text", CONFIGS.values(), ids=CONFIGS)
-def test_it_writes_what_keras_saves(text: str, few: Split, tmp_path: Path) -> None:
+def test_a_checkpoint_equals_the_file_that_keras_saves(text: str, few: Split, tmp_path: Path) -> None:
     network, trainer = trained(text, few)
-    archive = Archive(network)
+    writer = KerasCheckpointWriter(network)
     for epoch in (0, 1):
         trainer.run(epoch)
         network.save(tmp_path / "keras.keras")
-        archive.write(archive.values(), tmp_path / "ours.keras")
+        writer.write(writer.snapshot(), tmp_path / "ours.keras")
         assert_same_bits(tmp_path / "keras.keras", tmp_path / "ours.keras")
         assert members(tmp_path / "keras.keras") == members(tmp_path / "ours.keras")
 
 
-def test_making_it_leaves_the_network_as_it_was(few: Split, tmp_path: Path) -> None:
+def test_creating_a_writer_does_not_change_the_network(few: Split, tmp_path: Path) -> None:
     network, trainer = trained(BLOCKS, few)
     trainer.run(0)
     network.save(tmp_path / "before.keras")
-    Archive(network)
+    KerasCheckpointWriter(network)
     network.save(tmp_path / "after.keras")
     assert_same_bits(tmp_path / "before.keras", tmp_path / "after.keras")
 
 
-def test_values_are_those_of_the_moment(few: Split, tmp_path: Path) -> None:
+def test_a_snapshot_does_not_change_when_training_continues(few: Split, tmp_path: Path) -> None:
     network, trainer = trained(BLOCKS, few)
-    archive = Archive(network)
+    writer = KerasCheckpointWriter(network)
     trainer.run(0)
     network.save(tmp_path / "then.keras")
-    values = archive.values()
+    values = writer.snapshot()
     trainer.run(1)
-    archive.write(values, tmp_path / "written.keras")
+    writer.write(values, tmp_path / "written.keras")
     assert_same_bits(tmp_path / "then.keras", tmp_path / "written.keras")
 
 
-def test_stock_keras_goes_on_with_it(few: Split, tmp_path: Path) -> None:
+def test_stock_keras_trains_a_checkpoint_further(few: Split, tmp_path: Path) -> None:
     network, trainer = trained(CONFIGS["plain"], few)
-    archive = Archive(network)
+    writer = KerasCheckpointWriter(network)
     trainer.run(0)
-    archive.write(archive.values(), tmp_path / "one.keras")
+    writer.write(writer.snapshot(), tmp_path / "one.keras")
     stock = keras.models.load_model(tmp_path / "one.keras")
     images = few.images / np.float32(255)
     for one in (network, stock):
@@ -88,8 +90,8 @@ def test_stock_keras_goes_on_with_it(few: Split, tmp_path: Path) -> None:
         np.testing.assert_array_equal(mine, theirs)
 
 
-class Secretive(keras.layers.Layer):  # type: ignore[misc]
-    """A layer that saves a value of which the network does not know."""
+class HiddenState(keras.layers.Layer):  # type: ignore[misc]
+    """A layer that saves a value that is not a variable of the network."""
 
     def call(self, inputs: Any) -> Any:
         return inputs
@@ -98,8 +100,8 @@ class Secretive(keras.layers.Layer):  # type: ignore[misc]
         store["secret"] = np.array(1.0)
 
 
-def test_a_network_that_saves_more_than_its_variables_is_refused() -> None:
-    network = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10), Secretive()])
+def test_a_network_that_saves_more_than_its_variables_is_rejected() -> None:
+    network = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10), HiddenState()])
     network.compile("sgd", "mse")
     with pytest.raises(AssertionError, match="Keras saves more than the network's variables"):
-        Archive(network)
+        KerasCheckpointWriter(network)

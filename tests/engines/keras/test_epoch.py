@@ -1,4 +1,4 @@
-"""The compiled epoch against stock Keras: same numbers, every image once, the same bits each time."""
+"""Compare the compiled epoch with stock Keras: same numbers, each image once, the same bits in each repetition."""
 
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from dnn_cli.data.datasets import Split
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import epoch
 from dnn_cli.engines.keras.epoch import CompiledEpoch, Evaluation
+from dnn_cli.engines.network_spec import network_spec
 from tests.conftest import assert_same_bits
 
 
@@ -27,16 +28,16 @@ def trainer(split: Split, network: keras.Model, batch_size: int = 32, **options:
 
 
 def build(settings: Config) -> keras.Sequential:
-    return keras_build.build(settings, (28, 28), 10)
+    return keras_build.build(network_spec(settings, (28, 28), 10), settings)
 
 
 @pytest.mark.parametrize(
     ("text", "batch_size"),
     [
-        ("model: {layers: [32]}", 32),  # 500 = 15 · 32 + 20: a ragged last batch
+        ("model: {layers: [32]}", 32),  # 500 = 15 · 32 + 20: a smaller last batch
         ("model: {layers: [32]}", 100),
-        ("model: {layers: [32]}", 501),  # nothing but a ragged batch
-        # No bias: before a BatchNormalization its gradient is nothing but rounding, which Adam would magnify.
+        ("model: {layers: [32]}", 501),  # only one smaller batch
+        # No bias: before a BatchNormalization its gradient is only rounding error, which Adam would amplify.
         ("model: {layers: [{units: 32, batch_normalization: true, use_bias: false, l2: 0.01}, 16]}", 32),
         ("model: {layers: [{units: 32, max_norm: 0.5}]}", 64),
         ("optimizer: {name: sgd, momentum: 0.9, nesterov: true}", 64),
@@ -46,7 +47,7 @@ def build(settings: Config) -> keras.Sequential:
         ),
     ],
 )
-def test_agrees_with_stock_fit(few: Split, text: str, batch_size: int) -> None:
+def test_training_agrees_with_fit(few: Split, text: str, batch_size: int) -> None:
     settings = config(text)
     ours, theirs = build(settings), build(settings)
     compiled = trainer(few, ours, batch_size)
@@ -62,7 +63,7 @@ def test_agrees_with_stock_fit(few: Split, text: str, batch_size: int) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 32, 250, 500, 4096])
-def test_every_image_counts_exactly_once(few: Split, batch_size: int) -> None:
+def test_every_image_is_used_exactly_once(few: Split, batch_size: int) -> None:
     few = Split(few.images[:101], few.labels[:101])
     network = build(config())
     network.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -71,14 +72,14 @@ def test_every_image_counts_exactly_once(few: Split, batch_size: int) -> None:
     assert trainer(few, network, batch_size).run(0) == pytest.approx(expected, rel=1e-5)
 
 
-def test_evaluation_agrees_with_keras_and_drops_no_image(sample: Split) -> None:
+def test_evaluation_agrees_with_keras_and_uses_every_image(sample: Split) -> None:
     network = build(config())
     images, labels = sample.images[:2345], sample.labels[:2345]
     loss, accuracy = network.evaluate(images.astype("float32") / 255, labels, verbose=0)
     assert Evaluation(network, images, labels).run() == pytest.approx({"loss": loss, "accuracy": accuracy}, rel=1e-5)
 
 
-def test_no_neuron_outgrows_its_max_norm(few: Split, tmp_path: Path) -> None:
+def test_no_column_of_a_kernel_exceeds_its_max_norm(few: Split, tmp_path: Path) -> None:
     def lengths(network: keras.Model) -> np.ndarray[Any, Any]:
         return np.asarray(np.linalg.norm(network.layers[1].kernel.numpy(), axis=0))
 
@@ -96,7 +97,7 @@ def test_no_neuron_outgrows_its_max_norm(few: Split, tmp_path: Path) -> None:
     assert lengths(again).max() <= 1.3 + 1e-5
 
 
-def test_smoothed_labels_train_and_judge_as_in_stock_keras_and_make_less_sure(few: Split, tmp_path: Path) -> None:
+def test_label_smoothing_agrees_with_keras_and_lowers_confidence(few: Split, tmp_path: Path) -> None:
     fast = "optimizer: {name: adam, learning_rate: 0.02}"
     sharp, smooth = (config(f"{fast}\ntraining: {{label_smoothing: {share}}}") for share in (0, 0.3))
     images, rows = few.images.astype("float32") / 255, np.eye(10)[few.labels]
@@ -110,8 +111,8 @@ def test_smoothed_labels_train_and_judge_as_in_stock_keras_and_make_less_sure(fe
     for mine, stock in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(mine, stock, rtol=1e-3, atol=2e-5)
     loss, accuracy = theirs.evaluate(images, rows, verbose=0)
-    judged = Evaluation(ours, few.images, few.labels).run()
-    assert judged == pytest.approx({"loss": loss, "accuracy": accuracy}, rel=1e-4)
+    scores = Evaluation(ours, few.images, few.labels).run()
+    assert scores == pytest.approx({"loss": loss, "accuracy": accuracy}, rel=1e-4)
 
     again = keras_build.load(tmp_path / "one.keras")
     resumed = trainer(few, again, 50)
@@ -123,11 +124,13 @@ def test_smoothed_labels_train_and_judge_as_in_stock_keras_and_make_less_sure(fe
             one.run(number)
     for mine, same in zip(ours.get_weights(), again.get_weights(), strict=True):
         assert mine.tobytes() == same.tobytes()
-    smoothed, sure = (keras_build.predict(network, few.images).max(axis=1).mean() for network in (ours, plain))
-    assert smoothed < 0.73 < sure  # what is aimed at is 1 - 0.3 + 0.3 / 10
+    smooth_confidence, sharp_confidence = (
+        keras_build.predict(network, few.images).max(axis=1).mean() for network in (ours, plain)
+    )
+    assert smooth_confidence < 0.73 < sharp_confidence  # the target is 1 - 0.3 + 0.3 / 10
 
 
-def test_dropped_pixels_are_drawn_anew_and_narrow_the_fit(few: Split) -> None:
+def test_input_dropout_increases_the_training_loss(few: Split) -> None:
     losses = []
     for share in (0, 0.5):
         network = build(config(f"model: {{input_dropout: {share}, layers: [32]}}"))
@@ -138,7 +141,7 @@ def test_dropped_pixels_are_drawn_anew_and_narrow_the_fit(few: Split) -> None:
     assert losses[1] > 1.2 * losses[0]
 
 
-def test_float_images_train_as_bytes_do(few: Split) -> None:
+def test_float_images_give_the_same_metrics_as_bytes(few: Split) -> None:
     as_floats = Split((few.images / np.float32(255)).astype(np.float32), few.labels)
     one, other = build(config()), build(config())
     assert trainer(few, one).run(0) == pytest.approx(trainer(as_floats, other).run(0), rel=1e-5)
@@ -147,9 +150,7 @@ def test_float_images_train_as_bytes_do(few: Split) -> None:
 NOISY = "model: {input_dropout: 0.1, layers: [{units: 32, dropout: 0.3, batch_normalization: true}, {units: 16, dropout: 0.2}]}"  # noqa: E501
 
 
-def test_same_seed_same_bits_however_the_epoch_is_divided(
-    few: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunks_of_any_size_give_the_same_bits(few: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = []
     for seconds in (1e-9, 1e9):
         monkeypatch.setattr(epoch, "CHUNK_SECONDS", seconds)
@@ -159,11 +160,11 @@ def test_same_seed_same_bits_however_the_epoch_is_divided(
             compiled.run(number, lambda _, stop, __, stops=stops: stops.append(stop))  # type: ignore[misc]
         files.append(tmp_path / f"{len(stops)}.keras")
         network.save(files[-1])
-    assert files[0].name == "18.keras"  # 15 whole steps, 1 at a time but for the first epoch's, and a ragged one each
+    assert files[0].name == "18.keras"  # the first epoch has 1 chunk, the second 15, and each a last smaller step
     assert_same_bits(*files)
 
 
-def test_an_epoch_after_loading_is_the_epoch_without(few: Split, tmp_path: Path) -> None:
+def test_an_epoch_after_loading_gives_the_same_bits_as_without(few: Split, tmp_path: Path) -> None:
     network = build(config(NOISY))
     compiled = trainer(few, network)
     compiled.run(0)
@@ -177,7 +178,7 @@ def test_an_epoch_after_loading_is_the_epoch_without(few: Split, tmp_path: Path)
     assert_same_bits(tmp_path / "straight.keras", tmp_path / "resumed.keras")
 
 
-def test_dropout_drops_its_share_and_keeps_the_sum() -> None:
+def test_dropout_drops_its_share_and_scales_the_rest() -> None:
     layer = epoch._ThreefryDropout(0.3, seed=1, name="dropout")
     draw = tf.function(lambda: layer(tf.ones((1000, 100)), training=True), jit_compile=True)
     first, second = draw().numpy(), draw().numpy()
@@ -187,7 +188,7 @@ def test_dropout_drops_its_share_and_keeps_the_sum() -> None:
     assert (layer(tf.ones((2, 2)), training=False).numpy() == 1).all()
 
 
-def test_the_saved_dropout_is_keras_own(few: Split, tmp_path: Path) -> None:
+def test_saved_networks_contain_keras_own_dropout(few: Split, tmp_path: Path) -> None:
     network = build(config(NOISY))
     trainer(few, network).run(0)
     network.save(tmp_path / "model.keras")
@@ -196,7 +197,7 @@ def test_the_saved_dropout_is_keras_own(few: Split, tmp_path: Path) -> None:
     assert [type(layer) for layer in network.layers].count(keras.layers.Dropout) == 3
 
 
-def test_one_trace_serves_every_chunk_and_epoch(few: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_graph_is_traced_once_for_all_chunks_and_epochs(few: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(epoch, "CHUNK_SECONDS", 1e-9)
     compiled = trainer(few, build(config(NOISY)))
     for number in range(3):
@@ -205,18 +206,18 @@ def test_one_trace_serves_every_chunk_and_epoch(few: Split, monkeypatch: pytest.
     assert compiled._last_step.experimental_get_tracing_count() == 1
 
 
-class Stubborn(keras.layers.Layer):  # type: ignore[misc]
-    """A layer that XLA has no kernel for."""
+class UnsupportedByXla(keras.layers.Layer):  # type: ignore[misc]
+    """A layer for which XLA has no kernel."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         same = tf.strings.to_number(tf.strings.as_string(inputs))
         return inputs + tf.stop_gradient(same - inputs)
 
 
-def test_what_xla_refuses_is_trained_uncompiled_and_said_once(few: Split) -> None:
+def test_a_model_that_xla_rejects_is_trained_uncompiled_with_one_warning(few: Split) -> None:
     def network() -> keras.Sequential:
         keras.utils.set_random_seed(1)
-        stack = [keras.Input((28, 28)), keras.layers.Flatten(), Stubborn(), keras.layers.Dense(10, "softmax")]
+        stack = [keras.Input((28, 28)), keras.layers.Flatten(), UnsupportedByXla(), keras.layers.Dense(10, "softmax")]
         made = keras.Sequential(stack)
         made.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         return made
@@ -225,13 +226,13 @@ def test_what_xla_refuses_is_trained_uncompiled_and_said_once(few: Split) -> Non
     compiled = trainer(few, network(), warn=warnings.append)
     logs = [compiled.run(number) for number in range(2)]
     assert len(warnings) == 1
-    assert warnings[0].startswith("XLA cannot compile this model, so training goes on uncompiled and slower (")
+    assert warnings[0].startswith("XLA cannot compile this model; training runs uncompiled and slower (")
     assert "unsupported operations" in warnings[0]
     plain = trainer(few, network(), jit_compile=False)
     assert logs == [pytest.approx(plain.run(number)) for number in range(2)]
 
 
-def test_what_a_listener_raises_ends_the_epoch(few: Split) -> None:
+def test_an_exception_in_the_chunk_callback_ends_the_epoch(few: Split) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -239,7 +240,7 @@ def test_what_a_listener_raises_ends_the_epoch(few: Split) -> None:
         trainer(few, build(config())).run(0, stop)
 
 
-def test_what_crosses_from_python_in_an_epoch(few: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_few_arrays_are_passed_from_python_in_an_epoch(few: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     stops: list[int] = []
     compiled = trainer(few, build(config(NOISY)))
     compiled.run(0)
@@ -252,18 +253,18 @@ def test_what_crosses_from_python_in_an_epoch(few: Split, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(tf, "constant", counted)
     compiled.run(1, lambda _, stop, __: stops.append(stop))
-    calls = len(stops) - 1  # the ragged step takes its share of the order, which is there already, and its number
+    calls = len(stops) - 1  # the last smaller step slices the order, which exists already, and transfers its number
     assert calls <= 2
     assert arrays == [500] + [1, 1] * calls + [1]
 
 
-# A learning rate of its own for some layers
+# Learning rates of single layers
 
 SLOWED = {"dense_1": 0.25, "output": 1.0}
 
 
 def moved(few: Split, optimizer: str, factors: dict[str, float], batch_size: int = 500) -> list[Any]:
-    """How far each kernel goes in an epoch, which is a single step unless `batch_size` says otherwise."""
+    """Return the change of each kernel in one epoch, which is a single step by default."""
     network = build(config(f"model: {{layers: [8, 8]}}\noptimizer: {optimizer}"))
     before = [layer.kernel.numpy() for layer in network.layers[1:]]
     trainer(few, network, batch_size, jit_compile=False, rate_factors=factors).run(0)
@@ -271,7 +272,7 @@ def moved(few: Split, optimizer: str, factors: dict[str, float], batch_size: int
     return [layer.kernel.numpy() - old for layer, old in zip(network.layers[1:], before, strict=True)]
 
 
-@pytest.mark.parametrize("batch_size", [500, 501])  # a whole step, and a ragged one
+@pytest.mark.parametrize("batch_size", [500, 501])  # a full step, and a smaller one
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -281,7 +282,7 @@ def moved(few: Split, optimizer: str, factors: dict[str, float], batch_size: int
         "{name: adamw, learning_rate: 0.5, weight_decay: 0.5}",
     ],
 )
-def test_a_slowed_layer_moves_by_its_factor_and_the_others_as_ever(few: Split, optimizer: str, batch_size: int) -> None:
+def test_a_rate_factor_scales_the_steps_of_its_layer_only(few: Split, optimizer: str, batch_size: int) -> None:
     plain, slowed = (moved(few, optimizer, factors, batch_size) for factors in ({}, SLOWED))
     np.testing.assert_allclose(slowed[0], plain[0] / 4, rtol=1e-5, atol=1e-6)
     for index in (1, 2):
@@ -303,8 +304,8 @@ def test_a_slowed_layer_moves_by_its_factor_and_the_others_as_ever(few: Split, o
         "adafactor",
         "muon",
     ],
-)  # the first step of ftrl is not in proportion to its rate
-def test_every_optimizer_steps_in_proportion_to_the_factor(few: Split, name: str) -> None:
+)  # the first step of ftrl is not proportional to its learning rate
+def test_the_steps_of_every_optimizer_are_proportional_to_the_factor(few: Split, name: str) -> None:
     optimizer = f"{{name: {name}, learning_rate: 0.01}}"
     plain, slowed = (moved(few, optimizer, factors) for factors in ({}, SLOWED))
     assert np.abs(plain[0]).max() > 1e-6
@@ -312,11 +313,11 @@ def test_every_optimizer_steps_in_proportion_to_the_factor(few: Split, name: str
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_adam_with_a_factor_agrees_with_adam_by_hand(few: Split, decay: float) -> None:
+def test_adam_with_a_rate_factor_agrees_with_adam_by_hand(few: Split, decay: float) -> None:
     rate, factors = 0.01, {"dense_1": 0.3}
     text = f"model: {{layers: [16]}}\noptimizer: {{name: adamw, learning_rate: {rate}, weight_decay: {decay}}}"
     ours, theirs = build(config(text)), build(config(text))
-    trainer(few, ours, 150, rate_factors=factors).run(0)  # three whole steps and a ragged one
+    trainer(few, ours, 150, rate_factors=factors).run(0)  # three full steps and a smaller one
 
     images = few.images.astype("float32") / 255
     moments = [(np.zeros(weight.shape), np.zeros(weight.shape)) for weight in theirs.trainable_variables]
@@ -325,20 +326,20 @@ def test_adam_with_a_factor_agrees_with_adam_by_hand(few: Split, decay: float) -
         with tf.GradientTape() as tape:
             value = loss(few.labels[batch], theirs(images[batch], training=True))
         gradients = tape.gradient(value, [weight.value for weight in theirs.trainable_variables])
-        for place, (weight, gradient) in enumerate(zip(theirs.trainable_variables, gradients, strict=True)):
-            mean, square = moments[place]
+        for number, (weight, gradient) in enumerate(zip(theirs.trainable_variables, gradients, strict=True)):
+            mean, square = moments[number]
             mean = 0.9 * mean + 0.1 * gradient.numpy()
             square = 0.999 * square + 0.001 * gradient.numpy() ** 2
-            moments[place] = mean, square
-            own = rate * factors.get(weight.path.split("/")[-2], 1.0)
-            size = own * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
-            decayed = weight.numpy() * (1 - decay * own)
+            moments[number] = mean, square
+            layer_rate = rate * factors.get(weight.path.split("/")[-2], 1.0)
+            size = layer_rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+            decayed = weight.numpy() * (1 - decay * layer_rate)
             weight.assign(decayed - size * mean / (np.sqrt(square) + 1e-7))
     for mine, by_hand in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(mine, by_hand, rtol=1e-3, atol=2e-5)
 
 
-def test_a_slowed_optimizer_is_saved_as_keras_own_and_goes_on(few: Split, tmp_path: Path) -> None:
+def test_an_optimizer_with_rate_factors_is_saved_as_keras_own_and_resumes(few: Split, tmp_path: Path) -> None:
     text = "model: {layers: [16]}\noptimizer: {name: adamw, use_ema: true, gradient_accumulation_steps: 2}"
     network = build(config(text))
     compiled = trainer(few, network, 48, rate_factors={"dense_1": 0.3})

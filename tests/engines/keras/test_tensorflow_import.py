@@ -1,4 +1,4 @@
-"""TensorFlow's import: silent when it goes well, outspoken when it does not."""
+"""Test the import of TensorFlow: its messages are hidden if it succeeds, and shown if it fails."""
 
 import subprocess
 import sys
@@ -36,14 +36,19 @@ class config:
 
 @pytest.fixture
 def with_fake(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Run code in a Python whose tensorflow is a small module that makes noise."""
+    """Return a function that runs code in a Python process with a fake tensorflow module that prints messages."""
     (tmp_path / "tensorflow.py").write_text(FAKE)
     (tmp_path / "matplotlib.py").write_text("drawn = True\n")
 
     def run(code: str, more: str = "") -> "subprocess.CompletedProcess[str]":
         (tmp_path / "tensorflow.py").write_text(FAKE + more)
-        lines = f"import sys\nsys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\nfrom dnn_cli import backend\n{code}"
-        command = [sys.executable, "-c", lines]
+        lines = [
+            "import sys",
+            f"sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]",
+            "from dnn_cli.engines.keras.tensorflow_import import import_tensorflow",
+            code,
+        ]
+        command = [sys.executable, "-c", "\n".join(lines)]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
     return run
@@ -52,28 +57,28 @@ def with_fake(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]
 Fake = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_what_the_import_says_is_not_shown(with_fake: Fake) -> None:
-    done = with_fake("backend.start()\nimport tensorflow as tf\nprint(tf.backend, tf.collecting)")
+def test_messages_of_the_import_are_hidden(with_fake: Fake) -> None:
+    done = with_fake("import_tensorflow()\nimport tensorflow as tf\nprint(tf.backend, tf.collecting)")
     assert (done.returncode, done.stdout, done.stderr) == (0, "tensorflow False\n", "")
 
 
-def test_verbose_lets_it_through(with_fake: Fake) -> None:
-    done = with_fake("backend.start(verbose=True)")
+def test_verbose_shows_the_messages(with_fake: Fake) -> None:
+    done = with_fake("import_tensorflow(verbose=True)")
     assert (done.returncode, sorted(done.stderr.split("\n"))) == (0, ["", "native noise", "python noise"])
 
 
-def test_an_import_that_fails_shows_what_it_said(with_fake: Fake) -> None:
-    done = with_fake("backend.start()", "raise ImportError('the library is broken')")
+def test_a_failed_import_shows_its_messages(with_fake: Fake) -> None:
+    done = with_fake("import_tensorflow()", "raise ImportError('the library is broken')")
     assert done.returncode == 1
     assert {"native noise", "python noise", "ImportError: the library is broken"} <= set(done.stderr.split("\n"))
 
 
-def test_stderr_is_itself_again_afterwards(with_fake: Fake) -> None:
+def test_stderr_is_restored_after_the_import(with_fake: Fake) -> None:
     check = """
 import gc, os
 before = os.fstat(2), sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
 try:
-    backend.start()
+    import_tensorflow()
 except ImportError:
     pass
 after = os.fstat(2), sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
@@ -87,18 +92,18 @@ os.write(2, b"native words\\n")
     assert broken.stderr.endswith("native words\n")
 
 
-def test_matplotlib_waits_until_it_is_wanted(with_fake: Fake) -> None:
-    code = "backend.start()\nimport tensorflow, matplotlib\nprint(tensorflow.had_matplotlib, matplotlib.drawn)"
+def test_keras_does_not_import_matplotlib(with_fake: Fake) -> None:
+    code = "import_tensorflow()\nimport tensorflow, matplotlib\nprint(tensorflow.had_matplotlib, matplotlib.drawn)"
     assert with_fake(code).stdout == "False True\n"
-    early = with_fake("import matplotlib\nbackend.start()\nimport tensorflow\nprint(tensorflow.had_matplotlib)")
+    early = with_fake("import matplotlib\nimport_tensorflow()\nimport tensorflow\nprint(tensorflow.had_matplotlib)")
     assert early.stdout == "True\n"
 
 
-def test_a_second_start_does_nothing(with_fake: Fake) -> None:
-    assert with_fake("backend.start()\nbackend.start(verbose=True)").stderr == ""
+def test_a_second_import_does_nothing(with_fake: Fake) -> None:
+    assert with_fake("import_tensorflow()\nimport_tensorflow(verbose=True)").stderr == ""
 
 
-def test_no_command_shows_the_noise_of_a_library(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_command_shows_messages_of_libraries(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     trained = process("train", "-c", "smoke", "--epochs", "1", "-q", KERAS_BACKEND="jax")
     assert (trained.code, trained.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""Compiled programs are used again only if they are whole, and change no bit of what is trained."""
+"""Test the cache of compiled programs: only undamaged programs are reused, and they do not change the weights."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DNN_XLA_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
     monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
-    xla_cache.use_wide_vectors()  # as a start does before it looks for the folder
+    xla_cache.use_wide_vectors()  # as the import of TensorFlow does before it looks for the folder
     folder = xla_cache._folder()
     assert folder
     return folder
@@ -36,7 +36,7 @@ def names(folder: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_a_second_start_uses_what_the_first_compiled_and_trains_the_same_bits(cache: Path, process: Process) -> None:
+def test_a_second_start_reuses_programs_and_trains_the_same_bits(cache: Path, process: Process) -> None:
     def train(folder: str, **environment: str) -> None:
         answer = process("train", "-c", "smoke", "--epochs", 2, "--run-dir", folder, "-q", **environment)
         assert (answer.code, answer.stderr) == (0, "")
@@ -56,11 +56,11 @@ def test_a_second_start_uses_what_the_first_compiled_and_trains_the_same_bits(ca
         assert_same_bits(Path("without/checkpoints/last.keras"), Path(other, "checkpoints/last.keras"))
 
 
-def test_only_what_was_sealed_and_is_whole_is_left(cache: Path) -> None:
+def test_only_recorded_undamaged_programs_are_kept(cache: Path) -> None:
     whole, damaged = put(cache, "whole", b"whole"), put(cache, "damaged", b"whole")
     xla_cache.record_cache()
     damaged.write_bytes(b"hole")
-    put(cache, "unsealed", b"?")
+    put(cache, "unrecorded", b"?")
     (cache / "x__XLA_GPU_JIT.pb").write_bytes(b"gpu")
     xla_cache.prepare()
     assert list(cache.glob("*.pb")) == [whole]
@@ -68,14 +68,14 @@ def test_only_what_was_sealed_and_is_whole_is_left(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3"])
-def test_a_damaged_manifest_trusts_nothing(cache: Path, text: str) -> None:
+def test_a_damaged_manifest_removes_all_programs(cache: Path, text: str) -> None:
     put(cache, "whole", b"whole")
     (cache / "manifest.json").write_text(text)
     xla_cache.prepare()
     assert names(cache) == set()
 
 
-def test_sealing_does_not_bless_what_changed_since(cache: Path) -> None:
+def test_a_program_that_changed_after_it_was_recorded_is_removed(cache: Path) -> None:
     path = put(cache, "one", b"good")
     xla_cache.record_cache()
     path.write_bytes(b"evil")
@@ -84,7 +84,9 @@ def test_sealing_does_not_bless_what_changed_since(cache: Path) -> None:
     assert names(cache) == set()
 
 
-def test_the_oldest_go_where_there_are_too_many(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_programs_are_deleted_if_the_cache_is_too_large(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(xla_cache, "MAX_BYTES", 25)
     for age, name in enumerate(("new", "middle", "old")):
         os.utime(put(cache, name, bytes(10)), ns=(0, 10**9 * (10 - age)))
@@ -99,7 +101,7 @@ def test_flags_of_the_user_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch
     assert os.environ["TF_XLA_FLAGS"] == (f"--tf_xla_clustering_debug --tf_xla_persistent_cache_directory={cache}")
 
 
-def test_where_it_is_off_nothing_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disabled_cache_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
     file = tmp_path / "file"
     file.write_text("")
@@ -114,7 +116,9 @@ def test_where_it_is_off_nothing_is_touched(tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_every_version_processor_and_flag_has_a_folder_of_its_own(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_combination_of_versions_processor_and_flags_has_its_own_folder(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dnn_cli.processor.description", lambda: "another")
     other = xla_cache._folder()
     assert other
@@ -122,7 +126,7 @@ def test_every_version_processor_and_flag_has_a_folder_of_its_own(cache: Path, m
     with monkeypatch.context() as flags:
         flags.setenv("XLA_FLAGS", "--xla_cpu_x")
         assert xla_cache._folder() not in (cache, other)
-    monkeypatch.setattr("dnn_cli.xla.metadata.version", lambda _: "2.21.9")
+    monkeypatch.setattr("dnn_cli.engines.keras.xla_cache.metadata.version", lambda _: "2.21.9")
     assert xla_cache._folder() not in (cache, other)
     monkeypatch.setenv("DNN_XLA_CACHE", "")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
@@ -141,7 +145,7 @@ def test_every_version_processor_and_flag_has_a_folder_of_its_own(cache: Path, m
         ("avx2", "--xla_cpu_x", "--xla_cpu_x"),
     ],
 )
-def test_vectors_are_as_wide_as_the_processor_has_them_unless_the_user_says_otherwise(
+def test_the_vector_width_follows_the_processor_unless_the_user_sets_it(
     processor: str, already: str | None, flags: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dnn_cli.processor.description", lambda: processor)
@@ -153,7 +157,7 @@ def test_vectors_are_as_wide_as_the_processor_has_them_unless_the_user_says_othe
         assert os.environ.get("XLA_FLAGS") == flags
 
 
-def test_another_tensorflow_is_told_nothing_it_may_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_versions_of_tensorflow_get_no_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xla_cache, "TESTED", "1.0.")
     monkeypatch.setattr("dnn_cli.processor.description", lambda: "avx512_bf16")
     monkeypatch.delenv("XLA_FLAGS", raising=False)
@@ -162,11 +166,11 @@ def test_another_tensorflow_is_told_nothing_it_may_not_know(monkeypatch: pytest.
 
 
 @pytest.mark.slow
-def test_one_program_is_compiled_a_training_whatever_its_batches_and_hold_out(cache: Path, process: Process) -> None:
+def test_a_training_compiles_one_program_for_any_batches_and_hold_out(cache: Path, process: Process) -> None:
     ragged = ("--set", "data.validation=333", "--set", "training.batch_size=50")
     assert process("train", "-c", "smoke", "--epochs", 2, "--run-dir", "run", "-q", *ragged).code == 0
     assert len(list(cache.glob("*.pb"))) == 1
-    for epochs in (3, 4):  # a network from a file names its operations otherwise, so its program is another, but one
+    for epochs in (3, 4):  # operations of a network from a file have other names, so it has one program of its own
         assert process("train", "--resume", "run", "--epochs", epochs, "-q").code == 0
         assert len(list(cache.glob("*.pb"))) == 2
     assert process("evaluate", "run").code == 0

@@ -1,4 +1,4 @@
-"""The page on backpropagation is true: its output is the command's, and the chapter's errata are errors."""
+"""Test the page on backpropagation: its output is the command's, and the chapter's errata are errors indeed."""
 
 import ast
 import inspect
@@ -21,30 +21,30 @@ from tests.conftest import ROOT, Answer
 PAGE = (ROOT / "docs" / "explanation" / "backpropagation.md").read_text(encoding="utf-8")
 
 
-def test_the_page_shows_what_the_command_prints(dnn: Callable[..., Answer]) -> None:
+def test_the_page_shows_the_output_of_the_command(dnn: Callable[..., Answer]) -> None:
     blocks = re.findall(r"^```text\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
     answer = dnn("trace", "-c", "tiny")
     assert answer.code == 0
     assert "\n\n".join(blocks) + "\n" == answer.stdout
 
 
-def test_its_commands_run(dnn: Callable[..., Answer]) -> None:
+def test_the_commands_on_the_page_run(dnn: Callable[..., Answer]) -> None:
     commands = set(re.findall(r"`dnn (trace [^`]+)`", PAGE)) - {"trace --set optimizer=adam"}
     assert len(commands) == 2
     for command in commands:
         assert dnn(*command.split()).code == 0
 
 
-def test_every_erratum_has_its_test() -> None:
+def test_every_erratum_has_a_test() -> None:
     table = PAGE[PAGE.index("| in the chapter |") :].splitlines()[2:]
     assert len(table) == len([name for name in globals() if name.startswith("test_erratum_")])
 
 
-# A single layer of sigmoids over the digits, as the chapter has its output layer
+# A single sigmoid layer on the digits, as the output layer of the chapter
 
 
 def learned(few: Split, gradient: Callable[[Array, Array, Array], Array], labels: Array) -> tuple[float, Array]:
-    """The accuracy after 200 steps down `gradient(x, y, t)`, and the weights."""
+    """Return the accuracy after 200 steps of gradient descent with `gradient(x, y, t)`, and the weights."""
     x, t = build.rows_of(few.images, np.float64), np.eye(10)[labels]
     layer = Dense(10, "sigmoid", use_bias=False)
     network = Network([layer], 784, SquaredError(), rows=len(x), dtype=np.float64)
@@ -58,7 +58,7 @@ def learned(few: Split, gradient: Callable[[Array, Array, Array], Array], labels
     return float((network.forward(x).argmax(axis=1) == labels).mean()), layer.weights.value.copy()
 
 
-def test_erratum_the_printed_output_gradient_learns_nothing_and_ours_does(few: Split) -> None:
+def test_erratum_the_printed_output_gradient_learns_nothing(few: Split) -> None:
     def printed(x: Array, y: Array, t: Array) -> Array:
         product: Array = x.T @ (y * (1 - y)) * (2 / t.size)
         return product
@@ -72,10 +72,10 @@ def test_erratum_the_printed_output_gradient_learns_nothing_and_ours_does(few: S
     accuracy, weights = learned(few, printed, few.labels)
     assert accuracy < 0.3
     assert weights.tobytes() == learned(few, printed, shuffled)[1].tobytes()
-    assert learned(few, right, shuffled)[0] < 0.6  # what can be learned by heart of labels that mean nothing
+    assert learned(few, right, shuffled)[0] < 0.6  # memorization of random labels
 
 
-def test_erratum_the_printed_hidden_gradient_is_no_derivative_and_ours_is() -> None:
+def test_erratum_the_printed_hidden_gradient_is_not_a_derivative() -> None:
     hidden, output = Dense(6, "sigmoid"), Dense(4, "linear")
     network = Network([hidden, output], 5, rows=7, dtype=np.float64)
     random = np.random.default_rng(1)
@@ -92,26 +92,26 @@ def test_erratum_the_printed_hidden_gradient_is_no_derivative_and_ours_is() -> N
     assert np.abs(printed - differences).max() > 0.5 * np.abs(differences).max()
 
 
-def test_erratum_without_activations_all_layers_are_one() -> None:
+def test_erratum_layers_without_activations_are_one_affine_map() -> None:
     random = np.random.default_rng(2)
     x = random.normal(size=(9, 5))
 
     def layers(activation: str) -> list[Dense]:
         return [Dense(8, activation), Dense(8, activation), Dense(3, "linear")]
 
-    def bend(activation: str) -> float:
-        """How far f(x) + f(-x) is from 2 f(0), which is 0 for a linear map and a constant."""
+    def nonlinearity(activation: str) -> float:
+        """Return the distance of f(x) + f(-x) from 2 f(0), which is 0 for an affine map."""
         network = Network(layers(activation), 5, SquaredError(), rows=9, dtype=np.float64)
         network.parameters[:] = np.random.default_rng(3).normal(size=network.parameters.shape)
         there, back, zero = (network.forward(each).copy() for each in (x, -x, 0 * x))
         return float(np.abs(there + back - 2 * zero).max())
 
-    assert bend("linear") < 1e-12
-    assert bend("relu") > 0.1
-    assert bend("sigmoid") > 0.1
+    assert nonlinearity("linear") < 1e-12
+    assert nonlinearity("relu") > 0.1
+    assert nonlinearity("sigmoid") > 0.1
 
 
-def test_erratum_a_loop_to_the_last_layer_finds_no_layer_after_it() -> None:
+def test_erratum_a_loop_to_the_last_layer_has_no_next_layer() -> None:
     layers = [Dense(4), Dense(3), Dense(2, "linear")]
     with pytest.raises(IndexError):
         [(layers[index], layers[index + 1]) for index in range(len(layers))]
@@ -120,7 +120,7 @@ def test_erratum_a_loop_to_the_last_layer_finds_no_layer_after_it() -> None:
     assert network.forward(np.ones((1, 5), np.float32)).shape == (1, 2)
 
 
-def test_erratum_of_two_methods_of_one_name_the_second_stays() -> None:
+def test_erratum_the_second_of_two_methods_with_one_name_wins() -> None:
     class Twice:
         def backward(self) -> str:
             return "first"
@@ -136,7 +136,7 @@ def test_erratum_of_two_methods_of_one_name_the_second_stays() -> None:
     assert sum("backward" in {getattr(node, "name", "") for node in one.body} for one in classes) == 4
 
 
-def test_erratum_a_method_that_does_not_exist_cannot_be_called() -> None:
+def test_erratum_a_missing_method_cannot_be_called() -> None:
     class Printed:
         def backward(self) -> Any:
             return self.calculate_gradient()  # type: ignore[attr-defined]
@@ -151,7 +151,7 @@ def test_erratum_a_method_that_does_not_exist_cannot_be_called() -> None:
     assert np.isfinite(network.gradients).all()
 
 
-def test_erratum_every_layer_moves() -> None:
+def test_erratum_every_layer_is_updated() -> None:
     layers = [Dense(6, "tanh"), Dense(5, "tanh"), Dense(4, "linear")]
     network = Network(layers, 3, rows=2)
     network.parameters[:] = np.random.default_rng(5).normal(size=network.parameters.shape)

@@ -1,4 +1,4 @@
-"""A config's network in NumPy: the same layers, weights and predictions as Keras's, and what both take."""
+"""Test the NumPy network of a config: same initial weights and predictions as Keras, and its inputs and targets."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from dnn_cli.config import loading
 from dnn_cli.config.schema import Config
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.keras import build
-from dnn_cli.engines.network_spec import Layer
+from dnn_cli.engines.network_spec import Layer, NetworkSpec, network_spec
 from dnn_cli.engines.numpy import build as numpy_build
 from dnn_cli.engines.numpy import optimizers
 
@@ -24,17 +24,18 @@ NETWORKS = [
 
 
 @pytest.mark.parametrize("text", NETWORKS)
-def test_an_untrained_network_is_the_one_that_keras_begins_with(text: str, few: Split) -> None:
-    theirs = build.build(config(text), (28, 28), 10)
-    ours = numpy_build.build(config(text), (28, 28), 10, rows=64)
+def test_an_untrained_network_equals_the_untrained_one_of_keras(text: str, few: Split) -> None:
+    spec = network_spec(config(text), (28, 28), 10)
+    theirs, ours = build.build(spec, config(text)), numpy_build.build(spec, rows=64)
     for parameter, weight in zip(ours.trained, theirs.trainable_variables, strict=True):
         assert parameter.value.tobytes() == weight.numpy().tobytes()
     expected = build.predict(theirs, few.images)
     np.testing.assert_allclose(numpy_build.predict(ours, few.images, 64), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_another_seed_gives_other_weights() -> None:
-    one, same, other = (numpy_build.build(config(f"seed: {seed}"), (4, 4), 3, rows=1) for seed in (1, 1, 2))
+def test_initial_weights_depend_on_the_seed() -> None:
+    specs = [network_spec(config(f"seed: {seed}"), (4, 4), 3) for seed in (1, 1, 2)]
+    one, same, other = (numpy_build.build(spec, rows=1) for spec in specs)
     assert one.parameters.tobytes() == same.parameters.tobytes() != other.parameters.tobytes()
 
 
@@ -48,7 +49,7 @@ def test_another_seed_gives_other_weights() -> None:
         ("adamw", optimizers.AdamW, {"weight_decay": 0.004, "learning_rate": 0.001}),
     ],
 )
-def test_the_optimizer_is_the_configs(text: str, kind: type, values: dict[str, float]) -> None:
+def test_the_optimizer_has_the_settings_of_the_config(text: str, kind: type, values: dict[str, float]) -> None:
     optimizer = numpy_build.optimizer(config(f"optimizer: {text}").optimizer)
     assert type(optimizer) is kind
     assert {key: getattr(optimizer, key) for key in values} == values
@@ -67,6 +68,6 @@ def test_labels_become_rows_that_sum_to_one() -> None:
     np.testing.assert_allclose(numpy_build.targets(np.array([2]), 4, 0.2), [[0.05, 0.05, 0.85, 0.05]])
 
 
-def test_a_layer_that_numpy_has_not_is_a_bug_here() -> None:
+def test_an_unsupported_layer_raises_an_error() -> None:
     with pytest.raises(ValueError, match="the NumPy network has no Conv2D"):
-        numpy_build.assemble([Layer("Flatten", {}, 4), Layer("Conv2D", {}, 3)], rows=1)
+        numpy_build.assemble(NetworkSpec((2, 2), (Layer("Flatten", {}, 4), Layer("Conv2D", {}, 3))), rows=1)

@@ -1,4 +1,4 @@
-"""Initial weights without TensorFlow: Keras's own, initializer by initializer and seed by seed."""
+"""Compare the initial weights of each initializer with those that Keras draws from the same seed."""
 
 from typing import get_args
 
@@ -14,7 +14,7 @@ EXACT = {"glorot_uniform", "he_uniform", "lecun_uniform", "random_uniform", "ide
 
 @pytest.mark.parametrize("name", initializers.INITIALIZERS)
 @pytest.mark.parametrize(("shape", "seed"), [((784, 128), 0), ((3, 1), 7), ((10, 33), 2**31 - 1), ((1, 2), 2**31 - 2)])
-def test_the_weights_are_those_that_keras_draws(name: str, shape: tuple[int, int], seed: int) -> None:
+def test_the_weights_equal_those_that_keras_draws(name: str, shape: tuple[int, int], seed: int) -> None:
     plain = keras.initializers.get(name)
     drawn = type(plain)(**{key: seed if key == "seed" else value for key, value in plain.get_config().items()})
     theirs, ours = drawn(shape).numpy(), initializers.kernel(name, shape, seed)
@@ -24,11 +24,11 @@ def test_the_weights_are_those_that_keras_draws(name: str, shape: tuple[int, int
     np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
 
 
-def test_all_but_one_are_known() -> None:
+def test_all_initializers_but_orthogonal_are_supported() -> None:
     assert set(get_args(Initializer)) - initializers.INITIALIZERS.keys() == {"orthogonal"}
 
 
-def test_slabs_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_slabs_does_not_change_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [draw(1001, 5) for draw in (initializers.uniform, initializers.normal, initializers.truncated_normal)]
     monkeypatch.setattr(initializers, "SLAB", 64)
     parts = [draw(1001, 5) for draw in (initializers.uniform, initializers.normal, initializers.truncated_normal)]
@@ -36,7 +36,7 @@ def test_slabs_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
         assert one.tobytes() == other.tobytes()
 
 
-def test_numbers_that_are_too_far_out_are_drawn_again() -> None:
+def test_truncated_normal_numbers_lie_within_two_deviations() -> None:
     numbers = initializers.truncated_normal(100_000, 1)
     assert np.abs(numbers).max() < 2
     assert numbers.std() == pytest.approx(initializers.TRUNCATED_DEVIATION, abs=0.01)

@@ -1,4 +1,4 @@
-"""The reference network: by hand, against finite differences, against stock Keras, and what it may allocate."""
+"""Test the NumPy network: by hand, against finite differences, against stock Keras, and its memory use."""
 
 import tracemalloc
 from typing import Any
@@ -17,24 +17,24 @@ from dnn_cli.engines.numpy.optimizers import Adam
 from dnn_cli.engines.numpy.regularization import BatchNormalization, Dropout
 from dnn_cli.verification.gradcheck import difference
 
-IN_PLACE = FUNCTIONS.keys() - {"gelu", "mish"}  # whose slopes need room beside them
+IN_PLACE = FUNCTIONS.keys() - {"gelu", "mish"}  # the slopes of these two need temporary arrays
 
 
-def scattered(network: Network, seed: int = 0) -> np.random.Generator:
-    """Give every parameter a value of its own."""
+def randomize(network: Network, seed: int = 0) -> np.random.Generator:
+    """Set every parameter to a random value."""
     random = np.random.default_rng(seed)
     network.parameters[:] = random.normal(0, 0.7, network.parameters.shape)
     return random
 
 
-def test_one_step_by_hand() -> None:
+def test_one_step_agrees_with_a_computation_by_hand() -> None:
     hidden, output = Dense(2, "relu"), Dense(2, "linear")
     network = Network([hidden, output], 2, rows=1, dtype=np.float64)
     hidden.weights.value[:] = [[1, -1], [2, 1]]
     hidden.bias.value[:] = [0.5, 0]
     output.weights.value[:] = [[1, 0], [3, 1]]
     p = network.forward(np.array([[1.0, 0.25]]), training=True)
-    # z[1] = [1 + 0.5 + 0.5, -1 + 0.25]: the second neuron stays silent, so z[2] = [2, 0].
+    # z[1] = [1 + 0.5 + 0.5, -1 + 0.25]: the second neuron is inactive, so z[2] = [2, 0].
     np.testing.assert_allclose(hidden.z, [[2, -0.75]])
     np.testing.assert_allclose(output.x, [[2, 0]])
     np.testing.assert_allclose(output.z, [[2, 0]])
@@ -52,7 +52,7 @@ def test_one_step_by_hand() -> None:
     np.testing.assert_allclose(hidden.bias.gradient, [high, 0])
 
 
-def test_the_squared_error_of_a_sigmoid_by_hand() -> None:
+def test_the_squared_error_of_a_sigmoid_agrees_with_a_computation_by_hand() -> None:
     layer = Dense(1, "sigmoid")
     network = Network([layer], 1, SquaredError(), rows=2, dtype=np.float64)
     layer.weights.value[:] = 2
@@ -64,7 +64,7 @@ def test_the_squared_error_of_a_sigmoid_by_hand() -> None:
     np.testing.assert_allclose(layer.delta, 2 * (a - targets) * a * (1 - a) / 2)
 
 
-def test_penalties_by_hand() -> None:
+def test_penalties_agree_with_a_computation_by_hand() -> None:
     layer = Dense(2, "linear", l1=0.1, l2=0.01)
     network = Network([layer], 2, rows=1, dtype=np.float64)
     layer.weights.value[:] = [[1, -2], [0, 4]]
@@ -91,7 +91,7 @@ LAYERS = st.lists(
 
 @given(LAYERS, st.booleans(), st.integers(1, 6), st.integers(2, 5), st.integers(0, 2**16))
 @settings(max_examples=150, derandomize=True)
-def test_backpropagation_is_the_limit_of_the_difference(
+def test_backpropagation_agrees_with_finite_differences(
     blocks: list[Any], squared: bool, rows: int, classes: int, seed: int
 ) -> None:
     layers: list[Layer] = []
@@ -102,25 +102,25 @@ def test_backpropagation_is_the_limit_of_the_difference(
     layers.append(Dense(classes, "sigmoid" if squared else "linear"))
     loss = SquaredError() if squared else CrossEntropy()
     network = Network(layers, 3, loss, rows=rows, dtype=np.float64)
-    random = scattered(network, seed)
+    random = randomize(network, seed)
     x, targets = random.normal(size=(rows, 3)), random.dirichlet(np.ones(classes), rows)
     network.forward(x, training=True)
     network.backward(targets)
     exact = network.gradients.copy()
-    judged = 0
+    compared = 0
     for index in random.permutation(len(exact))[:12]:
         estimate = difference(network, x, targets, index)
         if estimate is not None:
-            judged += 1
+            compared += 1
             assert exact[index] == pytest.approx(estimate, rel=1e-4, abs=1e-5 * max(1, np.abs(exact).max()))
-    assert judged
+    assert compared
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
 @pytest.mark.parametrize("depth", [0, 1, 3])
-def test_a_batch_is_the_mean_of_its_rows(activation: str, depth: int) -> None:
+def test_cost_and_gradients_of_a_batch_are_the_means_over_its_rows(activation: str, depth: int) -> None:
     network = Network([*(Dense(4, activation) for _ in range(depth)), Dense(3, "linear")], 5, rows=9, dtype=np.float64)
-    random = scattered(network)
+    random = randomize(network)
     x, targets = random.normal(size=(9, 5)), np.eye(3)[random.integers(0, 3, 9)]
     gradients, costs = [], []
     for row in range(9):
@@ -134,7 +134,7 @@ def test_a_batch_is_the_mean_of_its_rows(activation: str, depth: int) -> None:
     assert network.cost(targets) == pytest.approx(np.mean(costs))
 
 
-def test_the_losses_are_those_of_keras() -> None:
+def test_the_losses_equal_those_of_keras() -> None:
     random = np.random.default_rng(3)
     z, t = random.normal(0, 5, (6, 4)).astype("float32"), np.eye(4, dtype="float32")[[0, 1, 2, 3, 0, 1]]
     smooth = t * 0.9 + 0.1 / 4
@@ -150,7 +150,7 @@ def test_the_losses_are_those_of_keras() -> None:
     assert squared.value(t) == pytest.approx(float(keras.losses.MeanSquaredError()(t, z)), rel=1e-6)
 
 
-def test_far_off_logits_cost_much_but_no_infinity() -> None:
+def test_extreme_logits_give_a_finite_loss() -> None:
     loss = CrossEntropy()
     loss.build(2, 1, np.float32)
     p = loss.forward(np.array([[1000, -1000]], np.float32))
@@ -160,10 +160,10 @@ def test_far_off_logits_cost_much_but_no_infinity() -> None:
     assert loss.error(wrong).tolist() == [[1, -1]]
 
 
-def test_a_smaller_batch_uses_the_same_room() -> None:
+def test_a_smaller_batch_uses_the_same_arrays() -> None:
     network = Network([Dense(4), BatchNormalization(), Activation("tanh"), Dense(3, "linear")], 5, rows=8)
     alone = Network([Dense(4), BatchNormalization(), Activation("tanh"), Dense(3, "linear")], 5, rows=3)
-    random = scattered(network)
+    random = randomize(network)
     alone.parameters[:] = network.parameters
     x, targets = random.normal(size=(8, 5)).astype("float32"), np.eye(3, dtype="float32")[[0, 1, 2] * 2 + [0, 1]]
     network.forward(x)
@@ -174,10 +174,10 @@ def test_a_smaller_batch_uses_the_same_room() -> None:
     np.testing.assert_allclose(network.gradients, alone.gradients, rtol=1e-5, atol=1e-7)
 
 
-def test_a_step_allocates_nothing_that_grows_with_the_network() -> None:
+def test_a_step_allocates_no_memory_that_grows_with_the_network() -> None:
     layers = [Dropout(0.1), Dense(256, l1=1e-4, l2=1e-4), BatchNormalization(), *map(Activation, sorted(IN_PLACE))]
     network = Network([*layers, Dropout(0.2), Dense(10, "linear")], 784, rows=64)
-    random = scattered(network)
+    random = randomize(network)
     network.parameters *= 0.01
     x, targets = random.random((64, 784), np.float32), np.eye(10, dtype=np.float32)[random.integers(0, 10, 64)]
     optimizer = Adam(weight_decay=0.1)
@@ -195,12 +195,12 @@ def test_a_step_allocates_nothing_that_grows_with_the_network() -> None:
         step()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # NumPy converts in pieces of at most 8192 numbers, whatever the size of the array.
+    # NumPy converts in buffers of at most 8192 numbers, for arrays of any size.
     assert peak < 64 * 256 * 4
     assert np.isfinite(network.parameters).all()
 
 
-def test_it_learns_digits(few: Split) -> None:
+def test_the_network_learns_digits(few: Split) -> None:
     network = Network([Dense(32), Dense(10, "linear")], 784)
     random = np.random.default_rng(0)
     for layer in network.layers:
@@ -216,14 +216,14 @@ def test_it_learns_digits(few: Split) -> None:
             network.forward(x[batch], training=True)
             network.backward(targets[batch])
             optimizer.step(network.parameters, network.gradients)
-    guesses = [network.forward(x[start : start + 32]).argmax(axis=1) for start in range(0, 500, 32)]
-    assert (np.concatenate(guesses) == few.labels).mean() > 0.97
+    predictions = [network.forward(x[start : start + 32]).argmax(axis=1) for start in range(0, 500, 32)]
+    assert (np.concatenate(predictions) == few.labels).mean() > 0.97
 
 
 @pytest.mark.parametrize("activation", ["relu", "softplus"])
-def test_the_gradients_are_those_of_tensorflow(activation: str) -> None:
+def test_the_gradients_equal_those_of_tensorflow(activation: str) -> None:
     network = Network([Dense(7, activation), Dense(6, "tanh"), Dense(3, "linear")], 5, rows=4, dtype=np.float64)
-    random = scattered(network)
+    random = randomize(network)
     x, targets = random.normal(size=(4, 5)), np.eye(3)[[0, 2, 1, 0]]
     network.forward(x, training=True)
     network.backward(targets)

@@ -1,4 +1,4 @@
-"""The optimizers step by step against the installed Keras, and by hand."""
+"""Compare each step of the optimizers with the installed Keras, and with computations by hand."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +14,7 @@ CASES: list[tuple[type[Optimizer], dict[str, Any]]] = [
     (SGD, {"learning_rate": 0.3, "weight_decay": 0.01}),
     (SGD, {"momentum": 0.9}),
     (SGD, {"momentum": 0.9, "nesterov": True}),
-    (SGD, {"nesterov": True}),  # which Keras takes for plain SGD
+    (SGD, {"nesterov": True}),  # which is plain SGD in Keras
     (RMSprop, {}),
     (RMSprop, {"rho": 0.5, "epsilon": 0.3, "momentum": 0.7, "weight_decay": 0.02}),
     (Adam, {}),
@@ -25,7 +25,7 @@ CASES: list[tuple[type[Optimizer], dict[str, Any]]] = [
 ]
 
 
-# Keras rounds its constants to float32 even where all else is of float64; these it leaves as they are.
+# Keras rounds its constants to float32 even in float64; these constants are exact in float32.
 DYADIC: list[tuple[type[Optimizer], dict[str, Any]]] = [
     (SGD, {"learning_rate": 2**-4, "weight_decay": 2**-6}),
     (SGD, {"learning_rate": 2**-4, "momentum": 0.875}),
@@ -54,7 +54,7 @@ def compare(kind: type[Optimizer], arguments: dict[str, Any], dtype: Any, tolera
     theirs.build([variable])
     for _ in range(100):
         g = (random.normal(size=50) * 10.0 ** random.integers(-6, 2, 50)).astype(dtype)
-        g[:5] = 0  # as for pixels that are always black
+        g[:5] = 0  # as for pixels that are always 0
         theirs.apply([keras.ops.convert_to_tensor(g)])
         ours.step(w, g)
         np.testing.assert_allclose(w, variable.numpy(), rtol=tolerance, atol=tolerance)
@@ -64,25 +64,25 @@ def compare(kind: type[Optimizer], arguments: dict[str, Any], dtype: Any, tolera
 
 
 @pytest.mark.parametrize(("kind", "arguments"), CASES)
-def test_each_step_is_that_of_keras(kind: type[Optimizer], arguments: dict[str, Any]) -> None:
+def test_each_step_equals_that_of_keras(kind: type[Optimizer], arguments: dict[str, Any]) -> None:
     compare(kind, arguments, np.float32, 3e-6)
 
 
 @pytest.mark.usefixtures("in_float64")
 @pytest.mark.parametrize(("kind", "arguments"), DYADIC)
-def test_each_step_is_that_of_keras_in_float64(kind: type[Optimizer], arguments: dict[str, Any]) -> None:
+def test_each_step_equals_that_of_keras_in_float64(kind: type[Optimizer], arguments: dict[str, Any]) -> None:
     compare(kind, arguments, np.float64, 1e-12)
 
 
 @pytest.mark.parametrize("kind", [SGD, RMSprop, Adam, AdamW])
-def test_the_defaults_are_those_of_keras(kind: Callable[[], Optimizer]) -> None:
+def test_the_defaults_equal_those_of_keras(kind: Callable[[], Optimizer]) -> None:
     ours, theirs = vars(kind()), getattr(keras.optimizers, type(kind()).__name__)().get_config()
     for name, value in ours.items():
         if name not in ("iterations", "names"):
             assert value == pytest.approx(theirs[name]), name
 
 
-def test_the_first_step_of_adam_by_hand() -> None:
+def test_the_first_step_of_adam_agrees_with_a_computation_by_hand() -> None:
     # m = 0.1 g and v = 0.001 g^2; alpha m / sqrt(v) is eta whatever g is, but for epsilon.
     w, g = np.zeros(3), np.array([2.0, -0.5, 0.0])
     adam = Adam(learning_rate=0.01)
@@ -92,7 +92,7 @@ def test_the_first_step_of_adam_by_hand() -> None:
     np.testing.assert_allclose(adam.slots, [[0.2, -0.05, 0], [0.004, 0.00025, 0]])
 
 
-def test_two_steps_of_momentum_by_hand() -> None:
+def test_two_steps_of_momentum_agree_with_a_computation_by_hand() -> None:
     plain, nesterov = np.ones(1), np.ones(1)
     for w, sgd in ((plain, SGD(0.1, momentum=0.5)), (nesterov, SGD(0.1, momentum=0.5, nesterov=True))):
         sgd.build(w)

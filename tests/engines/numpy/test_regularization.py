@@ -1,4 +1,4 @@
-"""Batch normalization and dropout in the reference network: against Keras and by their definition."""
+"""Test batch normalization and dropout of the NumPy network against Keras and their definition."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ RANDOM = np.random.default_rng(2)
 
 
 @pytest.mark.parametrize("momentum", [0.99, 0.6])
-def test_batch_normalization_is_that_of_keras_in_training_and_after(momentum: float) -> None:
+def test_batch_normalization_equals_that_of_keras_in_training_and_prediction(momentum: float) -> None:
     ours = BatchNormalization(momentum, epsilon=0.01)
     Network([ours], 5, rows=20)
     theirs = keras.layers.BatchNormalization(momentum=momentum, epsilon=0.01)
@@ -31,7 +31,7 @@ def test_batch_normalization_is_that_of_keras_in_training_and_after(momentum: fl
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_dropout_drops_its_share_and_keeps_the_mean(dtype: Any) -> None:
+def test_dropout_drops_its_share_and_depends_on_the_seed_alone(dtype: Any) -> None:
     layer = Dropout(0.3)
     network = Network([layer, Dense(1)], 1000, rows=100, dtype=dtype)
     x = np.ones((100, 1000), dtype)

@@ -1,0 +1,113 @@
+"""The command `dnn evaluate`: measure a trained network on a split of its dataset or on other images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dnn_cli.cli import options
+from dnn_cli.cli.run_summary import selected_classes
+from dnn_cli.cli.tables import NOTHING, print_facts, print_json, print_lines, table, warn
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dnn_cli.runs.records import ClassFigures, Evaluation
+
+MATRIX_CLASSES = 12  # the confusion matrix of more classes is too wide for a terminal
+
+
+@click.command
+@click.argument("target", type=click.Path(path_type=Path), metavar="[RUN]", required=False)
+@options.split(help="Images to use: test, validation (those held out of training) or train.  [default: test]")
+@click.option("--data", metavar="PATH", help="Use another dataset: its name, an .npz file or a folder of IDX files.")
+@options.checkpoint
+@click.option(
+    "--min-accuracy",
+    type=click.FloatRange(0, 1),
+    metavar="X",
+    help="Exit with code 3 if the accuracy, as a fraction, is below X.",
+)
+@options.as_json
+@options.verbose
+def evaluate(
+    target: Path | None,
+    split: str,
+    data: str | None,
+    checkpoint: str,
+    min_accuracy: float | None,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Evaluate a trained network on the test images or on others.
+
+    RUN is a run directory or a .keras file, by default the newest run in runs/. A run is evaluated on its own dataset
+    and a .keras file on MNIST, unless --data names another. The result for a run is also saved in its evaluation/
+    directory.
+
+    \b
+    Examples:
+      dnn evaluate
+      dnn evaluate runs/mnist-1
+      dnn evaluate runs/mnist-1 --min-accuracy 0.97 --json
+      dnn evaluate model.keras --data mine.npz
+    """
+    from dnn_cli.errors import GateError
+    from dnn_cli.evaluation import evaluate as evaluation
+
+    result = evaluation.evaluate(target, split=split, dataset=data, checkpoint=checkpoint, say=warn, verbose=verbose)
+    print_evaluation(result, as_json=as_json)
+    if min_accuracy is not None and not result.accuracy >= min_accuracy:
+        raise GateError(f"accuracy {result.accuracy:.6g} is below --min-accuracy {min_accuracy:g}")
+
+
+def print_evaluation(result: "Evaluation", *, as_json: bool) -> None:
+    """Print the metrics of each class, the confusion matrix and the overall metrics."""
+    if as_json:
+        print_json(result.to_dict())
+        return
+    low, high = result.accuracy_interval
+    epoch = f" (epoch {result.epoch})" if result.epoch else ""
+    classes = selected_classes(result.selected_classes)
+    rows = {
+        "checkpoint": f"{result.checkpoint}{epoch}",
+        "data": f"{result.dataset}, {result.split} split, {classes}{result.images:,} images",
+        "loss": f"{result.loss:.4f}",
+        f"{result.split} accuracy": f"{result.accuracy:.4f}, 95 % interval {low:.4f} to {high:.4f}",
+        "errors": f"{result.errors:,}",
+        "calibration error": f"{result.calibration_error:.4f}",
+    }
+    if result.note:
+        rows["warning"] = result.note
+    print_lines(_class_table(result.classes), "", *_confusion(result.confusion), "")
+    print_facts(rows)
+
+
+def _class_table(classes: "Sequence[ClassFigures]") -> "Table":
+    per_class = table("class", "precision", "recall", "F1", "images")
+    for figures in classes:
+        values = (figures.precision, figures.recall, figures.f1)
+        shown = (NOTHING if value is None else f"{value:.4f}" for value in values)
+        per_class.add_row(str(figures.label), *shown, f"{figures.support:,}")
+    return per_class
+
+
+def _confusion(confusion: Sequence[Sequence[int]]) -> "list[Table | str]":
+    """Return the confusion matrix, or for many classes the most frequent errors below a title."""
+    labels = range(len(confusion))
+    if len(labels) <= MATRIX_CLASSES:
+        matrix = table("actual ╲ predicted", *map(str, labels))
+        for label, counts in zip(labels, confusion, strict=True):
+            matrix.add_row(str(label), *(str(count) if count else "·" for count in counts))
+        return [matrix]
+    errors = [
+        (count, actual, predicted)
+        for actual, counts in enumerate(confusion)
+        for predicted, count in enumerate(counts)
+        if count and predicted != actual
+    ]
+    most_frequent = table("actual", "predicted", "images")
+    for count, actual, predicted in sorted(errors, key=lambda error: -error[0])[:MATRIX_CLASSES]:
+        most_frequent.add_row(str(actual), str(predicted), f"{count:,}")
+    return ["most frequent errors:", most_frequent]

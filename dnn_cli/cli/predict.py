@@ -1,0 +1,136 @@
+"""The command `dnn predict`: classify the digits in image files."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from dnn_cli.cli import options
+from dnn_cli.cli.tables import print_lines, table, warn
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from dnn_cli.evaluation.predict import Prediction, Predictions
+    from dnn_cli.typing import Array
+
+HALF_BLOCK = "▀"  # shows two pixels: the upper as the text colour, the lower as the background colour
+SHADES = " .:-=+*#%@"  # from black to white
+
+
+@click.command
+@click.argument("target", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+@options.checkpoint
+@click.option(
+    "--engine",
+    type=click.Choice(["numpy", "keras"]),
+    metavar="ENGINE",
+    help="Library that computes: numpy or keras.  [default: numpy if it supports every layer, else keras]",
+)
+@click.option("--show", is_flag=True, help="Draw each image in the terminal as the network sees it.")
+@options.as_json
+@click.option("--csv", "as_csv", is_flag=True, help="Print the result as CSV instead of a table.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the result to FILE.json or FILE.csv instead of printing it.",
+)
+@options.quiet
+@options.verbose
+def predict(
+    target: Path,
+    names: tuple[str, ...],
+    checkpoint: str,
+    engine: Literal["numpy", "keras"] | None,
+    show: bool,
+    as_json: bool,
+    as_csv: bool,
+    out: Path | None,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Classify the digits in image files.
+
+    RUN is a run directory or a .keras file. IMAGE is a PNG, JPEG, GIF, BMP, TIFF or WebP file, a folder of such files,
+    a pattern such as 'scans/*.png', or - for standard input.
+
+    Each image must show one digit on a plain background, in any size and colour. It is converted to the format of
+    MNIST: a light digit on black, scaled to fit 20 by 20 pixels and centred in 28 by 28. An unreadable image is
+    reported, the others are classified, and the exit code is 1.
+
+    \b
+    Examples:
+      dnn predict runs/mnist-1 seven.jpg --show
+      dnn predict runs/mnist-1 scans --out digits.csv
+      dnn predict model.keras - --json < seven.png
+    """
+    if sum((show, as_json, as_csv, out is not None)) > 1:
+        raise click.UsageError("--show, --json, --csv and --out exclude each other: choose one")
+    from dnn_cli.evaluation import predict as prediction
+
+    if out is not None:
+        prediction.check_output(out)
+    found = prediction.predict(
+        target, names, checkpoint=checkpoint, engine=engine, say=warn, quiet=quiet, verbose=verbose
+    )
+    if out is not None:
+        prediction.save(found, out)
+        click.echo(out)
+    else:
+        print_predictions(found, as_json=as_json, as_csv=as_csv, show=show)
+    found.raise_if_broken()
+
+
+def print_predictions(found: "Predictions", *, as_json: bool, as_csv: bool, show: bool) -> None:
+    """Print the prediction for each image; with `show`, draw the network's input above it."""
+    if as_json or as_csv:
+        sys.stdout.write(found.to_json() if as_json else found.to_csv())
+        return
+    predictions = found.guesses
+    if not show:
+        if predictions:
+            print_lines(_table(predictions))
+        return
+    for number, one in enumerate(predictions):
+        print_lines(*[""] * bool(number), *_drawing(one.image), colours="auto")
+        print_lines(_table([one]))
+
+
+def _table(predictions: "Sequence[Prediction]") -> "Table":
+    rows = table("file", "predicted", "probability", "runner-up", "probability")
+    for one in predictions:
+        first, second = (f"{one.probabilities[which]:.4f}" for which in (one.digit, one.runner_up))
+        rows.add_row(one.file, str(one.digit), first, str(one.runner_up), second)
+    return rows
+
+
+def _drawing(image: "Array") -> "list[Text]":
+    """Draw a grey image, (height, width) of uint8, as lines of text.
+
+    With colours, one character shows two pixels, one above the other; without, two equal characters show one pixel.
+    """
+    from rich.text import Text
+
+    if not (sys.stdout.isatty() and not os.environ.get("NO_COLOR") and _can_print(HALF_BLOCK)):
+        shades = image.astype(int) * len(SHADES) // 256
+        return [Text("".join(SHADES[shade] * 2 for shade in row)) for row in shades]
+    rows = [[f"rgb({level},{level},{level})" for level in row] for row in image.tolist()]
+    rows += [["default"] * image.shape[1]] * (len(rows) % 2)
+    return [
+        Text.assemble(*((HALF_BLOCK, f"{above} on {below}") for above, below in zip(*pair, strict=True)))
+        for pair in zip(rows[::2], rows[1::2], strict=True)
+    ]
+
+
+def _can_print(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True

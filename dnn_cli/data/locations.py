@@ -1,0 +1,73 @@
+"""The places where datasets are stored on this machine, and the file names in them.
+
+Environment variables:
+    DNN_DATA_DIR: the folder that is searched first, for ``mnist.npz``, ``mnist/`` or IDX files.
+    KERAS_HOME: Keras's folder, ``~/.keras`` by default. Its ``datasets`` folder is searched next; downloads go there.
+"""
+
+import difflib
+import os
+from pathlib import Path
+
+from dnn_cli.data.known_sets import KNOWN_DATASETS, KnownDataset
+from dnn_cli.errors import DataError, reason
+
+ARRAY_NAMES = ("x_train", "y_train", "x_test", "y_test")  # as in Keras's own mnist.npz
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+def search_places(known: KnownDataset) -> list[Path]:
+    """Return the files and folders that may hold a known dataset, in the order in which they are searched."""
+    if known.is_shipped:
+        return [SHIPPED / f"{known.stem}.npz"]
+    own = os.environ.get("DNN_DATA_DIR")
+    places = [Path(own, f"{known.stem}.npz"), Path(own, known.stem), Path(own)] if own else []
+    return [place.expanduser().absolute() for place in places] + cache_places(known)
+
+
+def cache_places(known: KnownDataset) -> list[Path]:
+    """Return the ``.npz`` file and the folder of IDX files of a known dataset in Keras's cache."""
+    home = os.environ.get("KERAS_HOME") or Path("~", ".keras")
+    cache = Path(home).expanduser().absolute() / "datasets"
+    return [cache / f"{known.stem}.npz", cache / known.stem]
+
+
+def user_place(name: str) -> Path:
+    """Return the absolute path of a user's own dataset.
+
+    Raises:
+        DataError: there is no such file, and no folder of IDX files.
+    """
+    try:
+        path = Path(name).expanduser().resolve()
+        if path.is_file() or holds_idx_files(path):
+            return path
+        is_folder = path.is_dir()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataError(f"{name!r} cannot be read: {reason(error)}") from None
+    if is_folder:
+        raise DataError(f"{path}: no IDX files in this folder, such as {idx_name('x_train')} or {idx_name('x_test')}")
+    close = difflib.get_close_matches(name.lower(), KNOWN_DATASETS, 1)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    raise DataError(
+        f"there is no dataset {name!r}{hint}; "
+        f"known: {', '.join(KNOWN_DATASETS)}, or the path of an .npz file or of a folder of IDX files"
+    )
+
+
+def idx_name(array_name: str) -> str:
+    """Return the name of an array's IDX file as MNIST's authors chose it: ``train-images-idx3-ubyte``."""
+    subset = "train" if array_name.endswith("train") else "t10k"
+    return f"{subset}-images-idx3-ubyte" if array_name.startswith("x") else f"{subset}-labels-idx1-ubyte"
+
+
+def idx_file(folder: Path, array_name: str) -> Path | None:
+    """Return the IDX file of an array in `folder`, with any of the usual spellings of its name, or None."""
+    names = (idx_name(array_name), idx_name(array_name).replace("-idx", ".idx"))
+    files = (folder / f"{name}{suffix}" for name in names for suffix in ("", ".gz"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def holds_idx_files(folder: Path) -> bool:
+    """Return whether `folder` holds the IDX file of at least one array."""
+    return any(idx_file(folder, array_name) for array_name in ARRAY_NAMES)

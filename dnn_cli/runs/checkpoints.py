@@ -1,0 +1,97 @@
+"""The checkpoint files of a run: last, previous and best.
+
+A checkpoint is identified by the SHA-256 of its content, not by its name. If the process is killed between two renames,
+each recorded checkpoint is still in one of the three files, and it is found there.
+"""
+
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dnn_cli.files import flush, sha256
+
+NAMES = ("last", "previous", "best")
+
+
+class CheckpointFiles:
+    """The files in a run's `checkpoints/`.
+
+    Args:
+        folder: which holds nothing else.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, name: str) -> Path:
+        """Return the path of the ``last``, ``previous`` or ``best`` checkpoint."""
+        return self.folder / f"{name}.keras"
+
+    def find(self, digest: str, name: str = "last") -> Path | None:
+        """Return the file whose content has this digest, or None; the file of `name` is checked first."""
+        for candidate in dict.fromkeys((name, *NAMES)):
+            path = self.path(candidate)
+            try:
+                if sha256(path) == digest:
+                    return path
+            except FileNotFoundError:
+                continue
+        return None
+
+    def is_complete(self, name: str) -> bool:
+        """Return whether the file exists and has its end, a quick check that reads almost nothing of it."""
+        return zipfile.is_zipfile(self.path(name))
+
+    def write(self, save: Callable[[Path], None]) -> Path:
+        """Write a new checkpoint to a temporary file; returns that file, flushed to the disk.
+
+        Args:
+            save: writes the network to the path it is given.
+        """
+        new = self.folder / ".new.keras"
+        save(new)
+        flush(new)
+        return new
+
+    def make_last(self, new: Path) -> None:
+        """Rename `new` to last; the one that was last becomes previous."""
+        last = self.path("last")
+        if last.exists():
+            _replace(last, self.path("previous"), os.link)
+        new.replace(last)
+        flush(self.folder)
+
+    def copy(self, source: Path, name: str) -> None:
+        """Copy `source` to the file of `name`, completely or not at all."""
+        if source != self.path(name):
+            _replace(source, self.path(name), shutil.copyfile)
+
+    def remove_temporary_files(self) -> None:
+        """Delete what a killed process has left unfinished."""
+        for unfinished in self.folder.glob(".*"):
+            unfinished.unlink()
+
+
+def _replace(source: Path, target: Path, copy: Callable[[Path, Path], Any]) -> None:
+    """Give `target` the content of `source`, through a temporary file beside it that is renamed.
+
+    Args:
+        source: an existing file.
+        target: replaced if it exists.
+        copy: `os.link`, or `shutil.copyfile`, which is also used if the file system has no hard links.
+    """
+    temporary = target.with_name(f".{target.name}.new")
+    temporary.unlink(missing_ok=True)
+    try:
+        copy(source, temporary)
+    except OSError:
+        if copy is not os.link:
+            raise
+        shutil.copyfile(source, temporary)
+    flush(temporary)
+    temporary.replace(target)
+    temporary.unlink(missing_ok=True)  # renaming one hard link of a file to another one keeps both names
+    flush(target.parent)

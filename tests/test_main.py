@@ -1,0 +1,114 @@
+"""The `dnn` process: its streams, its exit code, and errors that are bugs."""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dnn_cli
+from dnn_cli.__main__ import run
+from dnn_cli.config import schema
+from dnn_cli.training import loop
+from tests.conftest import ROOT, Answer, command
+
+Dnn = Callable[..., Answer]
+
+
+@pytest.fixture(autouse=True)
+def _only_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DNN_DATA_DIR", raising=False)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run of one epoch; tests only read it."""
+    path = tmp_path_factory.mktemp("trained") / "run"
+    assert run(["train", "-c", "smoke", "--epochs", "1", "-q", "--run-dir", str(path)]) == 0
+    return path
+
+
+@pytest.mark.parametrize("arguments", [["schema"], ["evaluate", "RUN"], ["evaluate", "RUN", "--json"]])
+def test_a_closed_pipe_prints_no_error(arguments: list[str], trained: Path) -> None:
+    ends = os.pipe()
+    os.close(ends[0])
+    words = [str(trained) if word == "RUN" else word for word in arguments]
+    child = subprocess.Popen(command(*words), stdout=ends[1], stderr=subprocess.PIPE, text=True)
+    os.close(ends[1])
+    assert child.communicate(timeout=120)[1] == ""
+    assert child.returncode == 1
+
+
+def test_characters_that_the_encoding_lacks_become_question_marks(process: Dnn, tmp_path: Path) -> None:
+    answer = process("data", "mnist-sample", PYTHONIOENCODING="ascii")
+    assert (answer.code, answer.stderr) == (0, "")
+    assert "4000?28?28" in answer.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_reported() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command("train", "-c", "smoke", "--dry-run"),
+            stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "error: the result cannot be written: No space left on device\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes streams as a shell does")
+def test_closed_stdout_and_stderr_do_not_stop_a_training() -> None:
+    line = f"{' '.join(map(shlex.quote, command('train', '-c', 'smoke', '--epochs', 1)))} >&- 2>&-"
+    assert subprocess.run(["/bin/sh", "-c", line], check=False, timeout=120).returncode == 0
+    assert Path("runs/smoke-1/metrics.json").exists()
+
+
+def test_an_unexpected_exception_is_not_caught(monkeypatch: pytest.MonkeyPatch, dnn: Dnn) -> None:
+    def bug(*_: Any, **__: Any) -> None:
+        raise RuntimeError("this should not be")
+
+    monkeypatch.setattr(loop, "start", bug)
+    with pytest.raises(RuntimeError, match="this should not be"):
+        dnn("train", "-c", "smoke")
+
+
+def test_an_unexpected_exception_prints_its_traceback() -> None:
+    code = """
+import sys
+from dnn_cli import __main__
+from dnn_cli.config import schema
+def bug(): raise RuntimeError("this should not be")
+schema.json_schema = bug
+sys.argv = ["dnn", "schema"]
+__main__.main()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback (most recent call last):\n")
+    assert done.stderr.endswith("RuntimeError: this should not be\n")
+
+
+def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, dnn: Dnn) -> None:
+    def interrupted() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(schema, "json_schema", interrupted)
+    assert dnn("schema") == Answer(130, "", "\ninterrupted\n")
+
+
+def test_python_m_dnn_cli_is_the_dnn_command(process: Dnn) -> None:
+    assert process("--version").stdout == f"dnn, version {dnn_cli.__version__}\n"
+    installed = shutil.which("dnn", path=str(Path(sys.executable).parent))
+    if installed is None:
+        pytest.skip("dnn is not installed beside this Python")
+    done = subprocess.run([installed, "--version"], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == f"dnn, version {dnn_cli.__version__}\n"
