@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dnn_cli.data import datasets
 from tests.conftest import ROOT
+from tests.pictures import coverage, encoded, painted, written
 
 FENCE = re.compile(r"^```(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"`([\w-]+\.yaml)`[^\n]*:\n\n\Z")
@@ -50,11 +52,35 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
+def write_scans(folder: Path) -> None:
+    """Write the pictures of handwritten digits that the pages classify."""
+    digit = datasets.find("mnist-sample").load("train").images[0]
+    for name in ("scans/seven.jpg", "more/1.png"):
+        written(folder / name, encoded(painted(coverage(digit)), "JPEG"))
+
+
 def shows(page: str, printed: str) -> bool:
     """Return whether the lines on a page are among the printed ones, in their order, whatever their figures are."""
-    remaining = iter([_shape(line) for line in printed.splitlines()])
-    wanted = [_shape(line) for line in page.splitlines() if line.strip() not in ("", "...")]
-    return all(line in remaining for line in wanted)
+    return printed_lines(page, printed) is not None
+
+
+def printed_lines(page: str, printed: str) -> str | None:
+    """Return the printed lines that have the form of the lines on a page; None if one of these was not printed.
+
+    Two lines have the same form if they differ only in figures and in the number of spaces. A line of three dots on the
+    page stands for lines that it leaves out.
+    """
+    remaining = iter(printed.splitlines())
+    found = []
+    for line in page.splitlines():
+        if line.strip() in ("", "..."):
+            found.append(line)
+            continue
+        match = next((other for other in remaining if _shape(other) == _shape(line)), None)
+        if match is None:
+            return None
+        found.append(match.rstrip())
+    return "".join(f"{line}\n" for line in found)
 
 
 def numbers(text: str) -> list[str]:

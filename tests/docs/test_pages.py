@@ -8,12 +8,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from dnn_cli.cli import cli
+from dnn_cli.cli import COMMANDS
 from dnn_cli.config import loading
-from dnn_cli.data.datasets import Split
 from tests.conftest import ROOT, Answer
-from tests.docs.pages import Block, blocks, numbers, pages, shows
-from tests.pictures import coverage, encoded, painted, written
+from tests.docs.pages import Block, blocks, numbers, pages, shows, write_scans
 
 README = ROOT / "README.md"
 LONG = "docs/how-to/overfitting.md"  # its trainings take minutes; `test_recipes` tests that page
@@ -22,12 +20,10 @@ TRANSLATED = [("README.md", "README.zh.md"), ("docs/tutorial/index.md", "docs/tu
 
 @pytest.mark.slow
 def test_every_command_runs_and_prints_what_the_page_shows(
-    dnn: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, sample: Split
+    dnn: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DNN_DATA_DIR", raising=False)
-    digit = encoded(painted(coverage(sample.images[0])), "JPEG")
-    for name in ("scans/seven.jpg", "more/1.png"):
-        written(Path(name), digit)
+    write_scans(Path.cwd())
     answers: dict[str, Answer] = {}
     for page in pages():
         last = ""
@@ -75,7 +71,7 @@ def test_links_inside_the_repository_lead_somewhere() -> None:
 def test_the_readme_is_one_page_and_names_every_command() -> None:
     text = README.read_text(encoding="utf-8")
     assert len(text.encode()) < 8192
-    assert set(re.findall(r"^\| `dnn (\w+)` \|", text, re.MULTILINE)) == set(cli.commands)
+    assert set(re.findall(r"^\| `dnn (\w+)` \|", text, re.MULTILINE)) == set(COMMANDS)
     assert text.count("textbook chapter") == 1
 
 
