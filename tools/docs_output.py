@@ -60,7 +60,7 @@ def _run(command: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     called = f"{shlex.quote(sys.executable)} -m dnn_cli"
-    return (done.stdout + done.stderr).replace(called, "dnn")
+    return (done.stderr + done.stdout).replace(called, "dnn")
 
 
 def _rewrite(page: Path, outputs: list[str]) -> None:
