@@ -1,4 +1,4 @@
-"""The `dnn` process: its streams, its exit code, and errors that are bugs."""
+"""Test the `dnn` process: its streams, its exit codes, and the traceback of a bug."""
 
 import os
 import shlex
