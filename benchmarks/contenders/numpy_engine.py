@@ -36,7 +36,7 @@ def train(epochs: int, tick: Tick) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
         loop.start(config, "benchmark", Ticks(tick), folder=run)
-        accuracy = evaluate.evaluate(run, say=lambda _: None).accuracy
+        accuracy = evaluate.evaluate(run, notify=lambda _: None).accuracy
     if "tensorflow" in sys.modules:
         sys.exit("error: engine: numpy imported TensorFlow")
     return accuracy
