@@ -267,7 +267,7 @@ def test_on_a_narrow_terminal_columns_are_left_out(columns: int, left_out: set[s
         ("environment.json", None, "a has no environment.json"),
         ("environment.json", "{}", "a/environment.json is damaged: dataset: field required"),
         ("state.json", "{", "a/state.json is damaged: Expecting property name"),
-        ("metrics.json", "[]", "a/metrics.json is damaged: it holds no JSON object"),
+        ("metrics.json", "[]", "a/metrics.json is damaged: it is not a JSON object"),
         ("metrics.json", '{"parameters": []}', "a/metrics.json is damaged: epochs: field required"),
         ("history.csv", "epoch,loss\n1,2\n2,1\n", "a/history.csv is damaged: a row lacks one of accuracy"),
         ("history.csv", None, "a/history.csv cannot be read"),
