@@ -69,8 +69,8 @@ def test_a_page_is_complete_in_every_view(
     assert chromium.pdf().startswith(b"%PDF")
 
 
-def test_the_browser_refuses_to_load_anything(chromium: Browser, runs: list[Path], dnn: Dnn) -> None:
-    """A picture in another file is not loaded, and the checks of the test above notice it."""
+def test_the_browser_loads_nothing_else(chromium: Browser, runs: list[Path], dnn: Dnn) -> None:
+    """A picture in another file is not loaded, and the checks of the other test would report it."""
     assert dnn("report", runs[0], "--out", "page.html").code == 0
     page = Path("page.html")
     Path("other.png").write_bytes(b"")

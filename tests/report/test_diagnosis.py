@@ -150,7 +150,7 @@ def finding_of(findings: list[Finding], kind: str) -> Finding:
 
 
 def with_setting(config: Config, finding: Finding) -> Config:
-    """`config` with the finding's line of YAML in it."""
+    """Return `config` with the setting that the finding suggests."""
     read = yaml_document.parse(finding.setting, "the setting")
     assert not read.problems
     [(section, values)] = read.values.items()

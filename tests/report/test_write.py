@@ -31,7 +31,7 @@ def trained(folder: Path, *arguments: object) -> Path:
 
 @pytest.fixture(scope="module")
 def master(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs on the sample, the second with validation images."""
+    """Train two runs on the sample, the second with validation images; return their folder."""
     folder = tmp_path_factory.mktemp("master")
     trained(folder / "one")
     trained(folder / "other", "--set", "data.validation=0.1", "--set", "model.layers=[32, 16]", "--seed", 1)
@@ -40,7 +40,7 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def runs(master: Path) -> tuple[str, str]:
-    """Copies of the two runs in the working folder."""
+    """Copy the two runs to the working folder; return their paths."""
     shutil.copytree(master, "runs")
     return "runs/one", "runs/other"
 
@@ -183,7 +183,7 @@ def test_an_unfinished_run_is_a_warning(runs: tuple[str, str], dnn: Dnn) -> None
     assert found["warnings"] == ["runs/one is still being trained; these are its results after 3 of 30 epochs."]
 
 
-def test_a_run_without_a_checkpoint_is_refused(runs: tuple[str, str], dnn: Dnn) -> None:
+def test_a_run_without_a_checkpoint_is_rejected(runs: tuple[str, str], dnn: Dnn) -> None:
     Path(runs[0], "state.json").unlink()
     assert dnn("report", runs[0]) == Answer(
         1, "", "error: runs/one has no checkpoint yet; `dnn train --resume runs/one` trains it\n"
@@ -198,7 +198,7 @@ def test_a_run_without_a_checkpoint_is_refused(runs: tuple[str, str], dnn: Dnn) 
         (["runs/one", "--out", "runs"], "error: --out runs: is a folder\n"),
     ],
 )
-def test_invalid_arguments_are_refused(arguments: list[str], message: str, runs: tuple[str, str], dnn: Dnn) -> None:
+def test_invalid_arguments_are_rejected(arguments: list[str], message: str, runs: tuple[str, str], dnn: Dnn) -> None:
     assert dnn("report", *arguments) == Answer(2, "", message)
     assert not Path("runs/one/report.html").exists()
 
