@@ -30,7 +30,7 @@ class Result:
 
     Attributes:
         activation: Keras's name of the activation.
-        accuracies: The validation accuracy of the best epoch, one for each of `SEEDS`.
+        accuracies: the validation accuracy of the best epoch, one for each of `SEEDS`.
     """
 
     activation: str

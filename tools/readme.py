@@ -1,7 +1,7 @@
 """Write the README's config reference from the classes that check a config.
 
-``python tools/readme.py`` rewrites what stands between the markers in README.md; with ``--check`` it only says whether
-that is up to date, and exits with 1 if it is not.
+``python tools/readme.py`` rewrites the text between the markers in README.md. With ``--check`` it changes nothing, and
+exits with code 1 if the text is out of date.
 """
 
 import argparse
@@ -22,7 +22,7 @@ Schema = Mapping[str, Any]
 
 
 def reference() -> str:
-    """The reference in Markdown: a table for every section, then the optimizers and the learning-rate schedules."""
+    """Return the reference in Markdown: tables of the sections, then of the optimizers and the schedules."""
     schema = json_schema()
     sections = schema["$defs"]
     optimizers = _members(schema["properties"]["optimizer"], sections)
@@ -58,7 +58,7 @@ def reference() -> str:
 
 
 def insert(text: str, reference: str) -> str:
-    """`text` with `reference` between the markers; raises `ValueError` if they are not there once, in order."""
+    """Return `text` with `reference` between the markers; raises `ValueError` unless each marker occurs once."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end) or text.count(BEGIN) + text.count(END) != 2:
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None, readme: Path = README) -> int:
 
 
 def _members(field: Any, sections: Schema) -> list[Schema]:
-    """The sections that a field may hold, in the order of their classes."""
+    """Return the sections that a field may contain, in the order of their classes."""
     references = re.findall(r'"\$ref": "#/\$defs/(\w+)"', json.dumps(field))
     return [sections[name] for name in references]
 
@@ -97,7 +97,7 @@ def _sentence(key: str, section: Schema) -> str:
 
 
 def _settings(title: str, section: Schema) -> str:
-    """A row for every setting that has no table of its own."""
+    """Return a table with a row for every setting that has no separate table."""
     rows = []
     for key, field in section["properties"].items():
         if "default" in field:
@@ -112,7 +112,7 @@ def _without(properties: Schema, key: str) -> Schema:
 
 
 def _names(title: str, sections: Iterable[Schema]) -> str:
-    """A row for what all sections that go by a name take, if there is such, and one for each with what it has else."""
+    """Return a table with a row for the arguments that all of the sections share, and one for each section."""
     sections = list(sections)
     usual = {}
     for key in sections[0]["properties"]:
@@ -132,7 +132,7 @@ def _argument(key: str, field: Schema) -> str:
 
 
 def _arguments(title: str, sections: Iterable[Schema]) -> str:
-    """A row for every argument; where a later section understands one otherwise, a row for that."""
+    """Return a table with a row for every argument, and one more where it has another meaning in a later section."""
     rows: dict[str, list[str]] = {}
     for section in sections:
         for key, field in section["properties"].items():
@@ -143,7 +143,7 @@ def _arguments(title: str, sections: Iterable[Schema]) -> str:
 
 
 def _value(field: Schema) -> str:
-    """What a field may hold, in words."""
+    """Return a description of the values that a field may have."""
     if "$ref" in field:
         return "a mapping"
     if "discriminator" in field:

@@ -1,4 +1,4 @@
-"""Output on terminals and in files: colours, width, lines to copy."""
+"""Test output on terminals and in files: colours, width, and lines to copy."""
 
 import errno
 import io

@@ -1,4 +1,4 @@
-"""`dnn train`: usage errors, dry runs, the output of a training."""
+"""Test `dnn train`: usage errors, dry runs, and the output of a training."""
 
 import json
 import re
