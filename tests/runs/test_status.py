@@ -453,6 +453,7 @@ def test_show_prints_every_part_of_a_run(copy: Callable[..., Path], dnn: Dnn) ->
         ["model.layers", "[8]", "[]"],
         ["training.epochs", "2", "10"],
         ["training.batch_size", "100", "32"],
+        ["training.threads", "1", "auto"],
     ]
     assert re.search(r"^versions numpy +\d", parts["environment"], re.MULTILINE)
     assert re.search(r"^dataset fingerprint +sha256:[0-9a-f]{64}$", parts["environment"], re.MULTILINE)
