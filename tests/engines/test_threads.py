@@ -17,7 +17,7 @@ from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import ConfigError, UsageError
 from tests.conftest import Answer, command
-from tests.training.test_loop import assert_same_training, history
+from tests.training.helpers import assert_same_training, history
 
 Dnn = Callable[..., Answer]
 
