@@ -13,6 +13,13 @@ from tests.conftest import Answer, assert_same_bits
 Process = Callable[..., Answer]
 
 
+@pytest.fixture(autouse=True)
+def _flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore the flags after each test, also those that were not set before it."""
+    for name in ("XLA_FLAGS", "TF_XLA_FLAGS"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DNN_XLA_CACHE", str(tmp_path / "cache"))
