@@ -80,10 +80,8 @@ def test_a_ratio_is_the_median_of_the_ratios_of_all_rounds(tables: Any) -> None:
 
 
 def test_each_target_is_compared_with_its_figure(tables: Any) -> None:
-    judged = {
-        row["what"]: (row["target"], round(row["value"], 3), row["met"]) for row in tables.judge(made_up_samples())
-    }
-    assert judged == {
+    rows = {row["what"]: (row["target"], round(row["value"], 3), row["met"]) for row in tables.judge(made_up_samples())}
+    assert rows == {
         "epoch, textbook ÷ ours": ("≥ 10", 15.5, True),
         "epoch, fastest peer ÷ ours": ("≥ 1.2", 2.0, True),
         "whole training, textbook ÷ `dnn train`": ("≥ 6.5", 8.944, True),

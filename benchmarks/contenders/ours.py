@@ -80,8 +80,8 @@ def overhead(epochs: int) -> dict[str, float]:
     begins: list[float] = []
     clock = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begins.append(time.perf_counter()))
     with tempfile.TemporaryDirectory() as folder:
-        told = progress.create(quiet=False)
-        loop.start(config, "benchmark", told, folder=Path(folder, "run"), callbacks=[clock])
+        display = progress.create(quiet=False)
+        loop.start(config, "benchmark", display, folder=Path(folder, "run"), callbacks=[clock])
     whole = [later - sooner for sooner, later in pairwise(begins[1:])]
 
     rest, _ = selection.hold_out(split, held_out, config.seed)

@@ -189,9 +189,9 @@ def test_runs_on_different_data_are_not_ranked_and_the_reason_is_printed(both: N
         ("val_accuracy", "a was validated"),
         ("test_accuracy", "a was evaluated on mnist-sample, b on m"),
     ):
-        refused = dnn("compare", "a", "b", "--sort", sort)
-        assert (refused.code, refused.stdout) == (2, "")
-        assert refused.stderr.startswith(f"error: --sort {sort}: {words}")
+        rejected = dnn("compare", "a", "b", "--sort", sort)
+        assert (rejected.code, rejected.stdout) == (2, "")
+        assert rejected.stderr.startswith(f"error: --sort {sort}: {words}")
     edit("b/evaluation/test.json", dataset="mnist-sample")
     reason = remarks(dnn("compare", "a", "b"))[0]
     assert reason.endswith("; a was evaluated on mnist-sample, b on other images of that name")

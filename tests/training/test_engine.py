@@ -95,9 +95,9 @@ def test_keras_can_start_from_weights_that_numpy_trained(dnn: Dnn, tiny: Path) -
     options = [part for each in settings for part in ("--set", each)]
     assert dnn("train", "-c", tiny, "--engine", "keras", "--run-dir", "tuned", *options).code == 0
     assert history("tuned")[0]["loss"] < history("run")[1]["loss"]
-    refused = dnn("train", "-c", tiny, "--run-dir", "refused", *options)
-    assert refused.code == 2
-    assert "--set model.init_from=run  model.init_from: needs engine: keras" in refused.stderr
+    rejected = dnn("train", "-c", tiny, "--run-dir", "rejected", *options)
+    assert rejected.code == 2
+    assert "--set model.init_from=run  model.init_from: needs engine: keras" in rejected.stderr
 
 
 def test_the_same_config_gives_the_same_bits_in_another_process_and_when_resumed(

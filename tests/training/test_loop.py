@@ -304,7 +304,10 @@ def test_a_run_that_another_process_trains_cannot_be_resumed(trained: Trained) -
     with RunDirectory.open(Path("run")).locked():
         code = [*command("train", "--resume", "run", "--epochs", "2")]
         done = subprocess.run(code, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "error: run is being trained by another process\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: run is being trained by another process; wait until that ends, or stop it\n",
+    )
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(dnn: Dnn, tiny: Path) -> None:
