@@ -1,4 +1,4 @@
-# `make train` and `make test` are all that a newcomer types; both set up what they need.
+# Start with `make train` or `make test`: both create the virtual environment if it is missing.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -14,46 +14,46 @@ train: $(READY)  ## train the textbook's network and print its test accuracy
 	@echo 'next: $(BIN)/dnn report'
 
 test: check  ## run the whole test suite
-	@echo 'testing (some minutes)'
+	@echo 'running the tests (several minutes)'
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 	@echo 'next: make train'
 
-check: $(READY)  ## check format, lint, types, imports and spelling
-	@echo 'checking format, lint, types, imports and spelling'
+check: $(READY)  ## check lint rules, format, types, imports and spelling
+	@echo 'checking lint rules, format, types, imports and spelling'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/codespell
 
-format: $(READY)  ## rewrite the code in the project's format
+format: $(READY)  ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 docs: $(READY)  ## build the documentation into docs/_build/html
-	@echo 'installing what builds the documentation'
+	@echo 'installing the packages that build the documentation'
 	$(PIP) install --quiet --constraint constraints.txt --group docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going docs docs/_build/html
 	@echo 'next: open docs/_build/html/index.html'
 
-bench: $(READY)  ## measure dnn beside its peers for ten minutes, and write the tables of README and docs
+bench: $(READY)  ## measure dnn and its peers (about ten minutes) and update the tables in the README and the docs
 	$(BIN)/python benchmarks/bench.py --docs
 
-peers: $(READY)  ## install the peers that the benchmark compares with
-	@echo 'installing the peers (some minutes)'
+peers: $(READY)  ## install the other libraries that the benchmark measures
+	@echo 'installing the other libraries (several minutes)'
 	$(PIP) install --quiet --constraint constraints.txt --group bench
 
-clean:  ## remove the virtual environment and the caches, never a run
+clean:  ## remove the virtual environment, caches and build results, but no runs
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist docs/_build
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-# pip knows dependency groups from 25.1 on.
+# Installing a dependency group needs pip 25.1.
 $(READY): pyproject.toml constraints.txt
 	@echo 'creating $(VENV)'
 	$(PYTHON) -m venv $(VENV)
-	@echo 'installing dnn and what its tests need into $(VENV) (a minute or two)'
+	@echo 'installing dnn and its development tools into $(VENV) (a minute or two)'
 	$(PIP) install --quiet --upgrade 'pip>=25.1'
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]' --group dev
 	touch $@

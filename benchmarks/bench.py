@@ -1,7 +1,8 @@
-"""The benchmark: the textbook's program, its modern peers and `dnn`, side by side on this machine.
+"""Measure the textbook's program, other libraries and `dnn` on this machine.
 
-Every measurement is a fresh process, and the programs take turns (A B C, A B C, …), because a shared machine drifts
-more within a minute than they differ: a figure is the median of its rounds, a ratio the median of each round's ratio.
+Every measurement runs in a new process. The programs take turns (A B C, A B C, …), because the speed of a shared
+machine can change within a minute by more than the programs differ. A figure is the median of all rounds; a ratio is
+the median of the ratios within each round.
 """
 
 import argparse
@@ -31,8 +32,8 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
 READMES = (HERE.parent / "README.md", HERE.parent / "README.zh.md")
 DETAILS = HERE.parent / "docs" / "explanation" / "performance.md"
-QUIET_SECONDS = 0.5
-DISTURBED = 0.15  # CPU seconds a second that other programs may take
+QUIET_SECONDS = 0.5  # how long the machine is observed before a measurement starts
+DISTURBED = 0.15  # a measurement is disturbed if other programs use more CPU seconds than this per second
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 
 VARIANTS = ("textbook", "dropout", "batch normalization", "batch 128", "batch 512", "512-512")
@@ -40,23 +41,41 @@ VARIANTS = ("textbook", "dropout", "batch normalization", "batch 128", "batch 51
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: on which dataset, in how many rounds of how many epochs, and how many processes at once."""
+    """The extent of the benchmark.
+
+    Attributes:
+        dataset: the name of the dataset.
+        rounds: number of rounds; each measures every program once.
+        epochs: number of epochs that a program trains.
+        variant_epochs: number of epochs of each of `VARIANTS`.
+        at_once: number of processes that run at the same time.
+        patience: seconds in total to spend on waiting for other programs.
+    """
 
     dataset: str
     rounds: int
     epochs: int
     variant_epochs: int
     at_once: int
-    patience: float  # seconds in all that are spent on waiting for other programs
+    patience: float
 
 
 FULL = Plan("mnist", rounds=3, epochs=10, variant_epochs=5, at_once=1, patience=120)
-SMOKE = Plan("mnist-sample", rounds=1, epochs=2, variant_epochs=1, at_once=2, patience=0)  # its figures mean nothing
+SMOKE = Plan("mnist-sample", rounds=1, epochs=2, variant_epochs=1, at_once=2, patience=0)  # tests the benchmark only
 
 
 @dataclass
 class Bench:
-    """The measurements so far, and what each needs to run: a scratch folder, and the environment of its process."""
+    """The measurements so far.
+
+    Attributes:
+        plan: the extent of the benchmark.
+        scratch: the working directory of the measured processes.
+        environment: the environment variables of the measured processes.
+        samples: the measured values.
+        disturbed: number of measurements that other programs disturbed.
+        waited: seconds spent so far on waiting for other programs.
+    """
 
     plan: Plan
     scratch: Path
@@ -66,9 +85,9 @@ class Bench:
     waited: float = 0.0
 
     def time(self, name: str, command: list[str], caches: str) -> str:
-        """Run `command` in a fresh process and note what it cost as `name`; returns its standard output.
+        """Run `command` in a new process, and record its time and peak memory under `name`.
 
-        Its caches are in the folder `caches`.
+        The process keeps its caches in the folder `caches`. Returns its standard output.
         """
         environment = {**self.environment, "XDG_CACHE_HOME": caches}
         with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
@@ -83,23 +102,23 @@ class Bench:
                 sys.exit(f"error: {' '.join(command)} ended with code {process.returncode}\n{stderr.read()[-4000:]}")
             output = stdout.read()
         kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-        self.note(name, process=seconds, memory=kilobytes * 1024)
+        self.record(name, process=seconds, memory=kilobytes * 1024)
         print(f"  {name:<20} {seconds:7.2f} s", file=sys.stderr, flush=True)
         return output
 
     def measure(self, name: str, *arguments: str) -> None:
-        """Note as `name` what `measure.py` says to `arguments`."""
+        """Run `measure.py` with `arguments`, and record its result under `name`."""
         with tempfile.TemporaryDirectory(dir=self.scratch) as caches:
             output = self.time(name, [sys.executable, str(HERE / "measure.py"), *arguments], caches)
-        self.note(name, **json.loads(output.splitlines()[-1]))
+        self.record(name, **json.loads(output.splitlines()[-1]))
 
-    def note(self, name: str, **values: float) -> None:
+    def record(self, name: str, **values: float) -> None:
         """Add a round's `values` to the program `name`."""
         for key, value in values.items():
             self.samples.setdefault(name, {}).setdefault(key, []).append(value)
 
     def round(self, number: int, names: list[str]) -> None:
-        """Measure everything once; the widest network in the first round only, which takes it long enough."""
+        """Measure everything once. The widest network takes so long that only the first round measures it."""
         plan = self.plan
         jobs: list[Callable[[], object]] = [
             partial(self.measure, name, "contender", name, str(plan.epochs)) for name in names
@@ -115,7 +134,7 @@ class Bench:
                 done.result()
 
     def in_quiet(self, job: Callable[[], object]) -> None:
-        """Do `job` while no other program works; where one did, forget what was measured and do it again."""
+        """Run `job` while no other program is busy. If it was disturbed, discard its measurements and run it again."""
         if not self.plan.patience:
             job()
             return
@@ -128,19 +147,19 @@ class Bench:
         if others_seconds() - others <= DISTURBED * seconds:
             return
         if self.waited < self.plan.patience:
-            print("  disturbed by other programs: once more", file=sys.stderr, flush=True)
+            print("  disturbed by other programs: measuring again", file=sys.stderr, flush=True)
             self.samples, self.waited = samples, self.waited + seconds
             self.in_quiet(job)
         else:
             self.disturbed += 1
 
     def start_up(self) -> None:
-        """Time `dnn --help`, and for comparison a Python that does nothing."""
+        """Time `dnn --help`, and a Python process that does nothing, for comparison."""
         self.time("pass", [sys.executable, "-c", "pass"], str(self.scratch))
         self.time("help", [*dnn(), "--help"], str(self.scratch))
 
     def train(self) -> None:
-        """Train and evaluate by the command line, twice with the same caches: as a first and as a second start."""
+        """Train with the `dnn` command twice, first with empty caches and then with filled ones; evaluate each time."""
         from dnn_cli.runs.directory import RunDirectory
 
         command = [sys.executable, str(HERE / "measure.py"), "command"]
@@ -150,13 +169,13 @@ class Bench:
                 folder = Path(scratch, name.replace(" ", "-"))
                 self.time(name, [*command, "train", "-c", "mnist", *settings, "--run-dir", str(folder)], scratch)
                 first, *others = (row["seconds"] for row in RunDirectory.open(folder).history(self.plan.epochs))
-                self.note(name, first=first, epoch=median(others), compile=first - median(others))
+                self.record(name, first=first, epoch=median(others), compile=first - median(others))
             output = self.time("evaluate", [*command, "evaluate", str(folder), "--json"], scratch)
-        self.note("evaluate", accuracy=json.loads(output)["accuracy"])
+        self.record("evaluate", accuracy=json.loads(output)["accuracy"])
 
 
 def others_seconds() -> float:
-    """CPU seconds that other programs, and other guests of the same host, have used; 0 where that is not told."""
+    """Return the CPU seconds used by other programs and by other guests of the host; 0 if unknown."""
     try:
         user, nice, system, _, _, *interrupts = Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
     except OSError:
@@ -166,27 +185,27 @@ def others_seconds() -> float:
 
 
 def quiet() -> bool:
-    """Whether other programs leave the machine alone for the moment."""
+    """Return whether other programs are idle at the moment."""
     before = others_seconds()
     time.sleep(QUIET_SECONDS)
     return others_seconds() - before <= DISTURBED * QUIET_SECONDS
 
 
 def dnn() -> list[str]:
-    """The `dnn` command of this Python."""
+    """Return the command line that starts the `dnn` of this Python."""
     script = Path(sys.executable).with_name("dnn")
     return [str(script)] if script.exists() else [sys.executable, "-m", "dnn_cli"]
 
 
 def run(plan: Plan) -> dict[str, Any]:
-    """Measure everything and return what `table` shows."""
+    """Measure everything, and return the results that `table` shows."""
     missing = {name: needs for name, (_, needs) in CONTENDERS.items() if not all(map(find_spec, needs))}
     for name, needs in missing.items():
         print(f"skipping {name}: needs {' and '.join(needs)}; `make peers` installs them", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         environment = {**os.environ, "DNN_DATA_DIR": str(data_folder(plan, scratch)), "DNN_BENCH_DATASET": plan.dataset}
-        environment.pop("DNN_XLA_CACHE", None)  # the cache begins empty, in a folder of each measurement's own
+        environment.pop("DNN_XLA_CACHE", None)  # each measurement starts with an empty cache in its own folder
         bench = Bench(plan, scratch, environment)
         for number in range(plan.rounds):
             print(f"round {number + 1} of {plan.rounds}", file=sys.stderr)
@@ -202,7 +221,7 @@ def run(plan: Plan) -> dict[str, Any]:
 
 
 def data_folder(plan: Plan, scratch: Path) -> Path:
-    """A folder with the dataset as ``mnist.npz``: where it is, or where it is written to for the occasion."""
+    """Return a folder that holds the dataset as ``mnist.npz``, which is written to `scratch` if there is none."""
     import numpy as np
 
     from dnn_cli.data import datasets
@@ -217,7 +236,7 @@ def data_folder(plan: Plan, scratch: Path) -> Path:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
+    """Describe the machine: processor, system and versions of packages."""
     cpuinfo = Path("/proc/cpuinfo")
     model = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text()) if cpuinfo.exists() else None
     packages = ("tensorflow", "keras", "torch", "scikit-learn", "jax", "numpy")
@@ -244,11 +263,11 @@ def write_table(text: str, page: Path) -> None:
 def main() -> None:
     """Measure, print the table, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="under a minute, on the sample: only shows that all runs")
+    parser.add_argument("--smoke", action="store_true", help="only test the benchmark, on the sample: under a minute")
     parser.add_argument(
-        "--json", type=Path, help=f"where the results go; {RESULTS.name} beside this file if not --smoke"
+        "--json", type=Path, help=f"file for the results (default: {RESULTS.name} beside this script, none if --smoke)"
     )
-    parser.add_argument("--show", type=Path, metavar="JSON", help="show these results; measure nothing")
+    parser.add_argument("--show", type=Path, metavar="JSON", help="print the table of these results, without measuring")
     parser.add_argument("--docs", action="store_true", help="put the tables into the README and the docs as well")
     options = parser.parse_args()
     if options.show:

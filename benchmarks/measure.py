@@ -1,9 +1,13 @@
-"""One measurement, in this process alone; its result is the last line on stdout, as JSON.
+"""Make one measurement in this process, and print the result as JSON on the last line of stdout.
 
-python measure.py contender NAME EPOCHS
-python measure.py variants EPOCHS NAME...
-python measure.py overhead EPOCHS
-python measure.py command WORDS...: no measurement, but the `dnn` command as it is where no peer is installed
+    python measure.py contender NAME EPOCHS
+    python measure.py variants EPOCHS NAME...
+    python measure.py overhead EPOCHS
+
+One more form measures nothing; `bench.py` times the process instead. It runs a `dnn` command as on a machine where no
+other library is installed:
+
+    python measure.py command WORDS...
 """
 
 import json
@@ -14,14 +18,14 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-# Keras and TensorFlow import these where they find them, which takes up to a second and 170 MB. They are here only for
-# the sake of their own measurements, so the others are measured as if they were not.
+# Keras and TensorFlow import these packages if they are installed, which takes up to a second and 170 MB. They are
+# installed only to be measured themselves, so they are hidden from the other measurements.
 OPTIONAL = ("sklearn", "jax")
 OWNERS = {"scikit_learn": "sklearn", "jax_scan": "jax"}
 
 
 def contender(name: str, epochs: str) -> dict[str, float]:
-    """Train the contender: its first epoch, which compiles what is compiled, and the median of those after it."""
+    """Train a contender; return the seconds of its first epoch, which compiles, and the median of the later ones."""
     _hide(*(module for module in OPTIONAL if module != OWNERS.get(name)))
     ticks: list[float] = []
     accuracy = import_module(f"contenders.{name}").train(int(epochs), lambda: ticks.append(time.perf_counter()))
@@ -30,7 +34,7 @@ def contender(name: str, epochs: str) -> dict[str, float]:
 
 
 def variants(epochs: str, *names: str) -> dict[str, float]:
-    """Time variants of our own epoch side by side."""
+    """Time variants of the compiled epoch of `dnn`."""
     _hide(*OPTIONAL)
     from contenders import ours
 
@@ -38,7 +42,7 @@ def variants(epochs: str, *names: str) -> dict[str, float]:
 
 
 def overhead(epochs: str) -> dict[str, float]:
-    """Time our own epoch bare, and with everything a training does around it."""
+    """Time an epoch of `dnn` alone, and as part of a complete training."""
     _hide(*OPTIONAL)
     from contenders import ours
 
@@ -46,7 +50,7 @@ def overhead(epochs: str) -> dict[str, float]:
 
 
 def command(*words: str) -> None:
-    """Run a `dnn` command; ends the process as that does."""
+    """Run a `dnn` command; its exit code ends this process."""
     _hide(*OPTIONAL)
     from dnn_cli.__main__ import main
 
@@ -55,7 +59,7 @@ def command(*words: str) -> None:
 
 
 def _hide(*modules: str) -> None:
-    """Have each of `modules` look as if it were not installed."""
+    """Make the import of each of `modules` fail, as if it were not installed."""
     sys.modules.update(dict.fromkeys(modules))  # type: ignore[arg-type]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-# contender → what the table calls it, and the modules it needs
+# Module in `contenders` → its title in the table, and the modules it needs.
 CONTENDERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "textbook": ("the textbook's program: Keras `fit`", ("keras",)),
     "keras_fit": ("Keras `fit` with `jit_compile` and `steps_per_execution`", ("keras",)),
@@ -19,13 +19,20 @@ CONTENDERS: dict[str, tuple[str, tuple[str, ...]]] = {
 OURS = ("ours", "numpy_engine")
 WIDE = "2048-1024-512"
 
-# program → field → its value in each round
+# Program → field → its value in each round.
 Samples = dict[str, dict[str, list[float]]]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A promise about speed: what is measured, and the bound that it must keep."""
+    """A target for speed or memory.
+
+    Attributes:
+        what: the name of the figure.
+        bound: the largest allowed value, or the smallest with `at_least`.
+        value: computes the figure from the measurements.
+        at_least: whether the figure must be at least the bound.
+    """
 
     what: str
     bound: float
@@ -33,23 +40,23 @@ class Target:
     at_least: bool = False
 
     def met(self, value: float) -> bool:
-        """Whether `value` keeps the bound."""
+        """Return whether `value` is within the bound."""
         return value >= self.bound if self.at_least else value <= self.bound
 
 
 def ratio(samples: Samples, over: tuple[str, str], under: tuple[str, str]) -> float:
-    """The median of the rounds' ratios of one (program, field) to another."""
+    """Return the median of the ratio of two figures, each a (program, field), within each round."""
     pairs = zip(samples[over[0]][over[1]], samples[under[0]][under[1]], strict=True)
     return median(a / b for a, b in pairs)
 
 
 def ratio_to(over: tuple[str, str], under: tuple[str, str]) -> Callable[[Samples], float]:
-    """`ratio` of two fields, for a `Target`."""
+    """Return a function that computes the `ratio` of two figures from the measurements."""
     return lambda samples: ratio(samples, over, under)
 
 
 def fastest_peer(samples: Samples) -> str:
-    """The contender with the shortest epoch but for ours."""
+    """Return the contender with the shortest median epoch, except our own."""
     peers = [name for name in CONTENDERS if name in samples and name not in OURS]
     return min(peers, key=lambda name: median(samples[name]["epoch"]))
 
@@ -95,7 +102,7 @@ TARGETS = (
 
 
 def judge(samples: Samples) -> list[dict[str, Any]]:
-    """Each target with what was measured."""
+    """Return each target with its measured value, and whether it is met."""
     found = [(target, target.value(samples)) for target in TARGETS]
     return [
         {"what": target.what, "target": f"{'≥' if target.at_least else '≤'} {target.bound:g}", "value": value}
@@ -105,7 +112,7 @@ def judge(samples: Samples) -> list[dict[str, Any]]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Return all results in Markdown."""
+    """Return all results as Markdown tables."""
     return f"{programs(results)}\n\n{details(results)}"
 
 
@@ -119,7 +126,7 @@ def programs(results: dict[str, Any]) -> str:
     for name, (title, _) in CONTENDERS.items():
         if name in middle:
             own = middle[name]
-            # Ours as users start it: the command, with its run directory.
+            # `dnn` as users start it: the command, including its run directory.
             whole = middle["first start"] if name == "ours" else own
             figures = (own["epoch"], own["epoch"] / middle["ours"]["epoch"], own["first"], whole["process"])
             cells = [*map(_number, figures), f"{whole['memory'] / 2**30:.2f} GiB", f"{own['accuracy']:.4f}"]

@@ -1,7 +1,8 @@
-"""The textbook's Keras program: the baseline that everything here is measured against.
+"""The textbook's Keras program, the baseline of the benchmark.
 
-Written again from the book's description, with its network, hyper-parameters and calls; `python textbook.py` trains it
-and prints the test accuracy. MNIST comes from ``$DNN_DATA_DIR/mnist.npz``, or else from Keras's own loader.
+It is written from the book's description and has the same network, hyperparameters and calls. `python textbook.py`
+trains it and prints the test accuracy. MNIST is read from ``$DNN_DATA_DIR/mnist.npz``; if that variable is not set,
+Keras downloads it.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from keras.utils import to_categorical
 
 
 def load_mnist() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """The training and the test images (n, 28, 28) with their labels (n,), all uint8."""
+    """Return the training and test images (n, 28, 28), each with labels (n,); all are uint8."""
     folder = os.environ.get("DNN_DATA_DIR")
     if folder is None:
         loaded: tuple[tuple[Any, Any], tuple[Any, Any]] = keras.datasets.mnist.load_data()
@@ -28,7 +29,7 @@ def load_mnist() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
 
 
 def main(epochs: int = 10, callbacks: Sequence[keras.callbacks.Callback] = ()) -> float:
-    """Train the textbook's network and print what it scores; returns the test accuracy."""
+    """Train the textbook's network, then print and return its test accuracy."""
     (x_train, y_train), (x_test, y_test) = load_mnist()
     x_train, x_test = x_train / 255.0, x_test / 255.0
     y_train, y_test = to_categorical(y_train, 10), to_categorical(y_test, 10)

@@ -31,7 +31,7 @@ class Progress(Protocol):
 
         Args:
             done: epochs trained before.
-            epochs: epochs in all.
+            epochs: total number of epochs.
             steps: steps in each epoch.
             images: training images in each epoch.
         """
@@ -200,9 +200,9 @@ def format_epoch(row: dict[str, Any], epochs: int, images: int, width: int | Non
 
     Args:
         row: the epoch's row in the history.
-        epochs: epochs in all.
+        epochs: total number of epochs.
         images: training images in the epoch.
-        width: characters that fit; in a longer line the speed is left out, and then the time. None fits any line.
+        width: maximum number of characters; a longer line leaves out the speed, and then the time. None for no limit.
     """
     metrics = [f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "learning_rate", "seconds")]
     pace = [f"{row['seconds']:.2f} s", f"{images / row['seconds']:,.0f} images/s"]

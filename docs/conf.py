@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "dnn"
 author = "The dnn-cli authors"
-copyright = f"2026, {author}"  # noqa: A001 (Sphinx's name)
+copyright = f"2026, {author}"
 release = version = dnn_cli.__version__
 
 extensions = [

@@ -31,7 +31,7 @@ class Browser:
     """A page in the browser.
 
     Attributes:
-        events: The events of the page since it was opened, as ``(method, parameters)``, oldest first.
+        events: the events of the page since it was opened, as ``(method, parameters)``, oldest first.
     """
 
     def __init__(self, reading: int, writing: int) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: run `dnn` in this process or in a separate one, and load the sample's digits."""
+"""Fixtures and helpers for all tests."""
 
 import gc
 import json
@@ -24,10 +24,10 @@ from tests.shared_runs import SharedRuns
 
 ROOT = Path(__file__).parents[1]
 MNIST_FOLDER = Path(os.environ.get("DNN_DATA_DIR", "")).absolute()
-PATIENCE = 900  # seconds; only a process that hangs takes that long, however busy the machine is
+PATIENCE = 900  # seconds; even on a busy machine, only a process that hangs takes longer
 
-# A deadline for each example, and a limit on making them, would be assertions on time. What fails is printed as code
-# instead of being kept in the source folder, which may be somebody else's.
+# Hypothesis's limits of time are off, because a busy machine would exceed them. A failing example is printed as code
+# instead of being stored in the source folder, which may be read-only.
 hypothesis.settings.register_profile(
     "timeless",
     deadline=None,
@@ -40,12 +40,12 @@ hypothesis.settings.load_profile("timeless")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the slow tests first, whatever the order of the others: the last worker to finish has a short one."""
+    """Move the slow tests to the front, so that all workers finish at about the same time."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector the million objects of the libraries, which stay."""
+    """Exclude the million objects of imported libraries from garbage collection, which they would slow down."""
     gc.collect()
     gc.freeze()
 
@@ -68,9 +68,9 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _environment(shared_folder: Path) -> Iterator[None]:
-    """Download nothing, find no dataset but the sample, and compile what processes have in common once.
+    """Disable downloads, hide all datasets except the sample, and share compiled code among processes.
 
-    NumPy gets a single thread: the workers of a session have the processors among themselves.
+    NumPy uses a single thread, because the workers of a session already use all processors.
     """
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1, user_api="blas"):
         patch.setenv("DNN_OFFLINE", "1")
@@ -82,25 +82,25 @@ def _environment(shared_folder: Path) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _unchanged() -> Iterator[None]:
-    """Fail a test that leaves its process changed, and number Keras's names from the start for the next one."""
+    """Fail a test that leaves its process changed, and restart Keras's numbering of names for the next test."""
     before = leaks.state()
     yield
     left = leaks.changes(before, leaks.state())
     if "keras" in sys.modules:
         sys.modules["keras"].utils.clear_session(free_memory=False)
-    assert not left, "the test leaves its process changed:\n" + "\n".join(left)
+    assert not left, "the test left its process changed:\n" + "\n".join(left)
 
 
 @pytest.fixture(autouse=True)
 def _apart(_unchanged: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run every test in a folder of its own, with a download folder of its own."""
+    """Run every test in an empty folder, with an empty download folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
 
 
 @pytest.fixture(scope="session")
 def shared_runs(shared_folder: Path) -> SharedRuns:
-    """Return the runs that many tests start from, each trained once in a test session."""
+    """Return the runs that many tests use, each trained once in a test session."""
     return SharedRuns(shared_folder / "runs")
 
 
@@ -108,7 +108,7 @@ def shared_runs(shared_folder: Path) -> SharedRuns:
 def mnist_folder() -> Path:
     """Return the folder with the complete MNIST; without DNN_DATA_DIR, skip the tests that need it."""
     if not (MNIST_FOLDER / "mnist.npz").is_file():
-        pytest.skip("needs the whole of MNIST: set DNN_DATA_DIR")
+        pytest.skip("needs the complete MNIST: set DNN_DATA_DIR to its folder")
     return MNIST_FOLDER
 
 
@@ -162,7 +162,7 @@ def process() -> Callable[..., Answer]:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Return a function that starts a command in a separate process, which is killed at the end of the test."""
+    """Return a function that starts a command in a separate process, and kill it at the end of the test."""
     started: list[subprocess.Popen[str]] = []
 
     def call(*arguments: object) -> "subprocess.Popen[str]":
@@ -180,7 +180,7 @@ def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 
 
 def saved_epoch(run: str | Path) -> int:
-    """Return the last epoch that is saved in `run`, 0 before the first."""
+    """Return the last epoch that is saved in `run`; 0 if there is none."""
     state = Path(run, "state.json")
     return int(json.loads(state.read_text())["last"]["epoch"]) if state.is_file() else 0
 
@@ -193,7 +193,7 @@ def wait_for_epoch(run: str | Path, epoch: int, training: "subprocess.Popen[str]
 
 
 def weights(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Return all arrays in a `.keras` file by their path in it: weights, optimizer state and random states."""
+    """Return all arrays in a `.keras` file, by path: weights, optimizer state and random states."""
     import io
     import zipfile
 

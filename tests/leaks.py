@@ -1,4 +1,4 @@
-"""What a test could leave behind in its process, for the next one to stumble over."""
+"""Find changes that a test leaves in its process and that could affect later tests."""
 
 import gc
 import os
@@ -8,14 +8,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
-PYTEST_SETS = ("PYTEST_CURRENT_TEST",)
+PYTEST_SETS = ("PYTEST_CURRENT_TEST",)  # environment variables that pytest itself changes
 SET_VARIABLES = {"tensorflow", "threadpoolctl"}  # libraries that set environment variables when they are imported
 TASKS = Path("/proc/self/task")
 State = dict[str, dict[Any, Any]]
 
 
 def state() -> State:
-    """Return what this process would hand on to the next test: by kind, and in it by name."""
+    """Return the state of this process that tests could change: by kind, then by name."""
     return {
         "environment variable": {name: value for name, value in os.environ.items() if name not in PYTEST_SETS},
         "signal handler": {number: signal.getsignal(number) for number in signal.valid_signals()},
@@ -28,21 +28,23 @@ def state() -> State:
             "sys.excepthook": sys.excepthook,
             "recursion limit": sys.getrecursionlimit(),
             "garbage collection": gc.isenabled(),
-            "threads of its own": sum(not thread.daemon for thread in threading.enumerate()),
+            "running threads": sum(not thread.daemon for thread in threading.enumerate()),
         },
         "Keras setting": _keras(),
     }
 
 
 def changes(before: State, after: State) -> list[str]:
-    """Name what differs, but for libraries imported for the first time and what their import sets up."""
+    """Describe the differences of two states, except first imports of libraries and the variables that these set."""
     found = []
     is_first_import = bool(SET_VARIABLES & (after["module"].keys() - before["module"].keys()))
     for kind, old in before.items():
         new = after[kind]
         for name in old.keys() | new.keys():
             if kind == "processors of thread":
-                is_kept = name not in old or name not in new or old[name] == new[name]  # threads come and go
+                is_kept = (
+                    name not in old or name not in new or old[name] == new[name]
+                )  # a test may start and stop threads
             elif kind == "module":
                 is_kept = (name in new and new[name] is old[name]) if name in old else new[name] is not None
             elif kind == "environment variable" and name not in old:
@@ -66,7 +68,7 @@ def _affinities() -> dict[int, frozenset[int]]:
         try:
             found[int(task.name)] = frozenset(os.sched_getaffinity(int(task.name)))
         except OSError:
-            continue  # the thread has ended meanwhile
+            continue  # the thread ended in the meantime
     return found
 
 
@@ -78,7 +80,7 @@ def _working_directory() -> str:
 
 
 def _keras() -> dict[str, Any]:
-    """Return what is set for all networks of the process; empty while Keras is not imported."""
+    """Return the settings that affect all networks of the process; empty if Keras is not imported."""
     keras, tensorflow = sys.modules.get("keras"), sys.modules.get("tensorflow")
     if keras is None or tensorflow is None:
         return {}

@@ -1,4 +1,4 @@
-"""Runs that many tests start from: each is trained once, for all processes of a test session."""
+"""Runs that many tests use. Each is trained once, for all processes of a test session."""
 
 import hashlib
 import shutil
@@ -13,19 +13,19 @@ class SharedRuns:
     """The runs trained so far in a test session.
 
     Args:
-        folder: where they are; all processes of the session name the same.
+        folder: the folder of the runs, the same for all processes of the session.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def path(self, config: str, *options: object, evaluated: bool = False) -> Path:
-        """Return a trained run, which is only to be read.
+        """Return a trained run, which tests must not change.
 
         Args:
-            config: the text of the config, or the name of a shipped one.
-            options: of `dnn train`.
-            evaluated: whether it has the test figures of its best checkpoint, too.
+            config: the text of a config, or the name of a shipped one.
+            options: further options of `dnn train`.
+            evaluated: also run `dnn evaluate` on it.
         """
         named = "\n" not in config
         words = [str(option) for option in options]
@@ -43,5 +43,5 @@ class SharedRuns:
         return path
 
     def copy(self, to: str | Path, config: str, *options: object, evaluated: bool = False) -> Path:
-        """Copy a trained run to a folder where a test may change it."""
+        """Copy a trained run to a folder, where a test may change it."""
         return Path(shutil.copytree(self.path(config, *options, evaluated=evaluated), to))

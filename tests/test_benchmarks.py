@@ -1,4 +1,4 @@
-"""The benchmark: its arithmetic, its table, and a smoke run that keeps the programs it measures from rotting."""
+"""Test the benchmark: its arithmetic, its tables, and a short run of every program."""
 
 import importlib
 import json
@@ -74,16 +74,14 @@ def made_up_results(tables: Any) -> dict[str, Any]:
     }
 
 
-def test_a_ratio_is_the_median_of_the_ratios_of_the_rounds(tables: Any) -> None:
+def test_a_ratio_is_the_median_of_the_ratios_of_all_rounds(tables: Any) -> None:
     samples = {"a": {"s": [10.0, 30.0, 12.0]}, "b": {"s": [1.0, 10.0, 2.0]}}
     assert tables.ratio(samples, ("a", "s"), ("b", "s")) == 6.0
 
 
-def test_each_target_is_judged(tables: Any) -> None:
-    judged = {
-        row["what"]: (row["target"], round(row["value"], 3), row["met"]) for row in tables.judge(made_up_samples())
-    }
-    assert judged == {
+def test_each_target_is_compared_with_its_figure(tables: Any) -> None:
+    rows = {row["what"]: (row["target"], round(row["value"], 3), row["met"]) for row in tables.judge(made_up_samples())}
+    assert rows == {
         "epoch, textbook ÷ ours": ("≥ 10", 15.5, True),
         "epoch, fastest peer ÷ ours": ("≥ 1.2", 2.0, True),
         "whole training, textbook ÷ `dnn train`": ("≥ 6.5", 8.944, True),
@@ -98,7 +96,7 @@ def test_each_target_is_judged(tables: Any) -> None:
     }
 
 
-def test_the_table_has_every_program_that_was_measured(tables: Any) -> None:
+def test_the_table_shows_every_measured_program(tables: Any) -> None:
     lines = tables.table(made_up_results(tables)).splitlines()
     assert lines[0] == (
         "A Processor, 2 cores, Linux; python 3.11.7; 2030-01-31. "
@@ -113,7 +111,7 @@ def test_the_table_has_every_program_that_was_measured(tables: Any) -> None:
     assert not any("PyTorch" in line for line in lines)
 
 
-def test_the_table_goes_between_the_markers(bench: Any, tmp_path: Path) -> None:
+def test_the_table_is_written_between_the_markers(bench: Any, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{bench.BEGIN}\nold\n{bench.END}\nafter\n", encoding="utf-8")
     for _ in range(2):
@@ -121,7 +119,7 @@ def test_the_table_goes_between_the_markers(bench: Any, tmp_path: Path) -> None:
         assert readme.read_text(encoding="utf-8") == f"before\n{bench.BEGIN}\nnew\n{bench.END}\nafter\n"
 
 
-def test_a_readme_without_markers_is_left_alone(bench: Any, tmp_path: Path) -> None:
+def test_a_readme_without_markers_is_not_changed(bench: Any, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("nothing here", encoding="utf-8")
     with pytest.raises(SystemExit, match="has no lines"):

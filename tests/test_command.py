@@ -1,4 +1,4 @@
-"""The commands that are printed work where they are printed: they start as `dnn` was started."""
+"""Test that printed commands start `dnn` in the way in which it was started itself."""
 
 import os
 import shlex
@@ -12,7 +12,7 @@ import pytest
 from dnn_cli.command import command, program
 from tests.conftest import ROOT
 
-# What pip writes as `bin/dnn` where the path of Python may hold spaces.
+# The script that pip installs as `bin/dnn` if the path of Python contains spaces.
 SCRIPT = f"""#!/bin/sh
 '''exec' {shlex.quote(sys.executable)} "$0" "$@"
 ' '''
@@ -32,7 +32,7 @@ def script(tmp_path: Path) -> Path:
 
 
 def hint(*words: object, **environment: str) -> str:
-    """The command that `dnn runs` names where there is no run yet."""
+    """Return the command that `dnn runs` suggests if there is no run yet."""
     done = subprocess.run(
         [*map(str, words), "runs"],
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
@@ -45,14 +45,14 @@ def hint(*words: object, **environment: str) -> str:
     return printed
 
 
-def test_a_path_is_repeated_and_quoted(script: Path) -> None:
+def test_a_path_is_repeated_with_quotes(script: Path) -> None:
     assert hint("my bin/dnn") == "'my bin/dnn' train -c mnist"
     assert hint(script) == f"{shlex.quote(str(script))} train -c mnist"
     script.parent.rename("bin")
     assert hint("./bin/dnn") == "./bin/dnn train -c mnist"
 
 
-def test_the_name_does_where_path_finds_it(script: Path, tmp_path: Path) -> None:
+def test_the_name_is_enough_if_it_is_on_path(script: Path, tmp_path: Path) -> None:
     path = f"{script.parent}{os.pathsep}{os.environ['PATH']}"
     assert hint("dnn", PATH=path) == "dnn train -c mnist"
     (tmp_path / "other").mkdir()
@@ -60,7 +60,7 @@ def test_the_name_does_where_path_finds_it(script: Path, tmp_path: Path) -> None
     assert hint(other, PATH=path) == f"{shlex.quote(other)} train -c mnist"
 
 
-def test_a_module_is_run_as_a_module() -> None:
+def test_python_m_is_repeated() -> None:
     python = shlex.quote(sys.executable)
     assert hint(sys.executable, "-m", "dnn_cli") == f"{python} -m dnn_cli train -c mnist"
     assert hint(sys.executable, "-X", "utf8", "-mdnn_cli") == f"{python} -X utf8 -mdnn_cli train -c mnist"
@@ -72,12 +72,12 @@ def test_the_printed_command_runs(script: Path) -> None:
     assert subprocess.run(["/bin/sh", "-c", line], env=environment, capture_output=True, check=False).returncode == 0
 
 
-def test_a_library_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_program_prints_the_plain_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["notebook.py", "--flag"])
     assert program() == ["dnn"]
 
 
-def test_arguments_are_quoted_where_the_shell_needs_it() -> None:
+def test_arguments_are_quoted_where_necessary() -> None:
     assert command("train", "-c", Path("my configs/a.yaml"), "--epochs", 3) == (
         "dnn train -c 'my configs/a.yaml' --epochs 3"
     )

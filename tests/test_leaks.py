@@ -1,4 +1,4 @@
-"""What a test leaves behind in its process is found and named."""
+"""Test that changes which a test leaves in its process are found and described."""
 
 import gc
 import os
@@ -18,7 +18,7 @@ Leak = Callable[[pytest.MonkeyPatch], Any]
 
 
 def found(leak: Leak) -> list[str]:
-    """Name what `leak` changes, and undo it."""
+    """Return the descriptions of the changes that `leak` makes, and undo them."""
     with pytest.MonkeyPatch.context() as patch:
         before = leaks.state()
         leak(patch)
@@ -38,17 +38,17 @@ def found(leak: Leak) -> list[str]:
         (lambda patch: patch.setitem(sys.modules, "no_such_library", None), "module no_such_library: absent → None"),
     ],
 )
-def test_what_a_test_leaves_is_named(leak: Leak, name: str) -> None:
+def test_a_change_is_found(leak: Leak, name: str) -> None:
     assert found(lambda _: None) == []
     (left,) = found(leak)
     assert left.startswith(name)
 
 
-def test_a_library_that_is_new_is_no_leak() -> None:
+def test_the_first_import_of_a_library_is_allowed() -> None:
     assert found(lambda patch: patch.setitem(sys.modules, "new_library", ModuleType("new_library"))) == []
 
 
-def test_a_signal_handler_is_named() -> None:
+def test_a_changed_signal_handler_is_found() -> None:
     kept = signal.getsignal(signal.SIGTERM)
     try:
         (left,) = found(lambda _: signal.signal(signal.SIGTERM, signal.SIG_IGN))
@@ -57,14 +57,14 @@ def test_a_signal_handler_is_named() -> None:
     assert left.startswith("signal handler 15: ")
 
 
-def test_the_garbage_collector_that_is_off_is_named() -> None:
+def test_a_disabled_garbage_collector_is_found() -> None:
     try:
         assert found(lambda _: gc.disable()) == ["setting garbage collection: True → False"]
     finally:
         gc.enable()
 
 
-def test_a_thread_that_goes_on_is_named() -> None:
+def test_a_running_thread_is_found() -> None:
     over = threading.Event()
     thread = threading.Thread(target=over.wait)
     try:
@@ -72,14 +72,14 @@ def test_a_thread_that_goes_on_is_named() -> None:
     finally:
         over.set()
         thread.join()
-    assert left.startswith("setting threads of its own: ")
+    assert left.startswith("setting running threads: ")
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux lets threads be bound")
-def test_a_thread_that_is_bound_is_named() -> None:
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux can bind threads to processors")
+def test_a_thread_bound_to_processors_is_found() -> None:
     processors = os.sched_getaffinity(0)
     if len(processors) == 1:
-        pytest.skip("there is one processor")
+        pytest.skip("needs two processors")
     try:
         (left,) = found(lambda _: os.sched_setaffinity(0, {min(processors)}))
     finally:
@@ -87,7 +87,7 @@ def test_a_thread_that_is_bound_is_named() -> None:
     assert left.startswith(f"processors of thread {threading.get_native_id()}: ")
 
 
-def test_a_policy_for_all_networks_is_named() -> None:
+def test_a_changed_dtype_policy_is_found() -> None:
     try:
         assert found(lambda _: keras.config.set_dtype_policy("float64")) == [
             "Keras setting dtype policy: 'float32' → 'float64'"
@@ -96,6 +96,5 @@ def test_a_policy_for_all_networks_is_named() -> None:
         keras.config.set_dtype_policy("float32")
 
 
-def test_names_are_numbered_from_the_start() -> None:
-    """Whatever networks other tests made in this process."""
+def test_names_of_layers_do_not_depend_on_earlier_tests() -> None:
     assert [keras.layers.Dense(1).name for _ in range(2)] == ["dense", "dense_1"]

@@ -1,4 +1,4 @@
-"""The `dnn` process: its streams, its exit code, and errors that are bugs."""
+"""Test the `dnn` process: its streams, its exit codes, and the traceback of a bug."""
 
 import os
 import shlex
@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import dnn_cli
-from dnn_cli.__main__ import run
 from dnn_cli.config import schema
 from dnn_cli.training import loop
 from tests.conftest import ROOT, Answer, command
+from tests.shared_runs import SharedRuns
 
 Dnn = Callable[..., Answer]
 
@@ -26,19 +26,11 @@ def _only_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DNN_DATA_DIR", raising=False)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run of one epoch; tests only read it."""
-    path = tmp_path_factory.mktemp("trained") / "run"
-    assert run(["train", "-c", "smoke", "--epochs", "1", "-q", "--run-dir", str(path)]) == 0
-    return path
-
-
 @pytest.mark.parametrize("arguments", [["schema"], ["evaluate", "RUN"], ["evaluate", "RUN", "--json"]])
-def test_a_closed_pipe_prints_no_error(arguments: list[str], trained: Path) -> None:
+def test_a_closed_pipe_prints_no_error(arguments: list[str], shared_runs: SharedRuns) -> None:
     ends = os.pipe()
     os.close(ends[0])
-    words = [str(trained) if word == "RUN" else word for word in arguments]
+    words = [str(shared_runs.copy("run", "smoke", "--epochs", 1)) if word == "RUN" else word for word in arguments]
     child = subprocess.Popen(command(*words), stdout=ends[1], stderr=subprocess.PIPE, text=True)
     os.close(ends[1])
     assert child.communicate(timeout=120)[1] == ""

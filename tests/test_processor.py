@@ -1,4 +1,4 @@
-"""The kind of processor, read from what the operating system tells."""
+"""Test the description of the processor."""
 
 import platform
 from pathlib import Path
@@ -31,13 +31,15 @@ CPU part\t: 0xd40
         ("model name: Plain\n", "Plain"),
     ],
 )
-def test_the_model_and_its_vectors(text: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_kind_is_the_model_and_its_vector_instructions(
+    text: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "cpuinfo").write_text(text)
     monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
     assert processor.kind() == kind
 
 
-def test_what_python_knows_where_linux_does_not_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_cpuinfo_the_kind_is_what_python_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processor, "CPUINFO", tmp_path / "absent")
     monkeypatch.setattr(platform, "processor", lambda: "arm")
     assert (processor.description(), processor.kind()) == ("arm", "arm")

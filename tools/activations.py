@@ -30,7 +30,7 @@ class Result:
 
     Attributes:
         activation: Keras's name of the activation.
-        accuracies: The validation accuracy of the best epoch, one for each of `SEEDS`.
+        accuracies: the validation accuracy of the best epoch, one for each of `SEEDS`.
     """
 
     activation: str
@@ -73,7 +73,7 @@ def insert(text: str, content: str) -> str:
 
 
 def main() -> None:
-    """Measure every activation and write the table into the README."""
+    """Measure every activation, and write the table into the README."""
     results = []
     for activation in get_args(Activation):
         results.append(measure(activation))

@@ -1,11 +1,12 @@
-"""Train with different numbers of threads and more, and write the tables of docs/determinism.md: which bits are equal.
+"""Measure which settings change the bits of a training, and write the tables of docs/determinism.md.
 
-``python tools/threads.py`` makes about a hundred trainings. Each is a process of its own,
+``python tools/threads.py`` runs about a hundred trainings with different numbers of threads and other settings. Each
+trains for two epochs on 3,500 images of the sample, in a separate process:
 
     dnn train -c smoke --epochs 2 --set data.validation=500 --set training.threads=N ...
 
-and trains two epochs on 3,500 images of the sample. All that it leaves is compared: weights, optimizer's state and
-random states of the last checkpoint, and the figures in its history. Trainings of equal bits get the same letter.
+The tool compares the weights, optimizer state and random states in the last checkpoint, and the figures in the history.
+Trainings with equal bits get the same letter.
 """
 
 import csv
@@ -65,14 +66,20 @@ MIXED = ("model.layers=[{units: 128, dropout: 0.2, batch_normalization: true}]",
 
 @dataclass(frozen=True)
 class Training:
-    """One process: its settings, its environment, and whether it may use one processor alone."""
+    """A training in a separate process.
+
+    Attributes:
+        settings: the settings of the config that differ from ``smoke``.
+        environment: environment variables to set.
+        on_one_processor: whether the process may use a single processor only.
+    """
 
     settings: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     on_one_processor: bool = False
 
     def digests(self, cache: str) -> tuple[str, str]:
-        """Train; return the digests of the checkpoint's numbers and of the history's figures."""
+        """Train, and return a digest of the arrays in the checkpoint and one of the figures in the history."""
         options = [word for setting in (*FOR_ALL, *self.settings) for word in ("--set", setting)]
         command = [sys.executable, "-m", "dnn_cli", "train", "-c", "smoke", *options, "--run-dir", "run", "--quiet"]
         if self.on_one_processor:
@@ -104,14 +111,14 @@ def _of_history(path: Path) -> str:
 
 
 def letters(digests: Iterable[str]) -> list[str]:
-    """Return a letter for each: `a` for the first and for what equals it, `b` for the next that is another."""
+    """Return a letter for each digest; equal digests get the same letter, and new ones the next: a, b, …."""
     digests = list(digests)
     distinct = list(dict.fromkeys(digests))
     return [ascii_lowercase[distinct.index(digest)] for digest in digests]
 
 
 def by_threads() -> str:
-    """Return the first table: a row for each network, a column for each number of threads."""
+    """Return a table with a row for each network and a column for each number of threads."""
     titles = [*map(str, NUMBERS), "2 on one processor", "4 on one processor"]
     rows = []
     for name, settings in NETWORKS.items():
@@ -125,15 +132,15 @@ def by_threads() -> str:
 
 
 def _with_threads(settings: Sequence[str], number: int, *, on_one_processor: bool) -> Training:
-    if "engine=numpy" in settings:  # offer them to its BLAS, on which it is not to depend
+    if "engine=numpy" in settings:  # the engine must ignore the number of BLAS threads
         return Training(settings, {"OPENBLAS_NUM_THREADS": str(number)}, on_one_processor)
     return Training([*settings, f"training.threads={number}"], {}, on_one_processor)
 
 
 def by_the_rest() -> str:
-    """Return the second table: what else was changed, one thing at a time."""
+    """Return a table with a row for each other change, made one at a time."""
     trainings = [Training([*MIXED, "training.threads=2"], environment) for environment in ELSE.values()]
-    with tempfile.TemporaryDirectory() as cache:  # one for all, one after the other
+    with tempfile.TemporaryDirectory() as cache:  # shared by all, which therefore run in turn
         found = [training.digests(cache) for training in trainings]
     rows = []
     for name, (weights, figures) in zip(ELSE, found, strict=True):
@@ -144,7 +151,7 @@ def by_the_rest() -> str:
 
 
 def _cells(trainings: Sequence[Training]) -> list[str]:
-    """Train them, several at once; return a letter for each checkpoint, and one for the history where they differ."""
+    """Train several at once; return the letter of each checkpoint, with that of the history where it differs."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(lambda training: training.digests(cache="0"), trainings))
     pairs = zip(letters(weights for weights, _ in found), letters(figures for _, figures in found), strict=True)

@@ -1,11 +1,11 @@
-"""The programs that are measured, a module each, with one function in common:
+"""The programs that the benchmark measures, one per module.
 
-``train(epochs, tick)`` trains the textbook's network as the module's framework recommends, calls `tick` once when
-training begins and once after every epoch, and returns the test accuracy.
+Every module has a function ``train(epochs, tick)``. It trains the textbook's network in the way that its framework
+recommends, calls `tick` once when training starts and once after every epoch, and returns the test accuracy.
 
-All train the same: 784 → 128 ReLU → 10 softmax, cross-entropy, Adam with Keras's defaults, batches of 32 in an order
-drawn anew every epoch, every image once. An epoch that does not divide by 32 loses its remainder where a framework's
-fast way wants whole batches; MNIST's 60,000 do divide.
+All programs train the same network: 784 → 128 ReLU → 10 softmax, with cross-entropy and Adam with Keras's defaults.
+Every epoch uses every image once, in a new random order and in batches of 32. Some programs drop the last, incomplete
+batch of an epoch; MNIST's 60,000 images leave none.
 """
 
 import os
@@ -35,7 +35,7 @@ class Mnist:
 
 
 def load() -> Mnist:
-    """The set in ``$DNN_DATA_DIR/mnist.npz``, which the harness provides."""
+    """Load ``$DNN_DATA_DIR/mnist.npz``, which the benchmark provides."""
     with np.load(Path(os.environ["DNN_DATA_DIR"], "mnist.npz")) as arrays:
         images = [arrays[name].reshape(-1, 784).astype(np.float32) / 255 for name in ("x_train", "x_test")]
         labels = [arrays[name].astype(np.int64) for name in ("y_train", "y_test")]

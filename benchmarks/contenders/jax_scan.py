@@ -1,4 +1,4 @@
-"""JAX: a `lax.scan` over the steps of an epoch with optax's Adam, all in one compiled function."""
+"""JAX: one compiled function per epoch, a `lax.scan` over its steps with optax's Adam."""
 
 from typing import Any
 

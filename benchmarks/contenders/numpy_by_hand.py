@@ -1,4 +1,4 @@
-"""The same network in NumPy: its derivatives by hand, every product and Adam in place."""
+"""The network in plain NumPy: derivatives written by hand, and every operation in place."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def train(epochs: int, tick: Tick) -> float:
     w1, b1, w2, b2 = _views(values)
     dw1, db1, dw2, db2 = _views(gradient)
     for w in (w1, w2):
-        limit = np.sqrt(6 / sum(w.shape))  # Glorot's, as Keras draws them
+        limit = np.sqrt(6 / sum(w.shape))  # Glorot's uniform distribution, Keras's default
         w[:] = random.uniform(-limit, limit, w.shape)
     x, hidden, back = (np.empty((BATCH, width), np.float32) for width in (784, HIDDEN, HIDDEN))
     output = np.empty((BATCH, CLASSES), np.float32)

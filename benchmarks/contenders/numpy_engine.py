@@ -1,4 +1,4 @@
-"""`dnn train --engine numpy`, whole: run directory, checkpoints, history, and then the evaluation, in plain NumPy."""
+"""A complete `dnn train --engine numpy`, with run directory, checkpoints and history, and the evaluation after it."""
 
 import os
 import sys
@@ -15,17 +15,17 @@ from dnn_cli.training import loop
 
 
 class Ticks(progress.QuietProgress):
-    """Ticks when training begins and after every epoch."""
+    """Call `tick` when training starts and after every epoch."""
 
     def __init__(self, tick: Tick) -> None:
         self._tick = tick
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
-        """The training is about to begin."""
+        """Record the start of the training."""
         self._tick()
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """An epoch is done."""
+        """Record the end of an epoch."""
         self._tick()
 
 
@@ -36,7 +36,7 @@ def train(epochs: int, tick: Tick) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
         loop.start(config, "benchmark", Ticks(tick), folder=run)
-        accuracy = evaluate.evaluate(run, say=lambda _: None).accuracy
+        accuracy = evaluate.evaluate(run, notify=lambda _: None).accuracy
     if "tensorflow" in sys.modules:
         sys.exit("error: engine: numpy imported TensorFlow")
     return accuracy

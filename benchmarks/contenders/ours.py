@@ -1,4 +1,4 @@
-"""`dnn_cli`: its compiled epoch by itself, variants of it side by side, and what a whole training adds to it."""
+"""`dnn_cli`: its compiled epoch alone, variants of it, and the overhead of a complete training."""
 
 import os
 import tempfile
@@ -42,7 +42,10 @@ def train(epochs: int, tick: Tick) -> float:
 
 
 def variants(epochs: int, names: list[str]) -> dict[str, float]:
-    """Seconds an epoch of each of the `names` in `VARIANTS`; all are compiled first, then they take turns."""
+    """Return the seconds per epoch of each of the `names` in `VARIANTS`.
+
+    All are compiled first. Then they take turns, so that a change in the machine's speed affects all of them.
+    """
     split = _dataset().load("train")
     compiled = {}
     for name in names:
@@ -59,10 +62,11 @@ def variants(epochs: int, names: list[str]) -> dict[str, float]:
 
 
 def overhead(epochs: int) -> dict[str, float]:
-    """Seconds an epoch of the bare compiled epoch, and of a whole training of the same images with a hold-out.
+    """Return the seconds per epoch of a complete training (``whole``) and of the compiled epoch alone (``bare``).
 
-    The whole is timed from the beginning of one epoch to that of the next, so that the evaluation of the hold-out, the
-    checkpoint, the history and the progress lines are all in it; the first epoch, which compiles, is left out of both.
+    Both train on the same images. The complete training is timed from the start of one epoch to the start of the next,
+    which includes the evaluation of the validation images, the checkpoint, the history and the progress lines. Neither
+    includes the first epoch, which compiles.
     """
     tensorflow_import.import_tensorflow()
     import keras
@@ -76,8 +80,8 @@ def overhead(epochs: int) -> dict[str, float]:
     begins: list[float] = []
     clock = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begins.append(time.perf_counter()))
     with tempfile.TemporaryDirectory() as folder:
-        told = progress.create(quiet=False)
-        loop.start(config, "benchmark", told, folder=Path(folder, "run"), callbacks=[clock])
+        display = progress.create(quiet=False)
+        loop.start(config, "benchmark", display, folder=Path(folder, "run"), callbacks=[clock])
     whole = [later - sooner for sooner, later in pairwise(begins[1:])]
 
     rest, _ = selection.hold_out(split, held_out, config.seed)

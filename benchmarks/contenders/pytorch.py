@@ -1,7 +1,7 @@
-"""PyTorch, eager, with its fused Adam and all cores.
+"""PyTorch in eager mode, with its fused Adam and all cores.
 
-The tutorials' `DataLoader` collates image by image and is several times slower for data that fit into memory; batches
-gathered from one tensor by a shuffled index are the way its performance guide leads to, and what is timed here.
+Batches are selected from one tensor by a shuffled index. The `DataLoader` of the tutorials collates image by image,
+which is several times slower for data that fit into memory.
 """
 
 import torch  # type: ignore[import-not-found, unused-ignore]
@@ -15,7 +15,7 @@ def train(epochs: int, tick: Tick) -> float:
     data = load()
     images, labels = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
     model = nn.Sequential(nn.Linear(784, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, CLASSES))
-    loss_of = nn.CrossEntropyLoss()  # of logits: the softmax is inside
+    loss_of = nn.CrossEntropyLoss()  # takes logits and applies the softmax itself
     betas = (BETA_1, BETA_2)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, betas=betas, eps=EPSILON, fused=True)
     tick()

@@ -1,4 +1,4 @@
-"""scikit-learn's `MLPClassifier`: one `partial_fit` over all images is one epoch of its own training loop."""
+"""scikit-learn's `MLPClassifier`; one call of `partial_fit` with all images is one epoch."""
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier  # type: ignore[import-not-found, import-untyped, unused-ignore]

@@ -56,7 +56,7 @@ def evaluate(
     from dnn_cli.errors import GateError
     from dnn_cli.evaluation import evaluate as evaluation
 
-    result = evaluation.evaluate(target, split=split, dataset=data, checkpoint=checkpoint, say=warn, verbose=verbose)
+    result = evaluation.evaluate(target, split=split, dataset=data, checkpoint=checkpoint, notify=warn, verbose=verbose)
     print_evaluation(result, as_json=as_json)
     if min_accuracy is not None and not result.accuracy >= min_accuracy:
         raise GateError(f"accuracy {result.accuracy:.6g} is below --min-accuracy {min_accuracy:g}")

@@ -66,7 +66,7 @@ def explain(
 
     explanation_page.check(out, image)
     chosen = image if image is not None else explanation.SplitImage(index or 0, split, data)
-    found = explanation.explain(target, chosen, checkpoint=checkpoint, say=warn)
+    found = explanation.explain(target, chosen, checkpoint=checkpoint, notify=warn)
     print_explanation(found, explanation_page.write(found, out), as_json=as_json)
 
 

@@ -77,7 +77,7 @@ def predict(
     if out is not None:
         prediction.check_output(out)
     found = prediction.predict(
-        target, names, checkpoint=checkpoint, engine=engine, say=warn, quiet=quiet, verbose=verbose
+        target, names, checkpoint=checkpoint, engine=engine, notify=warn, quiet=quiet, verbose=verbose
     )
     if out is not None:
         prediction.save(found, out)

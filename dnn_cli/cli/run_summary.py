@@ -56,7 +56,7 @@ def data_source(one: "RunStatus") -> str:
 
 
 def data_warnings(runs: "Iterable[RunStatus]") -> list[str]:
-    """Return one warning for each different note about a run's data, with the paths of the runs."""
+    """Return each different warning about the data of runs once, with the paths of these runs."""
     notes: dict[str, list[str]] = {}
     for one in runs:
         if one.data.note:

@@ -73,9 +73,9 @@ def train(
 ) -> None:
     """Train the network that a config describes.
 
-    Every training writes a run directory of its own. Ctrl-C stops the training once the current epoch is saved;
+    Every training writes its own run directory. Ctrl-C stops the training once the current epoch is saved;
     --resume continues it, and the result is the same as without the interruption. Several configs or seeds are all
-    checked first and then trained in turn; each gets the same result as in a training of its own.
+    checked first and then trained in turn; each gets the same result as if it were trained alone.
 
     \b
     Examples:

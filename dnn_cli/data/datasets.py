@@ -51,7 +51,7 @@ class Split:
 
     @property
     def classes(self) -> int:
-        """The largest label plus one. Read it before images are held out: that may take the last image of a class."""
+        """The largest label plus one. Holding images out can remove the last image of a class, so read it before."""
         return int(self.labels.max()) + 1
 
     def fingerprint(self) -> str:

@@ -38,11 +38,11 @@ SMALLEST_FLOAT = float(np.finfo(np.float64).tiny)
 
 @dataclass(frozen=True)
 class ImageSource:
-    """An image that the user named, or a name that stands for no image.
+    """An image that the user named, or a name for which there is no image.
 
     Attributes:
         name: a path; ``-`` is standard input.
-        problem: the reason why the name stands for no image; empty otherwise.
+        problem: the reason why there is no image; empty otherwise.
     """
 
     name: str
@@ -239,7 +239,7 @@ def _filter_pillow_warnings() -> None:
 
 
 def find(names: Sequence[str]) -> list[ImageSource]:
-    """Return the images that names stand for, in the order of the names.
+    """Return the images that names refer to, in the order of the names.
 
     Args:
         names: files; folders, whose image files are read, those in subfolders too, sorted with ``2.png`` before

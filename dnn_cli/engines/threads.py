@@ -1,7 +1,7 @@
-"""Determine the number of threads of a training. It decides the last bits of the weights, so it belongs to the run.
+"""Determine the number of threads of a training. It affects the last bits of the weights, so a run records it.
 
 TensorFlow divides large operations among its threads, and a sum that is divided differently is rounded differently.
-Only the number of threads affects the bits; the number of processors that they share only affects the time.
+The number of processors affects only the time.
 """
 
 import os
@@ -22,7 +22,7 @@ def resolve(asked: int | Literal["auto"], engine: Literal["keras", "numpy"], run
         running: number of threads that TensorFlow runs with in this process, which can't change; None before it runs.
 
     Raises:
-        UsageError: the default is needed, and `VARIABLE` is not a number of threads.
+        UsageError: the default is needed, but `VARIABLE` is not a number of threads.
     """
     if asked != "auto":
         return asked

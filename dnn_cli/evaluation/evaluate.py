@@ -21,7 +21,7 @@ def evaluate(
     split: str = "test",
     dataset: str | None = None,
     checkpoint: str = "best",
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
     verbose: bool = False,
 ) -> Evaluation:
     """Classify every image of a split and compute the figures; they are also written to the run's ``evaluation/``.
@@ -29,9 +29,9 @@ def evaluate(
     Args:
         target: a run or a ``.keras`` file; None for the newest run in ``runs/``.
         split: one of `SPLITS`; ``train`` holds the images trained on, ``validation`` those held out of them.
-        dataset: other data than the run's: a known name or a path.
+        dataset: another dataset than the run's: a known name or a path.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
-        say: is called with each warning, a line.
+        notify: is called with each warning, one line per call.
         verbose: let TensorFlow print its own messages.
 
     Raises:
@@ -42,10 +42,10 @@ def evaluate(
     subject = model_source.find_model(target, checkpoint)
     source, images, note = material(subject, split, dataset)
     if note:
-        say(f"warning: {note}")
+        notify(f"warning: {note}")
     file, engine = subject.file, subject.engine
     probabilities = model_source.probabilities(
-        file, images.images, engine=engine, threads=subject.threads, say=say, verbose=verbose
+        file, images.images, engine=engine, threads=subject.threads, notify=notify, verbose=verbose
     )
     check_labels(file, images, probabilities)
     result = Evaluation(
@@ -64,20 +64,21 @@ def evaluate(
         try:
             subject.run.write_evaluation(name, result)
         except OSError as error:
-            say(f"warning: the result was not saved: {write_failure(subject.run, error)}")
+            notify(f"warning: the result was not saved: {write_failure(subject.run, error)}")
     return result
 
 
 def material(subject: ModelSource, split: str, dataset: str | None = None) -> tuple[Dataset, Split, str]:
-    """The images by which a network is judged.
+    """Return the images to evaluate a network on.
 
     Args:
         subject: the network.
         split: one of `SPLITS`.
-        dataset: other data than its run's: a known name or a path.
+        dataset: another dataset than its run's: a known name or a path.
 
     Returns:
-        Where they come from, the images of the classes that count, and what is to be known about them, or nothing.
+        Their dataset, those images whose classes the network was trained on, and a warning about the dataset; the
+        warning is empty if there is none.
     """
     source = _dataset(subject, dataset, split)
     return source, _split(subject, source, split), _note(subject, source)
@@ -86,7 +87,9 @@ def material(subject: ModelSource, split: str, dataset: str | None = None) -> tu
 def check_labels(file: Path, split: Split, probabilities: Array) -> None:
     """Raise `DataError` unless the network in `file`, which predicted (n, classes), has all classes of `split`."""
     if split.classes > (classes := probabilities.shape[1]):
-        raise DataError(f"the labels go up to {split.classes - 1}, but {file} has {classes} classes, from 0")
+        raise DataError(
+            f"the labels go up to {split.classes - 1}, but {file} predicts only the labels 0 to {classes - 1}"
+        )
 
 
 def _dataset(subject: ModelSource, dataset: str | None, split: str) -> Dataset:
@@ -105,16 +108,21 @@ def _split(subject: ModelSource, source: Dataset, split: str) -> Split:
     if split == "test" or subject.run is None or recorded is None or source.name != recorded.name:
         chosen = selection.of_classes(everything, subject.selected_classes)
         if not len(chosen.labels):
-            raise DataError(f"{source.path} has no image of the classes of {subject.run}, as data.classes has them")
+            raise DataError(
+                f"{source.path} has no images of the classes that {subject.run} was trained on (data.classes)"
+            )
         return chosen
     if everything.fingerprint() != recorded.fingerprint:
-        raise RunError(f"{subject.run} was trained on other data than {source.path} holds now: its splits are lost")
+        raise RunError(
+            f"{source.path} has changed since {subject.run} was trained on it, so its splits cannot be selected again; "
+            "restore it, or use --split test"
+        )
     config = subject.run.config()
     data = selection.select_training_data(source, config.data, config.seed)
     if split == "train":
         return data.training
     if data.held_out is None:
-        raise UsageError(f"{subject.run} held nothing out: data.validation is 0")
+        raise UsageError(f"{subject.run} has no validation images: data.validation is 0")
     return data.held_out
 
 

@@ -28,7 +28,7 @@ class ModelSource:
     Attributes:
         file: the `.keras` file.
         run: the run that it belongs to, if any.
-        epoch: of the checkpoint; None if `file` is not a checkpoint of the run.
+        epoch: the epoch of the checkpoint; None if `file` is not a checkpoint of the run.
         engine: the engine that trained it, as far as it is known.
     """
 
@@ -53,7 +53,7 @@ def find_model(target: Path | None, checkpoint: str = "best") -> ModelSource:
 
     Args:
         target: a run or a file; None for the newest run in ``runs/``.
-        checkpoint: of a run: ``best``, ``last`` or a ``.keras`` file.
+        checkpoint: the checkpoint of a run: ``best``, ``last`` or a ``.keras`` file.
 
     Raises:
         UsageError: there is no such run or file.
@@ -92,7 +92,7 @@ def probabilities(
     *,
     engine: Engine | None = None,
     threads: int | Literal["auto"] = "auto",
-    say: Callable[[str], None] = print,
+    notify: Callable[[str], None] = print,
     verbose: bool = False,
 ) -> Array:
     """Compute the probability of every class for each image.
@@ -102,7 +102,7 @@ def probabilities(
         images: (n, height, width[, channels]), uint8 in 0..255 or float32 in [0, 1].
         engine: computes with it; None for NumPy if it supports the network, and Keras otherwise.
         threads: number of threads of Keras; if TensorFlow runs with another number already, a warning is printed.
-        say: is called with a remark, a line.
+        notify: is called with each warning or remark, one line per call.
         verbose: let TensorFlow print its own messages.
 
     Returns:
@@ -112,22 +112,22 @@ def probabilities(
         DataError: the network needs images of another shape.
         RunError: the file is damaged, or its network does not output probabilities.
     """
-    outputs = _outputs(file, images, engine, lambda: _start(threads, say, verbose=verbose))
+    outputs = _outputs(file, images, engine, lambda: _start(threads, notify, verbose=verbose))
     if not np.isfinite(outputs).all():
         raise RunError(f"{file} outputs numbers that are not finite")
     if is_distribution(outputs):
         return outputs
     if outputs.min() >= 0 and outputs.max() <= 1:
         raise RunError(f"{file} does not output probabilities: its outputs do not sum to one")
-    say(f"note: {file} ends without a softmax; its outputs are treated as logits")
+    notify(f"note: {file} ends without a softmax; its outputs are treated as logits")
     return softmax(outputs)
 
 
-def _start(threads: int | Literal["auto"], say: Callable[[str], None], *, verbose: bool) -> None:
+def _start(threads: int | Literal["auto"], notify: Callable[[str], None], *, verbose: bool) -> None:
     try:
         tensorflow_import.import_tensorflow(threads, verbose=verbose)
     except UsageError as error:
-        say(f"warning: the last digits may differ: {error}")
+        notify(f"warning: the last digits may differ: {error}")
 
 
 def _outputs(file: Path, images: Array, engine: Engine | None, start: Callable[[], None]) -> Array:

@@ -30,7 +30,7 @@ class Prediction:
     Attributes:
         file: the name of the image file, as the user gave it or as it was found; ``-`` for standard input.
         image: the network's input, (side, side) uint8.
-        probabilities: of every class, (classes,) float.
+        probabilities: (classes,) float, the probability of every class.
         digit: the most probable class.
         runner_up: the second most probable class.
     """
@@ -116,7 +116,7 @@ def predict(
     *,
     checkpoint: str = "best",
     engine: Engine | None = None,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
     quiet: bool = False,
     verbose: bool = False,
 ) -> Predictions:
@@ -127,7 +127,7 @@ def predict(
         names: files, folders, patterns or ``-``, as `image_files.find` describes them.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
         engine: computes with it; None for NumPy if it supports the network, and Keras otherwise.
-        say: is called with each warning, a line, and with a line for each file that cannot be read.
+        notify: is called with each warning and with the problem of each unreadable file, one line per call.
         quiet: show no progress bar.
         verbose: let TensorFlow print its own messages.
 
@@ -138,19 +138,21 @@ def predict(
     image_files.require_pillow()
     subject = model_source.find_model(target, checkpoint)
     side = _side(subject.file)
-    note = _note(subject, say)
+    note = _note(subject, notify)
     sources = image_files.find(names)
     with progress.bar("reading", len(sources), quiet=quiet or len(sources) < PROGRESS_BAR_IMAGES) as done:
         found = image_files.read_all(sources, side, done)
     seen = [image for image in found if not isinstance(image, str)]
     rows: Iterator[Array] = iter(())
     if seen:
-        rows = iter(model_source.probabilities(subject.file, np.stack(seen), engine=engine, say=say, verbose=verbose))
+        rows = iter(
+            model_source.probabilities(subject.file, np.stack(seen), engine=engine, notify=notify, verbose=verbose)
+        )
     classes = subject.selected_classes
     answers: list[Prediction | UnreadableFile] = []
     for source, image in zip(sources, found, strict=True):
         if isinstance(image, str):
-            say(f"{source.title}: {image}")
+            notify(f"{source.title}: {image}")
             answers.append(UnreadableFile(source.name, image))
         else:
             row = next(rows)
@@ -164,7 +166,7 @@ def check_output(file: Path) -> None:
 
 
 def save(prediction: Predictions, file: Path) -> None:
-    """Write the whole result, or nothing, to a file whose name ends in .json or .csv; raises `DnnError`."""
+    """Write the complete result, or nothing, to a .json or .csv file; raises `DnnError` if that fails."""
     files.write_output(file, prediction.to_csv() if file.suffix.lower() == ".csv" else prediction.to_json())
 
 
@@ -179,16 +181,16 @@ def _side(file: Path) -> int:
     return side
 
 
-def _note(subject: ModelSource, say: Callable[[str], None]) -> str:
-    """Return the recorded warning about the run's data; print it, and whatever else its predictions depend on."""
+def _note(subject: ModelSource, notify: Callable[[str], None]) -> str:
+    """Return the recorded warning about the run's data; report it, and other limits of its predictions."""
     if subject.run is None:
         return ""
     dataset = subject.run.environment().dataset
     if dataset.note:
-        say(f"warning: {dataset.note}")
+        notify(f"warning: {dataset.note}")
     if not known_sets.may_share_labels("mnist", dataset.name):  # its images show no digits
-        say(f"warning: {subject.run} was trained on {dataset.name}, but image files are prepared as digits are")
+        notify(f"warning: {subject.run} was trained on {dataset.name}, but image files are prepared as digits of MNIST")
     if subject.selected_classes:
         classes = " ".join(map(str, subject.selected_classes))
-        say(f"note: {subject.run} was trained only on the classes {classes}, and chooses among them")
+        notify(f"note: {subject.run} was trained only on the classes {classes}, and predicts no others")
     return dataset.note

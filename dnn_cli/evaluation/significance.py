@@ -36,7 +36,7 @@ class PairwiseTest:
 
     @property
     def is_decided(self) -> bool:
-        """Whether the difference is significant."""
+        """True if the difference is significant."""
         return self.corrected < SIGNIFICANCE_LEVEL
 
 
@@ -89,7 +89,7 @@ def mcnemar(only_one: int, only_other: int) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct the p-values of several tests for their number (Holm 1979).
 
-    The corrected values are to be compared with the same level as before. The probability that any true null hypothesis
+    Compare the corrected values with the same level as uncorrected ones. The probability that any true null hypothesis
     is rejected then stays below that level. The smallest of m values is multiplied by m, the next by m - 1, and so on;
     none becomes smaller than the one before it, or larger than 1.
 

@@ -2,7 +2,7 @@
 
 All functions are about a single image, and about the network as it predicts: batch normalization is then a fixed scale
 and shift, and dropout does nothing. The layers' own `backward` is for training, so its gradients would differ. Logits
-and their differences are attributed, not probabilities: a probability near 1 hardly changes any more.
+and their differences are attributed, not probabilities, because a probability near 1 hardly changes.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from dnn_cli.engines.numpy.network import Activation, Dense, Layer, Network
 from dnn_cli.engines.numpy.regularization import BatchNormalization, Dropout
 from dnn_cli.typing import Array
 
-# The path of integrated gradients is divided into so many steps, doubled until the error is small enough.
+# Smallest and largest number of steps of integrated gradients; it is doubled until the error is small enough.
 MIN_STEPS, MAX_STEPS = 64, 8192
-MAX_RESIDUAL = 0.005  # The relative error of integrated gradients that is small enough.
-PATCHES_PER_SIDE = 7  # So many occlusion patches side by side would cover the shorter side of the image.
+MAX_RESIDUAL = 0.005  # A relative error of integrated gradients up to this is small enough.
+PATCHES_PER_SIDE = 7  # This many occlusion patches, side by side, cover the shorter side of the image.
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,16 @@ class Attribution:
     """The contributions of the pixels to a logit, or to a weighted sum of logits; channels are added up.
 
     Attributes:
-        value: The sum of logits for the image.
-        baseline: The sum of logits for a black image.
-        steps: The number of gradients that are averaged for the integrated gradients.
+        value: the sum of logits for the image.
+        baseline: the sum of logits for a black image.
+        steps: the number of gradients that are averaged for the integrated gradients.
         integrated_gradients: (height, width) with a black image as the baseline (Sundararajan et al. 2017). They add up
             to `value` - `baseline`, up to the relative error `residual`.
         saliency: (height, width) the gradient with its sign (Simonyan et al. 2014).
         occlusion: (height, width) the drop of the sum of logits if a black patch covers the pixel (Zeiler & Fergus
             2014). The drop by a patch is divided evenly among its pixels that were not black before and that influence
             the logits; a pixel gets the mean over all patches that cover it.
-        agreement: For the maps ``integrated_gradients`` and ``saliency``, the rank correlation between the drop by each
+        agreement: for the maps ``integrated_gradients`` and ``saliency``, the rank correlation between the drop by each
             patch and the sum of the map under it, over all patches that change the image; None if all drops or all
             sums are equal.
     """
@@ -60,9 +60,9 @@ class Unit:
     """A unit of the last hidden layer, and its contribution to the difference between two logits.
 
     Attributes:
-        index: Its number in the layer, from 0.
-        activation: Its output.
-        weight: Its weight to the first class, minus its weight to the second.
+        index: its number in the layer, from 0.
+        activation: its output.
+        weight: its weight to the first class, minus its weight to the second.
         picture: (height, width) the gradient of its weighted input, at this image, channels added up. In the first
             hidden layer these are the unit's weights.
     """
@@ -85,10 +85,10 @@ def attribute(network: Network, image: Array, targets: Array, batch: int) -> lis
     """Attribute sums of logits to the pixels of an image.
 
     Args:
-        network: A network whose last layer returns logits.
+        network: a network whose last layer returns logits.
         image: (height, width[, channels]) floats in [0, 1].
         targets: (k, classes) the weights of the logits in each of k sums.
-        batch: The number of images that the network takes at once.
+        batch: the number of images that the network takes at once.
 
     Returns:
         One attribution for each of the sums.
@@ -128,11 +128,11 @@ def units(network: Network, image: Array, chosen: int, other: int, count: int) -
     """Return the units of the last hidden layer that contribute most to the difference between two logits.
 
     Args:
-        network: A network whose last layer returns logits.
+        network: a network whose last layer returns logits.
         image: (height, width[, channels]) floats in [0, 1].
-        chosen: The first class.
-        other: The second class.
-        count: The largest number of units to return.
+        chosen: the first class.
+        other: the second class.
+        count: the largest number of units to return.
 
     Returns:
         The units with the largest absolute contributions, in descending order; none without a hidden layer.
@@ -195,7 +195,7 @@ def rank_correlation(one: Array, other: Array) -> float | None:
 
 
 def _steps(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers without dropout, and with the activation of each Dense layer as a step of its own."""
+    """Return the layers without dropout, and with the activation of each Dense layer as a separate step."""
     split = ((layer, layer.activation) if isinstance(layer, Dense) else (layer,) for layer in layers)
     return [step for parts in split for step in parts if not isinstance(step, Dropout)]
 
@@ -204,8 +204,8 @@ def _back(steps: Sequence[Layer], error: Array) -> Array:
     """Return the gradient with respect to the input of `steps`, at their last forward pass.
 
     Args:
-        steps: Steps as `_steps` returns them; a Dense layer stands only for the product with its weights.
-        error: The gradient with respect to the output: (n, units) for the n rows of the forward pass, (1, units) for
+        steps: steps as `_steps` returns them; a Dense layer is only the product with its weights.
+        error: the gradient with respect to the output: (n, units) for the n rows of the forward pass, (1, units) for
             all rows alike, or (m, units) for m gradients at a single row.
     """
     for step in reversed(steps):

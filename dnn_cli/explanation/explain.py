@@ -25,7 +25,7 @@ from dnn_cli.explanation.attribution import Attribution, Unit
 from dnn_cli.typing import Array
 
 SHOWN_UNITS = 8  # Hidden units in an explanation, those with the largest contributions.
-SIGNIFICANT_DIGITS = 6  # of the pixels of maps in JSON
+SIGNIFICANT_DIGITS = 6  # Of each pixel of a map in JSON.
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class SplitImage:
     """An image of a dataset.
 
     Attributes:
-        index: Its position in the split, from 0.
+        index: its position in the split, from 0.
         split: ``test``, ``validation`` or ``train``.
-        dataset: The dataset's name or path; None for the dataset of the run.
+        dataset: the dataset's name or path; None for the dataset of the run.
     """
 
     index: int
@@ -48,17 +48,17 @@ class Explanation:
     """The reasons for the prediction of one image.
 
     Attributes:
-        source: The network.
-        title: The image in words.
-        file_stem: The image in the names of files that are written about it.
-        label: Its actual class; None if unknown.
-        note: A warning about the dataset; "" if there is none.
+        source: the network.
+        title: a description of the image.
+        file_stem: the beginning of the names of files about the image.
+        label: its actual class; None if unknown.
+        note: a warning about the dataset; "" if there is none.
         image: (height, width[, channels]) the network's input, in [0, 1].
         probabilities: (classes,) the network's output.
-        predicted: The most probable of the selected classes.
-        runner_up: The second most probable.
-        attributions: Three: of the logit of `predicted`, of the logit of `runner_up`, and of their difference.
-        units: The units of the last hidden layer with the largest contributions to that difference.
+        predicted: the most probable of the selected classes.
+        runner_up: the second most probable.
+        attributions: three: of the logit of `predicted`, of the logit of `runner_up`, and of their difference.
+        units: the units of the last hidden layer with the largest contributions to that difference.
     """
 
     source: ModelSource
@@ -124,20 +124,20 @@ def explain(
     image: str | SplitImage,
     *,
     checkpoint: str = "best",
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> Explanation:
     """Explain the prediction of an image.
 
     Args:
-        target: A run or a ``.keras`` file; None for the newest run in ``runs/``.
-        image: An image of a dataset, an image file, or ``-`` for an image file on standard input.
+        target: a run or a ``.keras`` file; None for the newest run in ``runs/``.
+        image: an image of a dataset, an image file, or ``-`` for an image file on standard input.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
-        say: A function that shows a warning, one line per call.
+        notify: a function that is called with each warning, one line per call.
 
     Raises:
-        UsageError: The run or the image does not exist, or Pillow is not installed and an image file is to be read.
-        DataError: The image is damaged, or has another shape than the network's input.
-        RunError: The network is damaged, or has layers that dnn does not build.
+        UsageError: the run or the image does not exist, or Pillow is not installed and an image file is to be read.
+        DataError: the image is damaged, or has another shape than the network's input.
+        RunError: the network is damaged, or has layers that dnn does not build.
     """
     if isinstance(image, str):
         image_files.require_pillow()
@@ -145,8 +145,8 @@ def explain(
     loaded = keras_format.load(source.file)
     chosen = _from_file(image, loaded.image_shape) if isinstance(image, str) else _from_split(source, image)
     if chosen.note:
-        say(f"warning: {chosen.note}")
-    probabilities = model_source.probabilities(source.file, chosen.image[None], engine="numpy", say=say)[0]
+        notify(f"warning: {chosen.note}")
+    probabilities = model_source.probabilities(source.file, chosen.image[None], engine="numpy", notify=notify)[0]
     predicted, runner_up = _two_most_probable(source, probabilities)
     targets = np.eye(len(probabilities))[[predicted, runner_up]]
     targets = np.concatenate([targets, targets[:1] - targets[1:]])
@@ -173,7 +173,7 @@ def explain(
 
 @dataclass(frozen=True)
 class _ChosenImage:
-    """An image, and what an `Explanation` says about it."""
+    """An image to explain, and its description as in an `Explanation`."""
 
     image: Array
     title: str
@@ -205,7 +205,9 @@ def _from_split(source: ModelSource, chosen: SplitImage) -> _ChosenImage:
 def _two_most_probable(source: ModelSource, probabilities: Array) -> tuple[int, int]:
     """Return the two most probable of the classes that the network was trained on."""
     if len(probabilities) < 2:
-        raise RunError(f"{source.file} cannot be explained: it knows only one class, so there is nothing to compare")
+        raise RunError(
+            f"{source.file} cannot be explained: it predicts only one class, so there is no other to compare with"
+        )
     return metrics.two_most_probable(probabilities, source.selected_classes)
 
 

@@ -41,18 +41,18 @@ def draw(config: Config, name: str, file: Path, *, quiet: bool = False) -> str:
     """Write a PNG file with one image of each class of a dataset and its augmented copies.
 
     Args:
-        config: The config with the augmentation and the seed.
-        name: The dataset's name or path.
-        file: The file to write; an existing file is replaced.
-        quiet: Show no progress of a download.
+        config: the config with the augmentation and the seed.
+        name: the dataset's name or path.
+        file: the file to write; an existing file is replaced.
+        quiet: show no progress of a download.
 
     Returns:
         A warning if the dataset is a fallback; otherwise "".
 
     Raises:
-        UsageError: As `check` does.
-        DataError: The dataset is missing or damaged.
-        DnnError: The file cannot be written.
+        UsageError: as `check` does.
+        DataError: the dataset is missing or damaged.
+        DnnError: the file cannot be written.
     """
     check(config, file)
     dataset = datasets.find(name, config.data.fallback, quiet=quiet)

@@ -1,7 +1,7 @@
 """The diagnosis of a run: what its figures show, in plain words, each with a setting that should help.
 
-Every threshold was tested on trainings that have the problem and on trainings that do not. Whatever chance alone may
-cause is not a finding: counts are compared by their 95 % intervals, other figures as explained where they are used.
+Every threshold was tested on trainings that have the problem and on trainings that do not. A figure that chance alone
+explains is not a finding: counts are compared by their 95 % intervals, other figures as explained where they are used.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,24 +18,26 @@ LEAST_IMPROVEMENT = 0.01  # A smaller improvement of a loss, as a share, is no i
 # A loss above this many times the guessing loss is worse than guessing. Below it, the gradient may just be too small.
 USELESS_LOSS_RATIO = 1.01
 JUMP_RATIO = 0.02  # A rise of a loss by less than this share of the guessing loss does no harm.
-PLATEAU_EPOCHS = 5  # So many epochs without improvement are a plateau; the default patience of early stopping.
-OVERFIT_LOSS_RATIO = 1.1  # A validation loss that rises less often falls again.
+PLATEAU_EPOCHS = 5  # This many epochs without improvement are a plateau, as for early stopping by default.
+OVERFIT_LOSS_RATIO = 1.1  # A validation loss above this many times its minimum seldom falls again.
 
 # Accuracy
 UNDERFIT_ACCURACY = 0.9  # A few dozen units reach this on every dataset that dnn knows by name.
-OVERFIT_ERROR_RATIO = 2.0  # Overfitting: so many times more errors on validation than on training images,
-OVERFIT_ACCURACY_GAP = 0.01  # if the accuracies differ by at least this much.
+OVERFIT_ERROR_RATIO = 2.0  # Overfitting is reported from this ratio of the validation and training error rates on,
+OVERFIT_ACCURACY_GAP = 0.01  # unless the accuracies differ by less than this.
 MAIN_CONFUSION_SHARE = 0.5  # Two classes are confused if most errors of one are predictions of the other.
 
 # Units and probabilities
-DEAD_SHARE = 0.12  # of a layer's units; without a problem it is up to 0.1.
-SATURATED_SHARE = 0.75  # of a layer's outputs; tanh has up to 0.5 without a problem.
+DEAD_SHARE = 0.12  # A larger share of a layer's units is too many; up to 0.1 are dead without a problem.
+SATURATED_SHARE = 0.75  # A larger share of a layer's outputs is too many; tanh has up to 0.5 without a problem.
 LEAST_CALIBRATION_ERROR = 0.01  # A smaller calibration error does not matter.
 Z_95_ONE_SIDED = 1.645  # The 95 % quantile of the normal distribution.
 
-TRAINING_KINDS = {"learning_rate", "underfitting", "overfitting", "plateau", "unfinished"}  # at most one applies
-UNTRAINED_KINDS = {"learning_rate", "underfitting"}  # After these,
-OUTCOME_KINDS = {"confused_class", "miscalibration"}  # these say nothing new.
+# At most one of these kinds of findings is reported.
+TRAINING_KINDS = {"learning_rate", "underfitting", "overfitting", "plateau", "unfinished"}
+# After a finding of the first kinds, the network has learned too little, and the second kinds add nothing new.
+UNTRAINED_KINDS = {"learning_rate", "underfitting"}
+OUTCOME_KINDS = {"confused_class", "miscalibration"}
 
 
 def diagnose(run: Evidence) -> list[Finding]:

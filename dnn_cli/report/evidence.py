@@ -11,11 +11,11 @@ from dnn_cli.report.unit_activity import LayerActivity
 from dnn_cli.runs.records import DatasetRecord, Row, Score
 from dnn_cli.stats import wilson
 
-TREND_EPOCHS = 3  # A trend is measured over so many epochs; a single one is noise.
+TREND_EPOCHS = 3  # A trend is measured over this many epochs; one epoch alone is too noisy.
 # Two standard errors of a mean loss are this many times sqrt(loss / images): the standard deviation of the losses of
 # single images is about twice the root of their mean.
 LOSS_NOISE = 4.0
-# A schedule is at its end once the learning rate is this share of its maximum.
+# A schedule is finished when the learning rate has fallen to this share of its maximum.
 FINAL_RATE_RATIO = 0.1
 
 
@@ -24,12 +24,12 @@ class Finding:
     """A problem that the figures of a run show.
 
     Attributes:
-        kind: The kind of finding, a word for programs: ``overfitting``.
-        title: A few words without a full stop.
-        text: Complete sentences, with the figures that led to the finding.
-        setting: A setting that should help, as a line of YAML: ``training: {early_stopping: {patience: 5}}``; "" if
+        kind: the kind of finding, a word for programs: ``overfitting``.
+        title: a few words without a full stop.
+        text: complete sentences, with the figures that led to the finding.
+        setting: a setting that should help, as a line of YAML: ``training: {early_stopping: {patience: 5}}``; "" if
             none is known.
-        option: The same setting for the command line: ``--set 'training.early_stopping={patience: 5}'``.
+        option: the same setting for the command line: ``--set 'training.early_stopping={patience: 5}'``.
     """
 
     kind: str
@@ -44,12 +44,12 @@ class Evidence:
     """Everything that is known about a run.
 
     Attributes:
-        config: The config of the run.
-        history: The rows of its history, oldest first, one at least.
-        score: The metrics of the best checkpoint, as `metrics.score` returns them; None if it was not evaluated.
-        activity: The activity of its hidden layers, as `unit_activity.measure` returns it; empty if unknown.
-        dataset: The record of the dataset in the run's environment.
-        split: The split that `score` is about, ``test`` or ``validation``.
+        config: the config of the run.
+        history: the rows of its history, oldest first, one at least.
+        score: the metrics of the best checkpoint, as `metrics.score` returns them; None if it was not evaluated.
+        activity: the activity of its hidden layers, as `unit_activity.measure` returns it; empty if unknown.
+        dataset: the record of the dataset in the run's environment.
+        split: the split that `score` is about, ``test`` or ``validation``.
     """
 
     config: Config
@@ -81,7 +81,7 @@ class Evidence:
 
     @property
     def is_schedule_finished(self) -> bool:
-        """Whether a schedule has lowered the learning rate so far that the network hardly changes any more."""
+        """True if a schedule has lowered the learning rate so far that the network hardly changes."""
         rates = [row.get("learning_rate", 0.0) for row in self.history]
         return bool(rates[-1] < FINAL_RATE_RATIO * max(rates))
 

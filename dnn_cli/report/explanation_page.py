@@ -14,11 +14,11 @@ def check(out: Path | None, image: str | None) -> None:
     """Check, before anything is computed, that `write` can draw and that `out` can be written.
 
     Args:
-        out: The file to write; None for the default files.
-        image: The image file to explain, which must not be overwritten; None for an image of a dataset.
+        out: the file to write; None for the default files.
+        image: the image file to explain, which must not be overwritten; None for an image of a dataset.
 
     Raises:
-        UsageError: The ``report`` extra is not installed, or `out` is not a PNG or HTML file in an existing folder.
+        UsageError: the ``report`` extra is not installed, or `out` is not a PNG or HTML file in an existing folder.
     """
     require_extra("report", "matplotlib", "jinja2", purpose="dnn explain")
     if out is None:
@@ -32,15 +32,15 @@ def write(found: Explanation, out: Path | None = None) -> list[Path]:
     """Write the picture and the page of an explanation.
 
     Args:
-        found: The explanation.
-        out: The only file to write, a PNG or HTML file. None writes both, into the run's folder of explanations, or
-            into the current folder if the network is a file of its own.
+        found: the explanation.
+        out: the only file to write, a PNG or HTML file. None writes both, into the run's folder of explanations, or
+            into the current folder if the network is a single file.
 
     Returns:
         The files that were written.
 
     Raises:
-        DnnError: A file cannot be written.
+        DnnError: a file cannot be written.
     """
     files = [out] if out else _default_files(found)
     for file in files:
@@ -59,7 +59,7 @@ def page(found: Explanation) -> str:
         "prediction": Picture(plots.prediction(found), f"the image and its probabilities; {_title(found)}"),
         "maps": Picture(
             plots.maps(found),
-            f"maps of the pixels that speak for and against {', '.join(found.names)}, by three methods",
+            f"maps of the pixels that are evidence for and against {', '.join(found.names)}, by three methods",
         ),
     }
     if found.units:

@@ -1,6 +1,6 @@
 """The figures of an explanation: image and probabilities, maps of the pixels, and hidden units.
 
-Each is a figure of its own in the page. `overview` draws all of them into one, for a PNG file.
+The page shows each as a separate figure. `overview` draws all of them into one, for a PNG file.
 """
 
 from collections.abc import Sequence

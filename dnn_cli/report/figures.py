@@ -69,8 +69,8 @@ class Picture:
     """A figure of a page.
 
     Attributes:
-        figure: The figure.
-        description: The content of the figure in words, for people who cannot see it.
+        figure: the figure.
+        description: the content of the figure in words, for people who cannot see it.
     """
 
     figure: "Figure"
@@ -104,9 +104,9 @@ def inline(figure: "Figure", name: str, description: str) -> str:
     """Return the figure as an ``<svg>`` element for a page that defines the CSS variables of a palette.
 
     Args:
-        figure: The figure.
-        name: A prefix of all identifiers in the element, so that several figures fit into one page.
-        description: The content of the figure in words, for people who cannot see it.
+        figure: the figure.
+        name: a prefix of all identifiers in the element, so that several figures fit into one page.
+        description: the content of the figure in words, for people who cannot see it.
     """
     text = _saved(figure, "svg", facecolor="none").decode()
     text = text[text.index("<svg ") :]

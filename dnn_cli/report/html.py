@@ -15,10 +15,10 @@ class Page:
     """The page of one or several runs.
 
     Attributes:
-        html: The page.
-        pictures: The pictures that can be saved as files, by name.
-        figures: The numbers on the page, as plain values for JSON.
-        headlines: The main statements of the page, one per line.
+        html: the page.
+        pictures: the pictures that can be saved as files, by name.
+        figures: the numbers on the page, as plain values for JSON.
+        headlines: the main statements of the page, one per line.
     """
 
     html: str
@@ -31,9 +31,9 @@ def render(template: str, pictures: Mapping[str, Picture], **content: Any) -> st
     """Return the HTML of a page.
 
     Args:
-        template: The name of a file in ``templates/``.
-        pictures: The figures of the page; the template finds them as SVG elements in ``svg``, by name.
-        content: All other variables of the template.
+        template: the name of a file in ``templates/``.
+        pictures: the figures of the page; the template finds them as SVG elements in ``svg``, by name.
+        content: all other variables of the template.
     """
     import jinja2
     from markupsafe import Markup

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 GREY_DIMENSIONS = 2  # of an image without channels
 MAX_SIDE = 64  # Pixels of the longer side of an image in a page; larger images are reduced.
-MAX_WEIGHT_IMAGES = 128  # Units of the first layer whose weights are shown,
-MAX_WEIGHT_PIXELS = 200_000  # and pixels that all of these images have together.
+MAX_WEIGHT_IMAGES = 128  # The weights of at most this many units of the first layer are shown.
+MAX_WEIGHT_PIXELS = 200_000  # All of these images together have at most this many pixels.
 WEIGHT_COLUMNS, IMAGE_COLUMNS = 16, 8
 
 

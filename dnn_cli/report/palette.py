@@ -1,4 +1,4 @@
-"""The colours of all pages and figures, in light and dark: the only place where they are written down.
+"""The colours of all pages and figures, in light and dark: the only place where they are defined.
 
 The series are based on Okabe and Ito (2008), whose colours colour-blind people can tell apart. No page or figure
 relies on colour alone.
@@ -12,15 +12,15 @@ class Palette:
     """The colours of one scheme, each as ``#rrggbb``.
 
     Attributes:
-        page: The background of the page.
-        plate: The background of code and other raised boxes.
-        ink: Text.
-        faint: Secondary text, axes and ticks.
-        grid: Grid lines of a plot.
-        line: Borders and rules.
-        warn: The text of a warning.
-        warn_plate: The background of a warning.
-        series: The lines of a plot, in the order in which they are used; the first also marks what is right or
+        page: the background of the page.
+        plate: the background of code and other raised boxes.
+        ink: text.
+        faint: secondary text, axes and ticks.
+        grid: grid lines of a plot.
+        line: borders and rules.
+        warn: the text of a warning.
+        warn_plate: the background of a warning.
+        series: the lines of a plot, in the order in which they are used; the first also marks what is right or
             negative, the second what is wrong or positive.
     """
 

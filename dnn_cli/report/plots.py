@@ -26,7 +26,7 @@ CURVES: dict[str, tuple[str, Scale]] = {  # column of the history → title and 
     "seconds": ("seconds per epoch", "zero"),
 }
 MAX_POINTS = 4000  # Points of all lines of a figure together; more are not visible.
-MAX_MARKERS = 30  # Up to so many epochs, each one is marked by a dot.
+MAX_MARKERS = 30  # Up to this many epochs, each epoch is marked by a dot.
 MAX_COUNTED_CLASSES = 20  # A larger confusion matrix has no room for the counts.
 
 
@@ -35,11 +35,11 @@ class Line:
     """A line of a plot over epochs.
 
     Attributes:
-        label: The name in the legend; "" for none.
-        values: One value per epoch, from the first epoch.
-        color: One of `Palette.series`.
-        dashed: Whether the line is the less important one of two.
-        best: The epoch to mark, counted from 1; None for no mark.
+        label: the name in the legend; "" for none.
+        values: one value per epoch, from the first epoch.
+        color: one of `Palette.series`.
+        dashed: whether the line is the less important one of two.
+        best: the epoch to mark, counted from 1; None for no mark.
     """
 
     label: str
@@ -53,11 +53,11 @@ def curves(title: str, lines: Sequence[Line], *, scale: Scale = "linear", below:
     """Plot values over epochs.
 
     Args:
-        title: The quantity on the vertical axis.
-        lines: The lines, one at least.
+        title: the quantity on the vertical axis.
+        lines: the lines, one at least.
         scale: ``linear``; ``zero`` is linear and starts at zero; ``log`` is logarithmic if the values span a factor of
             more than 8, else linear.
-        below: Put the legend below the plot, one entry per row, because the labels are long.
+        below: put the legend below the plot, one entry per row, because the labels are long.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -68,7 +68,7 @@ def curves(title: str, lines: Sequence[Line], *, scale: Scale = "linear", below:
             _draw(axes, line, MAX_POINTS // len(lines))
             if line.best is not None and not line.dashed and not below:
                 _mark(axes, line.best, len(line.values))
-        axes.set_title(title, pad=8 if below else 18)  # above the row of the mark
+        axes.set_title(title, pad=8 if below else 18)  # leaves space for the label of the mark
         has_legend = len([line for line in lines if line.label]) > 1
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -134,7 +134,7 @@ def confusion(matrix: Array, labels: Sequence[int]) -> "Figure":
 
     Args:
         matrix: (classes, classes) counts; rows are actual classes, columns predicted ones.
-        labels: The classes to show.
+        labels: the classes to show.
     """
     shown = matrix[np.ix_(labels, labels)]
     shares = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1)
@@ -164,7 +164,7 @@ def reliability(bins: Sequence[CalibrationBin]) -> "Figure":
     """Draw a reliability diagram: accuracy against confidence, above a histogram of the confidence.
 
     Args:
-        bins: The bins of ``calibration`` in a score of `metrics.score`, one filled at least.
+        bins: the bins of ``calibration`` in a score of `metrics.score`, one filled at least.
     """
     width = 1 / len(bins)
     filled = [(each.images, each.confidence, each.accuracy) for each in bins if each.accuracy is not None]

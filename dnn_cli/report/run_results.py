@@ -22,13 +22,13 @@ class TestPredictions:
     """The predictions of a network for the test images.
 
     Attributes:
-        dataset: The name of the dataset.
-        note: A warning about the dataset; "" if there is none.
+        dataset: the name of the dataset.
+        note: a warning about the dataset; "" if there is none.
         images: (n, height, width[, channels]) the test images of the selected classes.
         labels: (n,) their actual classes.
-        fingerprint: The fingerprint of images and labels.
+        fingerprint: the fingerprint of images and labels.
         probabilities: (n, classes) the network's output.
-        score: The metrics, as `metrics.score` returns them.
+        score: the metrics, as `metrics.score` returns them.
     """
 
     dataset: str
@@ -101,11 +101,11 @@ class RunResults:
     """A run, and the predictions of its best checkpoint.
 
     Attributes:
-        status: The run with its config and its recorded figures.
-        history: The rows of its history, oldest first.
-        checkpoint: The best checkpoint.
-        predictions: The checkpoint's predictions for the test images; None if these cannot be read.
-        missing_data: The reason why they cannot be read; "" if they can.
+        status: the run with its config and its recorded figures.
+        history: the rows of its history, oldest first.
+        checkpoint: the best checkpoint.
+        predictions: the checkpoint's predictions for the test images; None if these cannot be read.
+        missing_data: the reason why they cannot be read; "" if they can.
     """
 
     status: RunStatus
@@ -126,7 +126,7 @@ class RunResults:
 
     @property
     def warnings(self) -> list[str]:
-        """Everything that limits what the figures mean, a sentence each."""
+        """Everything that limits the meaning of the figures, one sentence each."""
         wanted, note = self.status.config.training.epochs, self.status.data.note
         progress = f"{len(self.history)} of {wanted} epochs"
         found = [note]
@@ -165,7 +165,7 @@ def run_results(status: RunStatus) -> RunResults:
     """Read a run, and predict the test images with its best checkpoint.
 
     Raises:
-        RunError: The run has no finished epoch, or is damaged.
+        RunError: the run has no finished epoch, or is damaged.
     """
     checkpoint = model_source.find_model(status.run.path)
     history = status.run.history(max(status.epochs, checkpoint.epoch or 0))

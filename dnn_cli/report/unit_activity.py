@@ -27,16 +27,16 @@ class LayerActivity:
     """The outputs of the activation of one hidden layer, over all images.
 
     Attributes:
-        name: The layer's key in the config, such as ``model.layers[0]``.
+        name: the layer's key in the config, such as ``model.layers[0]``.
         activation: Keras's name of the activation.
-        units: The number of units.
-        dead: The share of units, in [0, 1], whose output is zero for every image.
-        saturated: The share of outputs, in [0, 1], within `SATURATION_MARGIN` of one of the `BOUNDS`; 0 if the
+        units: the number of units.
+        dead: the share of units, in [0, 1], whose output is zero for every image.
+        saturated: the share of outputs, in [0, 1], within `SATURATION_MARGIN` of one of the `BOUNDS`; 0 if the
             activation has none (after Glorot & Bengio 2010, who look for sigmoids stuck at their bounds).
-        zero: The share of outputs, in [0, 1], that are zero.
-        mean: The mean of the outputs.
-        counts: The number of outputs in each bin of a histogram; the outermost bins include all outputs beyond them.
-        edges: The edges of the bins, one more than `counts`; they span the outputs of the first batch.
+        zero: the share of outputs, in [0, 1], that are zero.
+        mean: the mean of the outputs.
+        counts: the number of outputs in each bin of a histogram; the outermost bins include all outputs beyond them.
+        edges: the edges of the bins, one more than `counts`; they span the outputs of the first batch.
     """
 
     name: str
@@ -54,9 +54,9 @@ def measure(network: Network, images: Array, batch: int) -> list[LayerActivity]:
     """Measure the activity of each hidden layer, in the order of the layers.
 
     Args:
-        network: A network as `keras_format.load` returns it.
+        network: a network as `keras_format.load` returns it.
         images: (n, ...) of uint8 in 0..255 or of floats in [0, 1]; n > 0.
-        batch: The number of images that the network takes at once.
+        batch: the number of images that the network takes at once.
     """
     counters = [_OutputCounter(activation) for activation in _hidden_activations(network.layers)]
     with np.errstate(all="ignore"):

@@ -22,11 +22,11 @@ class Result:
     """The files and statements of a report.
 
     Attributes:
-        file: The page.
-        plots: The files of its pictures; empty if none were requested.
-        figures: The numbers on the page, as plain values for JSON.
-        headlines: The main statements of the page, one per line.
-        warnings: Everything that limits what the figures mean, a sentence each.
+        file: the page.
+        plots: the files of its pictures; empty if none were requested.
+        figures: the numbers on the page, as plain values for JSON.
+        headlines: the main statements of the page, one per line.
+        warnings: everything that limits the meaning of the figures, one sentence each.
     """
 
     file: Path
@@ -40,15 +40,15 @@ def report(paths: Sequence[Path], *, out: Path | None = None, kind: Format | Non
     """Write the page of a run, or a page that compares several runs.
 
     Args:
-        paths: The runs; empty for the newest run in ``runs/``.
-        out: The file of the page; None for the run's own file, or for `COMPARISON_FILE` if there are several runs.
-        kind: The format in which the pictures are saved too, in the run or in a folder beside the page of several runs;
+        paths: the runs; empty for the newest run in ``runs/``.
+        out: the file of the page; None for the run's own file, or for `COMPARISON_FILE` if there are several runs.
+        kind: the format in which the pictures are saved too, in the run or in a folder beside the page of several runs;
             None to save no pictures.
 
     Raises:
-        UsageError: A path is no run, `out` cannot be written, or the ``report`` extra is not installed.
-        RunError: A run is damaged, or has no finished epoch.
-        DnnError: A file cannot be written.
+        UsageError: a path is no run, `out` cannot be written, or the ``report`` extra is not installed.
+        RunError: a run is damaged, or has no finished epoch.
+        DnnError: a file cannot be written.
     """
     require_extra("report", "matplotlib", "jinja2", purpose="dnn report")
     if out is not None:

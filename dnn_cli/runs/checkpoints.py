@@ -20,7 +20,7 @@ class CheckpointFiles:
     """The files in a run's `checkpoints/`.
 
     Args:
-        folder: which holds nothing else.
+        folder: the folder, which contains nothing else.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,14 +42,14 @@ class CheckpointFiles:
         return None
 
     def is_complete(self, name: str) -> bool:
-        """Return whether the file exists and has its end, a quick check that reads almost nothing of it."""
+        """Return whether the file exists and is not cut off; a quick check that reads only its end."""
         return zipfile.is_zipfile(self.path(name))
 
     def write(self, save: Callable[[Path], None]) -> Path:
         """Write a new checkpoint to a temporary file; returns that file, flushed to the disk.
 
         Args:
-            save: writes the network to the path it is given.
+            save: is called with a path to write the network to.
         """
         new = self.folder / ".new.keras"
         save(new)
@@ -70,7 +70,7 @@ class CheckpointFiles:
             _replace(source, self.path(name), shutil.copyfile)
 
     def remove_temporary_files(self) -> None:
-        """Delete what a killed process has left unfinished."""
+        """Delete the unfinished files of a killed process."""
         for unfinished in self.folder.glob(".*"):
             unfinished.unlink()
 

@@ -1,4 +1,4 @@
-"""Compare runs: what differs in their configs, what they reached, and which is best.
+"""Compare runs: the settings that differ, the figures, and which run is best.
 
 Figures are only compared if they were measured on the same images. Two runs held out the same images if the data, the
 number of images and the seed that selected them are the same. Two evaluations used the same images if the fingerprints
@@ -24,7 +24,7 @@ class Criterion:
 
     Attributes:
         title: the name of the figure.
-        missing: why a run may not have it, as a phrase that its path follows.
+        missing: the reason why runs don't have the figure, as a phrase to put before their paths.
         descending: whether higher is better.
     """
 
@@ -60,7 +60,7 @@ class Criterion:
         return f"{self.missing} {', '.join(lacking)}" if lacking else ""
 
     def conflict(self, statuses: Sequence[RunStatus]) -> str:
-        """Return a phrase that says why the figures are not comparable; empty if they are."""
+        """Return the reason why the figures are not comparable, as a phrase; empty if they are."""
         having = [status for status in statuses if self.figure(status) is not None]
         for other in having[1:]:
             if self.basis(other) != self.basis(having[0]):
@@ -159,8 +159,8 @@ class Comparison:
         candidates: the runs, the best first if `ranked_by` is not None, otherwise in the order of the arguments.
         settings: for each setting that differs, its value in each run, in the order of `candidates`.
         ranked_by: a key of `CRITERIA`, or None.
-        remarks: sentences about the figures: how they are ranked, and what does not compare.
-        doubts: those remarks that say that the first place may be due to chance.
+        remarks: sentences about the figures: how the runs are ranked, and which figures cannot be compared.
+        doubts: those of the remarks that warn that the first place may be due to chance.
         damaged: an error for each run that could not be read.
     """
 
@@ -172,7 +172,7 @@ class Comparison:
     damaged: list[RunError]
 
     def raise_if_damaged(self) -> None:
-        """Raise a `RunError` that says what is wrong with each run that could not be read, if there is any."""
+        """Raise a `RunError` with the problem of each run that could not be read, if there is any."""
         if self.damaged:
             raise RunError(str(together(self.damaged)))
 
@@ -181,7 +181,7 @@ def compare_runs(paths: Sequence[Path], sort: str | None = None) -> Comparison:
     """Compare the runs at `paths`.
 
     Args:
-        paths: of runs; a run that is named twice counts once.
+        paths: the run directories; a run that is given twice counts once.
         sort: the key of `CRITERIA` to rank by. None ranks by validation accuracy, or else by test accuracy, if all runs
             with a finished epoch have it on the same images.
 

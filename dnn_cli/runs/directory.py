@@ -42,10 +42,10 @@ class RunDirectory:
     """The directory of one training.
 
     Args:
-        path: of the directory; use `create` or `open` to have it checked.
+        path: the directory; `create` and `open` check it, and this constructor does not.
 
     Attributes:
-        path: as it was given; `str(run)` is the same, for messages.
+        path: the directory as given; `str(run)` returns it for messages.
         config_file: the resolved config.
         report_file: the HTML page of `dnn report`.
         plots_folder: the pictures of `dnn report --plots`.
@@ -66,10 +66,10 @@ class RunDirectory:
         """Create a new run.
 
         Args:
-            path: where; None for the first free ``runs/<name>-<n>``.
-            name: of the config.
-            config: what to train.
-            environment: what the result depends on besides the config.
+            path: the directory; None for the first free ``runs/<name>-<n>``.
+            name: the name of the config.
+            config: the config to train.
+            environment: everything else that the result depends on.
 
         Raises:
             UsageError: `path` exists and is not an empty folder; nothing in it is changed.
@@ -123,7 +123,7 @@ class RunDirectory:
         paths = sorted(path for path in self.path.rglob("[!.]*") if path.is_file())
         return {path.relative_to(self.path).as_posix(): path.stat().st_size for path in paths}
 
-    # What is trained, and where
+    # Config and environment
 
     def config(self) -> Config:
         """Return the resolved config; raises `ConfigError` if it is damaged."""
@@ -144,10 +144,10 @@ class RunDirectory:
         write_atomically(self.config_file, config.to_yaml())
 
     def environment(self) -> Environment:
-        """Return the record of what the run was started with; raises `RunError` if it is missing or damaged."""
+        """Return the environment in which the run was started; raises `RunError` if it is missing or damaged."""
         return self._read_json(Environment, "environment.json")
 
-    # What it found
+    # Results
 
     def metrics(self) -> TrainingMetrics | None:
         """Return the summary of the training that ended last, or None before; raises `RunError` if it is damaged."""
@@ -175,7 +175,7 @@ class RunDirectory:
     def history(self, epochs: int) -> list[Row]:
         """Return the figures of the first `epochs` epochs, oldest first; raises `RunError` if they are damaged.
 
-        Later rows belong to an epoch whose checkpoint was not completed; a resume trains that epoch again.
+        A later row belongs to an epoch whose checkpoint was not completed; that epoch is trained again.
         """
         path = self.path / "history.csv"
         try:
@@ -183,7 +183,7 @@ class RunDirectory:
         except (OSError, ValueError, TypeError, csv.Error) as error:
             raise RunError(f"{path} cannot be read: {error}") from None
         if [row.get("epoch") for row in rows[:epochs]] != list(range(1, epochs + 1)):
-            raise RunError(f"{path} is damaged: it does not hold epochs 1 to {epochs}, a row each")
+            raise RunError(f"{path} is damaged: it does not contain one row for each of the epochs 1 to {epochs}")
         if any(REQUIRED_FIGURES - row.keys() for row in rows[:epochs]):
             raise RunError(f"{path} is damaged: a row lacks one of {', '.join(sorted(REQUIRED_FIGURES))}")
         return rows[:epochs]
@@ -192,17 +192,17 @@ class RunDirectory:
         """Return the folders of TensorBoard's event files: of the training figures, and of the validation figures."""
         return self.path / "tensorboard/train", self.path / "tensorboard/validation"
 
-    # Its checkpoints
+    # Checkpoints
 
     def state(self) -> State | None:
         """Return the state after the last completed epoch, or None before the first."""
         return self._read_json(State, "state.json") if self._has("state.json") else None
 
     def commit(self, save: Callable[[Path], None], history: list[Row], state: State | None) -> State:
-        """Save an epoch, so that a resume continues after it.
+        """Save an epoch, from which the run can be resumed.
 
         Args:
-            save: writes the network to the path it is given.
+            save: is called with a path to write the network to.
             history: the figures of every epoch; the last row is the epoch to save.
             state: the result of the last commit; None before the first.
 
@@ -227,10 +227,10 @@ class RunDirectory:
         return committed
 
     def resumable(self, warn: Callable[[str], None]) -> tuple[State | None, Path | None]:
-        """Prepare a resume: find the newest undamaged checkpoint and give all checkpoints their proper names.
+        """Prepare the run for resuming: find the newest undamaged checkpoint, and give each checkpoint its proper name.
 
         Args:
-            warn: is called with a line if the last checkpoint is damaged and the one before it is used.
+            warn: is called with a message if the last checkpoint is damaged and the one before it is used.
 
         Returns:
             The state to continue from and the checkpoint's file; None and None before the first epoch.
@@ -251,7 +251,7 @@ class RunDirectory:
         return state, last
 
     def safe_epoch(self) -> int:
-        """Return the epoch after which a resume would continue, 0 before the first; raises like `resumable`."""
+        """Return the epoch from which the run can be resumed, 0 before the first; raises like `resumable`."""
         found = self._newest()
         return found[0].last.epoch if found else 0
 
@@ -305,7 +305,7 @@ class RunDirectory:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(values, dict):
-                raise RunError(f"{path} is damaged: it holds no JSON object")
+                raise RunError(f"{path} is damaged: it is not a JSON object")
             return kind.from_dict(values)
         except FileNotFoundError:
             raise RunError(f"{self} has no {name}") from None

@@ -1,4 +1,4 @@
-"""Describe what the result of a run depends on besides its config: versions, machine, git revision, data."""
+"""Describe everything besides the config that the result of a run depends on: versions, machine, git revision, data."""
 
 import os
 import platform

@@ -29,7 +29,7 @@ def locked(file: Path, run: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=ACQUIRE_TIMEOUT, poll_interval=0.005)
     except filelock.Timeout:
-        raise RunError(f"{run} is being trained by another process") from None
+        raise RunError(f"{run} is being trained by another process; wait until that ends, or stop it") from None
     except OSError as error:
         raise RunError(f"{run} cannot be written: {error.strerror}") from None
     try:

@@ -1,6 +1,6 @@
 """The records of a run: its environment, its history, the summary of its training, and its evaluations.
 
-A comment names the fields that the first version did not write.
+Comments mark the fields that version 0.1.0 did not write.
 """
 
 import csv
@@ -31,7 +31,7 @@ class DatasetRecord(JsonRecord):
 
     Attributes:
         name: a known name, or the absolute path of the user's own data.
-        requested: the name in the config; another one if the fallback was used.
+        requested: the name in the config; it differs from `name` if the fallback was used.
         note: a warning about the data, for example that the fallback was used; empty if there is none.
         path: the file or folder that was read.
         fingerprint: the digest of all training images and labels, before any were selected.
@@ -48,10 +48,10 @@ class DatasetRecord(JsonRecord):
     path: str
     fingerprint: str
     training_images: int
-    validation_images: int | None = None  # later than the first version
+    validation_images: int | None = None  # not in 0.1.0
     classes: int
-    selected_classes: tuple[int, ...] | None = None  # later than the first version
-    image_shape: tuple[int, ...] | None = None  # later than the first version
+    selected_classes: tuple[int, ...] | None = None  # not in 0.1.0
+    image_shape: tuple[int, ...] | None = None  # not in 0.1.0
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ class TransferRecord(JsonRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class Environment(JsonRecord):
-    """What the result of a run depends on besides its config.
+    """Everything besides the config that the result of a run depends on.
 
     Attributes:
         command: the command line that started the run.
         folder: the working directory.
-        versions: of dnn, Python and the libraries that compute.
+        versions: the versions of dnn, Python and the libraries that compute.
         platform: operating system, machine and C library.
         machine: the processor's architecture.
         processor: the processor's model and vector instructions.
@@ -100,12 +100,12 @@ class Environment(JsonRecord):
     versions: dict[str, str] = field(default_factory=dict)
     platform: str | None = None
     machine: str | None = None
-    processor: str | None = None  # later than the first version
+    processor: str | None = None  # not in 0.1.0
     cpus: int | None = None
-    threads: int | None = None  # later than the first version
+    threads: int | None = None  # not in 0.1.0
     git: str | None = None
     dataset: DatasetRecord
-    transfer: TransferRecord | None = None  # later than the first version
+    transfer: TransferRecord | None = None  # not in 0.1.0
 
 
 # history.csv
@@ -146,8 +146,8 @@ class TrainingMetrics(JsonRecord):
         selected_classes: the labels of `data.classes`; None for all.
         training_images: number of images in an epoch.
         seconds: the time of all epochs.
-        seconds_per_epoch: the median.
-        images_per_second: in the median epoch.
+        seconds_per_epoch: the median time of an epoch.
+        images_per_second: training images per second in the median epoch.
     """
 
     epochs: int
@@ -157,7 +157,7 @@ class TrainingMetrics(JsonRecord):
     parameters: int
     dataset: str
     note: str
-    selected_classes: tuple[int, ...] | None = None  # later than the first version
+    selected_classes: tuple[int, ...] | None = None  # not in 0.1.0
     training_images: int
     seconds: float
     seconds_per_epoch: float
@@ -172,7 +172,7 @@ class CalibrationBin(JsonRecord):
     """The images whose highest probability lies in one bin.
 
     Attributes:
-        images: how many.
+        images: number of images.
         confidence: the mean of their highest probabilities; None if there are no images.
         accuracy: the share that is classified correctly; None if there are no images.
     """
@@ -188,8 +188,8 @@ class ClassFigures(JsonRecord):
 
     Attributes:
         label: the class.
-        precision: of the images predicted as this class, the share that belongs to it.
-        recall: of the images of this class, the share that is predicted as it.
+        precision: share of the images predicted as this class that belong to it.
+        recall: share of the images of this class that are predicted as it.
         f1: the harmonic mean of both.
         support: number of images of this class.
     """
@@ -223,7 +223,7 @@ class Score(JsonRecord):
     accuracy_interval: Interval
     errors: int
     calibration_error: float
-    calibration: tuple[CalibrationBin, ...] = ()  # later than the first version
+    calibration: tuple[CalibrationBin, ...] = ()  # not in 0.1.0
     classes: tuple[ClassFigures, ...]
     confusion: tuple[tuple[int, ...], ...]
 
@@ -235,7 +235,7 @@ class Evaluation(Score):
     Attributes:
         run: the run's path; None for a single file.
         checkpoint: the `.keras` file.
-        epoch: of the checkpoint; None if a file was evaluated that is not a checkpoint of the run.
+        epoch: the epoch of the checkpoint; None if the file is not a checkpoint of the run.
         split: ``test``, ``validation`` or ``train``.
         dataset: the name of the data.
         note: a warning about the data; empty if there is none.
@@ -249,7 +249,7 @@ class Evaluation(Score):
     split: str
     dataset: str
     note: str
-    selected_classes: tuple[int, ...] | None = None  # later than the first version
+    selected_classes: tuple[int, ...] | None = None  # not in 0.1.0
     fingerprint: str
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ class Best(JsonRecord):
     Attributes:
         epoch: the number of epochs after which it was saved, from 1.
         monitor: ``val_loss`` or ``loss``.
-        value: of the monitored figure.
+        value: the value of the monitored figure.
         sha256: the digest of the checkpoint file.
     """
 
@@ -38,7 +38,7 @@ class Checkpoint(JsonRecord):
 
 @dataclass(frozen=True)
 class State(JsonRecord):
-    """The last checkpoint, and the one before it, which a resume falls back on if the last is damaged."""
+    """The last checkpoint, and the one before it, which is used if the last is damaged."""
 
     last: Checkpoint
     previous: Checkpoint | None = None

@@ -18,17 +18,18 @@ State = Literal["running", "done", "interrupted", "damaged"]
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How far a run is, what it reached, and what to do next.
+    """The status of a run: its state, progress and best figures, and the commands to run next.
 
-    If a damaged file hides how far a run is, only the first four attributes have a meaning, and `is_readable` is False.
+    If a file that records the progress is damaged, `is_readable` is False, and only the first four attributes have a
+    meaning.
 
     Attributes:
         run: the run.
         state: ``running`` while a process trains it; ``done`` after all epochs, or as many as early stopping allowed;
             ``damaged`` if a recorded file cannot be read; otherwise ``interrupted``.
         written: the time when something in the run was last written, in seconds since 1970.
-        problem: what is damaged, in a line; empty if nothing is.
-        environment: what the run was started with.
+        problem: a line about the damage; empty if there is none.
+        environment: the environment in which the run was started.
         wanted: number of epochs in the config.
         epochs: number of epochs trained.
         finished: whether these are all epochs, or as many as early stopping allowed.
@@ -53,7 +54,7 @@ class RunStatus:
 
     @property
     def is_readable(self) -> bool:
-        """Whether the files that say how far the run is could be read."""
+        """True if the files that record the progress could be read."""
         return self.environment is not None
 
     @property
@@ -76,27 +77,27 @@ class RunStatus:
 
     @property
     def is_outdated(self) -> bool:
-        """Whether the test figures belong to another epoch than the best, or to another file."""
+        """True if the test figures belong to another epoch or file than the best checkpoint."""
         return bool(self.test and self.best and self.test.epoch != self.best["epoch"])
 
     @property
     def outdated(self) -> str:
-        """A sentence that says so and names the command that updates them; empty if they are up to date."""
+        """A sentence about outdated test figures, with the command that updates them; empty if they are up to date."""
         if not (self.test and self.best and self.is_outdated):
             return ""
         of = "another file" if self.test.epoch is None else f"epoch {self.test.epoch}"
         return (
-            f"{self.run}: the test figures are those of {of}, the best is epoch {self.best['epoch']}; "
-            f"`{command('evaluate', self.run)}` brings them up to date"
+            f"{self.run}: the test figures are those of {of}, but the best is epoch {self.best['epoch']}; "
+            f"`{command('evaluate', self.run)}` updates them"
         )
 
     @property
     def commands(self) -> list[str]:
-        """The commands that continue the work on this run, in the order in which to run them."""
+        """The commands to run next, in this order."""
         return list(_commands(self))
 
     def raise_if_damaged(self) -> None:
-        """Raise a `RunError` that says what is damaged, if anything is."""
+        """Raise a `RunError` with the damage, if there is any."""
         if self.state == "damaged":
             raise RunError(self.problem)
 
@@ -106,9 +107,9 @@ class RunDetails:
     """Everything that is known of one run; what cannot be read is None or empty.
 
     Attributes:
-        status: how far it is.
-        config: what it trains.
-        environment: what it was started with.
+        status: its state and progress.
+        config: its config.
+        environment: the environment in which it was started.
         history: the figures of every epoch that was saved.
         metrics: the summary of the training that ended last.
         evaluations: the results of `dnn evaluate` by their names: ``test``.
@@ -125,9 +126,9 @@ class RunDetails:
 
 
 def list_runs(folder: Path | None = None) -> list[RunStatus]:
-    """Return the status of every run in `folder`, the one written last first; whatever is not a run is ignored.
+    """Return the status of every run in `folder`, the one written last first; other files and folders are ignored.
 
-    The checkpoints are only checked for being there and not cut off; `inspect_run` compares their checksums.
+    Checkpoints are only checked for missing and cut-off files; `inspect_run` also compares their checksums.
 
     Args:
         folder: None for ``runs/``.
@@ -160,7 +161,7 @@ def read_status(run: RunDirectory) -> RunStatus:
     """Return the status of an undamaged run, with its number of parameters wherever that can be computed.
 
     Raises:
-        RunError: its config, or a file that says how far it is, is damaged; the checkpoints are not checked.
+        RunError: its config, or a file that records its progress, is damaged; the checkpoints are not checked.
     """
     try:
         status, config = _read(run, is_running=run.is_locked()), run.config()
@@ -229,7 +230,7 @@ def _history(run: RunDirectory) -> list[Row]:
 
 
 def _readable(read: Callable[[], T], otherwise: T) -> T:
-    """Return the result of `read`, or `otherwise` if it finds damage; the status says what is damaged."""
+    """Return the result of `read`, or `otherwise` if it finds damage, which the status reports."""
     try:
         return read()
     except DnnError:

@@ -59,7 +59,7 @@ class Engine(Protocol):
 
     @property
     def stop_requested(self) -> bool:
-        """Whether a callback asked to stop after this epoch."""
+        """True if a callback asked to stop after this epoch."""
 
     def run(self, epoch: int, on_chunk: ChunkCallback) -> Logs:
         """Train for one epoch, numbered from 0, and return its metrics.

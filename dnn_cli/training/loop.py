@@ -140,12 +140,13 @@ def _environment_changes(run: RunDirectory, environment: Environment, config: Co
     versions, kind = environment.versions, environment.processor
     if versions != (now := runs_environment.versions()):
         yield f"{run} was started with {versions}, this is {now}; weights may differ in the last bits"
-    if kind not in (None, here := processor.kind()):  # version 0.1.0 did not record it
+    # Version 0.1.0 recorded neither the processor nor the number of threads.
+    if kind not in (None, here := processor.kind()):
         yield f"{run} was started on {kind}, this is {here}; weights may differ in the last bits"
-    if done and config.engine == "keras" and run.config().training.threads == "auto":  # nor did it record this
+    if done and config.engine == "keras" and run.config().training.threads == "auto":
         yield (
-            f"{run} does not record how many threads trained it; it resumes with {config.training.threads}, "
-            "and with another number weights differ in the last bits; --set training.threads=N sets it"
+            f"{run} does not record its number of threads and resumes with {config.training.threads}; "
+            "with another number, the weights differ in the last bits; --set training.threads=N sets it"
         )
 
 

@@ -130,7 +130,7 @@ def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | N
     drafted = draft(config, folder=folder, run=run)
     if drafted.spec is not None:
         name = config.data.dataset
-        place = "on this machine" if is_present(name) else "not on this machine; training downloads it"
+        place = "on this machine" if is_present(name) else "not on this machine; training will download it"
         return Preview(drafted.config, drafted.spec, f"data: {name} ({place})", drafted.transfer)
     plan = drafted.complete(
         selection.select_training_data(datasets.find(config.data.dataset), config.data, config.seed)

@@ -41,12 +41,12 @@ class GradientErrors:
 
     Attributes:
         name: Keras's name of the parameter, with its layer: ``dense_1/kernel``.
-        shape: The parameter's shape.
-        numpy_keras: Between backpropagation and automatic differentiation, over all entries.
-        numpy_difference: Between backpropagation and differences, over the sampled entries; None if there are none.
-        keras_difference: Between automatic differentiation and differences, over the same entries.
-        sampled: The number of entries that were compared with differences.
-        skipped: The number of entries that were skipped because the difference would reach across a kink.
+        shape: the parameter's shape.
+        numpy_keras: between backpropagation and automatic differentiation, over all entries.
+        numpy_difference: between backpropagation and differences, over the sampled entries; None if there are none.
+        keras_difference: between automatic differentiation and differences, over the same entries.
+        sampled: the number of entries that were compared with differences.
+        skipped: the number of entries that were skipped because the difference would reach across a kink.
     """
 
     name: str
@@ -68,9 +68,9 @@ class LayerErrors:
     """The errors of one layer.
 
     Attributes:
-        layer: The name of the layer in Keras.
-        output: The largest difference between the outputs of Keras and NumPy, relative to the largest output.
-        gradients: The errors of the gradients of its parameters.
+        layer: the name of the layer in Keras.
+        output: the largest difference between the outputs of Keras and NumPy, relative to the largest output.
+        gradients: the errors of the gradients of its parameters.
     """
 
     layer: str
@@ -83,12 +83,12 @@ class GradientCheck:
     """The result of a gradient check.
 
     Attributes:
-        dataset: The dataset of the batch.
-        images: The number of images in the batch.
-        loss: The loss in NumPy, with penalties.
-        loss_error: The relative difference of the loss in Keras.
-        layers: The errors of each layer, in the order of the layers.
-        notes: Remarks on the dataset, and on what differs from a training.
+        dataset: the dataset of the batch.
+        images: the number of images in the batch.
+        loss: the loss in NumPy, with penalties.
+        loss_error: the relative difference of the loss in Keras.
+        layers: the errors of each layer, in the order of the layers.
+        notes: remarks on the dataset, and on what differs from a training.
     """
 
     dataset: str
@@ -110,12 +110,12 @@ def check(config: Config, *, samples: int = SAMPLES, verbose: bool = False) -> G
     """Compare Keras, backpropagation and differences on the first batch of a training.
 
     Args:
-        config: The config of the training; the optimizer does not matter.
-        samples: The number of entries of each parameter that are compared with differences.
-        verbose: Show TensorFlow's own messages.
+        config: the config of the training; the optimizer does not matter.
+        samples: the number of entries of each parameter that are compared with differences.
+        verbose: show TensorFlow's own messages.
 
     Raises:
-        DataError: The dataset is missing, damaged, or has too few images.
+        DataError: the dataset is missing, damaged, or has too few images.
     """
     dataset = datasets.find(config.data.dataset, config.data.fallback)
     material = selection.select_training_data(dataset, config.data, config.seed)
@@ -151,11 +151,11 @@ def difference(network: Network, x: Array, targets: Array, index: int, step: flo
     """Return dE/dw by a central difference, (E(w + step) - E(w - step)) / (2 step).
 
     Args:
-        network: A network in float64; only its running means change.
+        network: a network in float64; only its running means change.
         x: (n, d[0]) the images of the batch.
         targets: (n, d[L]) their targets.
-        index: The index of w in `network.parameters`.
-        step: The change of w in each direction.
+        index: the index of w in `network.parameters`.
+        step: the change of w in each direction.
 
     Returns:
         The derivative; None if there is a kink of an activation or of an L1 penalty in between.
@@ -235,12 +235,12 @@ class _KerasGradients:
     """The forward and backward pass of the batch in Keras, in float64.
 
     Attributes:
-        parameters: The values of the trainable variables.
-        names: The names of the trainable variables.
-        gradients: Their gradients by automatic differentiation.
-        layers: The names of the layers after Flatten.
-        outputs: The outputs of these layers in training.
-        loss: The loss with penalties.
+        parameters: the values of the trainable variables.
+        names: the names of the trainable variables.
+        gradients: their gradients by automatic differentiation.
+        layers: the names of the layers after Flatten.
+        outputs: the outputs of these layers in training.
+        loss: the loss with penalties.
     """
 
     def __init__(self, config: Config, spec: NetworkSpec, images: Array, labels: Array) -> None:

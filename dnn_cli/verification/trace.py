@@ -1,4 +1,4 @@
-"""The trace of one training step in NumPy: every quantity that is computed, with its formula, for a reader.
+"""The trace of one training step in NumPy: every quantity that is computed, with its formula.
 
 It is the first step of a training, but in float64, so that the printed numbers do not depend on the machine.
 """
@@ -28,10 +28,10 @@ class Quantity:
     """A quantity that is computed in a step.
 
     Attributes:
-        name: Its name in the formulas, such as ``z[1]``.
-        formula: Its formula.
-        values: Its values, an array of any shape.
-        pixels: The axis of `values` that counts pixels; None if there is no such axis.
+        name: its name in the formulas, such as ``z[1]``.
+        formula: its formula.
+        values: its values, an array of any shape.
+        pixels: the axis of `values` that counts pixels; None if there is no such axis.
     """
 
     name: str
@@ -45,15 +45,15 @@ class Trace:
     """A training step, its quantities in the order in which they are computed.
 
     Attributes:
-        dataset: The dataset of the images.
-        note: A warning about the dataset; "" if there is none.
-        images: The indices of the images in the training split.
-        labels: The classes of the images.
-        widths: The numbers of units d[0] to d[L], from the pixels to the output layer.
-        forward: The quantities of the forward pass.
-        backward: The quantities of the backward pass.
-        rule: The optimizer's formula for a parameter w with the gradient g.
-        update: The parameters after the step, and the loss of the same batch with them.
+        dataset: the dataset of the images.
+        note: a warning about the dataset; "" if there is none.
+        images: the indices of the images in the training split.
+        labels: the classes of the images.
+        widths: the numbers of units d[0] to d[L], from the pixels to the output layer.
+        forward: the quantities of the forward pass.
+        backward: the quantities of the backward pass.
+        rule: the optimizer's formula for a parameter w with the gradient g.
+        update: the parameters after the step, and the loss of the same batch with them.
     """
 
     dataset: str
@@ -71,13 +71,13 @@ def trace(config: Config, index: int | None = None) -> Trace:
     """Trace the first step of a training.
 
     Args:
-        config: The config of the training; the NumPy network must support it.
-        index: The index of the first image of the batch in the training split; None for the batch that a training takes
+        config: the config of the training; the NumPy network must support it.
+        index: the index of the first image of the batch in the training split; None for the batch that a training takes
             first.
 
     Raises:
-        UsageError: The NumPy network does not support the config, or `index` is out of range.
-        DataError: The dataset is missing, damaged, or has too few images.
+        UsageError: the NumPy network does not support the config, or `index` is out of range.
+        DataError: the dataset is missing, damaged, or has too few images.
     """
     numpy_support.check(config)
     dataset = datasets.find(config.data.dataset, config.data.fallback)
@@ -196,7 +196,7 @@ def _forward_of(each: _Named, x: Array) -> Iterator[Quantity]:
 
 def _backward(network: Network, named: list[_Named], targets: Array) -> Iterator[Quantity]:
     error = network.loss.error(targets)
-    trained = [each for each in named if each.number]  # without a Dropout of the pixels, below which nothing is trained
+    trained = [each for each in named if each.number]  # without a Dropout before the first Dense layer
     for each in reversed(trained):
         top, to_input = each is named[-1], each is not trained[0]
         error = each.layer.backward(error, to_input)

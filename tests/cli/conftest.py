@@ -1,4 +1,4 @@
-"""What the tests of the commands share: a trained run, and a fresh interpreter that reports its imports."""
+"""Fixtures for the tests of commands: a trained run, and a new interpreter that reports its imports."""
 
 import subprocess
 import sys

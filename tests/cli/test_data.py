@@ -1,4 +1,4 @@
-"""`dnn data`: the list of datasets, and one dataset with its parts."""
+"""Test `dnn data`: the list of datasets, and one dataset with its parts."""
 
 import json
 import re
@@ -73,7 +73,7 @@ def test_missing_and_damaged_datasets_are_errors(dnn: Dnn, tmp_path: Path) -> No
     )
 
 
-def test_the_problem_of_a_bad_part_stands_below_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_problem_of_a_bad_part_is_printed_below_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     parts = [
         Part("x_train", "ok", (60000, 28, 28), "uint8", "md5:" + "0" * 32),
         Part("y_train", "unknown", (60000,), "int32", "sha256:" + "1" * 64),

@@ -1,4 +1,4 @@
-"""`dnn evaluate`: usage errors and the tables of an evaluation."""
+"""Test `dnn evaluate`: usage errors, and the tables of an evaluation."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The `dnn` group: its table of commands, and the help of each command."""
+"""Test the `dnn` group: its table of commands, and the help of each command."""
 
 import re
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The options that replace settings of a config."""
+"""Test the options that replace settings of a config."""
 
 import json
 from pathlib import Path

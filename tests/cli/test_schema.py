@@ -1,4 +1,4 @@
-"""`dnn schema`: the JSON Schema of config files."""
+"""Test `dnn schema`: the JSON Schema of config files."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Output on terminals and in files: colours, width, lines to copy."""
+"""Test output on terminals and in files: colours, width, and lines to copy."""
 
 import errno
 import io
@@ -28,7 +28,7 @@ def test_lines_to_copy_are_not_wrapped_on_a_narrow_terminal(monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", shown)
         tables.print_facts({"run": str(long), "time": "12.3 s"})
-        tables.print_next(f"dnn evaluate {long}")
+        tables.print_next("evaluate", long)
     lines = shown.getvalue().splitlines()
     assert lines[-1] == f"next: dnn evaluate {long}"
     assert max(map(len, lines[:-1])) <= 40

@@ -1,4 +1,4 @@
-"""`dnn train`: usage errors, dry runs, the output of a training."""
+"""Test `dnn train`: usage errors, dry runs, and the output of a training."""
 
 import json
 import re
@@ -70,7 +70,7 @@ total                                     50,890
         ),
         (
             ["-c", "smoke", "--run-dir", "taken"],
-            "error: taken exists already; go on with it by --resume taken, or choose another --run-dir\n",
+            "error: taken exists already; resume it with --resume taken, or choose another --run-dir\n",
         ),
         (["--resume", "taken"], "error: taken is not a run: it has no config.yaml\n"),
         (["--resume", "nowhere"], "error: there is no run nowhere\n"),
@@ -130,7 +130,7 @@ def test_dry_run_prints_config_and_layers_and_writes_nothing(fresh: Fresh, tmp_p
     assert printed.with_threads("auto") == loading.load("smoke").with_epochs(3)
     assert printed.training.threads == threads.default()
     assert layers + "\n" == LAYERS
-    assert where == "data: mnist-sample, which is here\n"
+    assert where == "data: mnist-sample (on this machine)\n"
     assert not modules & FRAMEWORKS
     assert listing(tmp_path) == []
 
@@ -147,7 +147,7 @@ def test_dry_run_as_json(dnn: Dnn, tmp_path: Path) -> None:
 
 def test_dry_run_reports_a_dataset_to_be_downloaded(dnn: Dnn) -> None:
     answer = dnn("train", "-c", "mnist", "--dry-run")
-    assert answer.stdout.endswith("data: mnist, which is not here: training would download it\n")
+    assert answer.stdout.endswith("data: mnist (not on this machine; training will download it)\n")
     assert answer.code == 0
 
 

@@ -19,7 +19,7 @@ SHIPPED = ROOT / "configs"
 
 
 def printed(code: str, stdin: str = "") -> str:
-    """Return the output of Python code that runs in a process of its own."""
+    """Return the output of Python code that runs in a separate process."""
     command = [sys.executable, "-c", code]
     return subprocess.run(command, input=stdin, stdout=subprocess.PIPE, cwd=ROOT, text=True, check=True).stdout
 

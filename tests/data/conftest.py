@@ -14,7 +14,7 @@ from tests.files import idx
 
 @pytest.fixture
 def small_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, Array]:
-    """The four arrays of 80 digits, whose digests are published as MNIST's: they are verified in the same way."""
+    """Return the four arrays of 80 digits, and make dnn expect their digests for MNIST."""
     sample = datasets.find("mnist-sample", split="both")
     train, test = sample.load("train"), sample.load("test")
     arrays = {

@@ -23,7 +23,7 @@ CREAM, INK = (230, 225, 210), (40, 40, 60)
 
 @pytest.fixture(scope="session")
 def four(sample: Split) -> Array:
-    """A 4 of the sample."""
+    """Return a 4 of the sample."""
     found: Array = sample.images[sample.labels == 4][3]
     return found
 
@@ -169,7 +169,7 @@ def photo(ink: Array, chance: np.random.Generator) -> bytes:
 
 @pytest.fixture(scope="session")
 def textbook(mnist_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Array], Array]:
-    """The predictions of the textbook's network after three epochs."""
+    """Return a function that predicts digits with the textbook's network, trained for three epochs."""
     path = tmp_path_factory.mktemp("textbook") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DNN_DATA_DIR", str(mnist_folder))

@@ -54,7 +54,7 @@ def host() -> Iterator[Host]:
 
 @pytest.fixture
 def parts() -> dict[str, Array]:
-    """The arrays of a small dataset in the form of MNIST."""
+    """Return the arrays of a small dataset in the form of MNIST."""
     random = np.random.default_rng(0)
     return {
         "x_train": random.integers(0, 256, (50, 28, 28), dtype="u1"),
@@ -83,7 +83,7 @@ def cache(host: Host, parts: dict[str, Array], tmp_path: Path, monkeypatch: pyte
 
 
 def names(cache: Path) -> list[str]:
-    """The files in the cache, without the locks."""
+    """Return the names of the files in the cache, without the locks."""
     return sorted(
         str(file.relative_to(cache)) for file in cache.rglob("*") if file.is_file() and file.suffix != ".lock"
     )

@@ -24,14 +24,14 @@ from tests.pictures import coverage, encoded, painted, written
 
 @pytest.fixture(scope="session")
 def seven(sample: Split) -> Array:
-    """A 7 of the sample."""
+    """Return a 7 of the sample."""
     found: Array = sample.images[sample.labels == 7][0]
     return found
 
 
 @pytest.fixture(scope="session")
 def picture(seven: Array) -> Array:
-    """The 7 in dark blue on yellow, below the middle."""
+    """Return a picture of the 7 in dark blue on yellow, below the middle."""
     return painted(coverage(seven, at=(0.9, 0.3)), (250, 230, 120), (20, 20, 90))
 
 
@@ -171,7 +171,7 @@ def test_a_picture_of_a_single_colour_is_rejected(level: int) -> None:
 
 
 def bomb(width: int, height: int) -> bytes:
-    """A PNG of a few bytes whose header claims this many pixels."""
+    """Return a PNG of a few bytes whose header claims this many pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -89,7 +89,7 @@ def test_holding_out_every_image_fails(validation: int | float, count: str) -> N
 
 
 def numbered(labels: list[int]) -> Split:
-    """A split whose images hold their own numbers."""
+    """Return a split in which each image contains its own number."""
     return Split(np.arange(len(labels), dtype="u1").reshape(-1, 1, 1), np.array(labels, "i4"))
 
 

@@ -17,7 +17,7 @@ CHEAP = "runs/2-stop"  # the one training of these that takes a second
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    """The page's config, where a reader saves it."""
+    """Write the config of the page to the file in which a reader saves it."""
     (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     path = Path("recipe.yaml")
     path.write_text(text)
@@ -32,7 +32,7 @@ def test_each_step_is_one_that_can_be_trained(recipe: Path, line: str, dnn: Dnn)
 
 
 def summary(text: str) -> dict[str, list[float]]:
-    """The numbers on each line of a training's summary, by the line's name."""
+    """Return the numbers on each line of a training's summary, by the line's name."""
     lines = re.findall(r"^(epochs|val loss|val accuracy|best epoch)  +(.*)$", text, re.MULTILINE)
     return {name: [float(number) for number in re.findall(r"\d+\.?\d*", rest)] for name, rest in lines}
 

@@ -1,4 +1,4 @@
-"""The number of threads belongs to the run: recorded, and kept by whatever resumes; and no thread is ever bound."""
+"""Test the number of threads: a run records it, resuming uses it again, and no thread is bound to a processor."""
 
 import json
 import os
@@ -17,11 +17,13 @@ from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import ConfigError, UsageError
 from tests.conftest import Answer, command
-from tests.training.test_loop import assert_same_training, history
+from tests.training.helpers import assert_same_training, history
 
 Dnn = Callable[..., Answer]
 
-linux = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux limits a process's processors")
+linux = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="only Linux can limit the processors of a process"
+)
 
 SMALL = """
 seed: 3
@@ -34,7 +36,7 @@ NUMPY = SMALL + "engine: numpy\n"
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A config whose bits depend on the number of threads."""
+    """Write a config whose results depend on the number of threads in their last bits."""
     path = tmp_path / "small.yaml"
     path.write_text(SMALL)
     return path
@@ -42,7 +44,7 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of `SMALL` with two threads that nothing disturbed. Tests only read it."""
+    """Train `SMALL` with two threads, without interruption; tests must not change the run."""
     folder = tmp_path_factory.mktemp("straight")
     (folder / "small.yaml").write_text(SMALL)
     options = ("--set", "training.threads=2", "--run-dir", folder / "run", "--quiet")
@@ -53,7 +55,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def on_one_processor(*arguments: object, **environment: str) -> Answer:
-    """A command in a process that may use a single processor."""
+    """Run a command in a process that may use a single processor only."""
     first = min(os.sched_getaffinity(0))
     code = f"import os, sys; os.sched_setaffinity(0, {{{first}}}); os.execv(sys.argv[1], sys.argv[1:])"
     python, *rest = command(*arguments)
@@ -69,12 +71,12 @@ def on_one_processor(*arguments: object, **environment: str) -> Answer:
 
 
 def recorded(run: str | Path) -> Any:
-    """The number of threads in a run's config."""
+    """Return the number of threads in a run's config."""
     return loading.load(str(Path(run, "config.yaml"))).training.threads
 
 
-def forget_number(run: str | Path) -> None:
-    """Make a run one of an older version, which recorded neither threads nor processor."""
+def remove_number(run: str | Path) -> None:
+    """Remove the threads and the processor from the records of a run; version 0.1.0 did not record them."""
     config, environment = Path(run, "config.yaml"), Path(run, "environment.json")
     text, count = re.subn(r"^  threads: \d+\n", "", config.read_text(), flags=re.MULTILINE)
     assert count == 1
@@ -83,12 +85,12 @@ def forget_number(run: str | Path) -> None:
     environment.write_text(json.dumps({key: values[key] for key in values if key not in ("threads", "processor")}))
 
 
-# Nothing is bound
+# Processors
 
 
 @linux
 @pytest.mark.parametrize("ending", ["done", "error"])
-def test_a_training_leaves_every_thread_where_it_was(dnn: Dnn, small: Path, ending: str) -> None:
+def test_a_training_binds_no_thread(dnn: Dnn, small: Path, ending: str) -> None:
     before = frozenset(os.sched_getaffinity(0))
     layers = "[{units: 16, activation: linear}, {units: 16, activation: linear}, {units: 16, activation: linear}]"
     wild = ("--set", "optimizer={name: sgd, learning_rate: 1000}", "--set", f"model.layers={layers}")
@@ -98,18 +100,18 @@ def test_a_training_leaves_every_thread_where_it_was(dnn: Dnn, small: Path, endi
     assert {frozenset(os.sched_getaffinity(int(task.name))) for task in Path("/proc/self/task").iterdir()} == {before}
 
 
-def test_a_training_in_this_process_equals_a_later_one_in_a_child(dnn: Dnn, process: Dnn, small: Path) -> None:
+def test_a_training_is_the_same_in_this_process_and_in_a_new_one(dnn: Dnn, process: Dnn, small: Path) -> None:
     assert dnn("train", "-c", small, "--run-dir", "here").code == 0
     same = ("--set", f"training.threads={recorded('here')}")
     assert process("train", "-c", small, "--run-dir", "child", *same).code == 0
     assert_same_training("here", "child")
 
 
-# The number belongs to the run
+# The recorded number
 
 
 @linux
-def test_a_run_resumes_with_its_number_of_threads_on_any_number_of_processors(
+def test_resuming_uses_the_recorded_number_on_any_number_of_processors(
     process: Dnn, small: Path, straight: Path
 ) -> None:
     two = ("--set", "training.threads=2")
@@ -123,14 +125,14 @@ def test_a_run_resumes_with_its_number_of_threads_on_any_number_of_processors(
 def test_the_recorded_config_trains_the_same_on_any_number_of_processors(small: Path, straight: Path) -> None:
     assert on_one_processor("train", "-c", straight / "config.yaml", "--run-dir", "again").code == 0
     assert_same_training(straight, "again")
-    # Without the number it would be another training, or these tests would show nothing.
+    # With another number of threads the result differs, so the tests above could fail.
     assert on_one_processor("train", "-c", small, "--run-dir", "one", TF_NUM_INTRAOP_THREADS="").code == 0
     assert recorded("one") == 1
     assert history("one") != history(straight)
 
 
 @linux
-def test_an_evaluation_computes_with_the_number_of_the_run(process: Dnn, straight: Path) -> None:
+def test_an_evaluation_uses_the_recorded_number(process: Dnn, straight: Path) -> None:
     shutil.copytree(straight, "run")
     anywhere, on_one = process("evaluate", "run", "--json"), on_one_processor("evaluate", "run", "--json")
     assert (anywhere.code, anywhere.stderr) == (0, "")
@@ -138,7 +140,7 @@ def test_an_evaluation_computes_with_the_number_of_the_run(process: Dnn, straigh
 
 
 @linux
-def test_several_trainings_at_once_are_each_what_they_are_alone(
+def test_trainings_at_the_same_time_do_not_affect_each_other(
     start: Callable[..., "subprocess.Popen[str]"], small: Path, straight: Path
 ) -> None:
     arguments = ("train", "-c", small, "--set", "training.threads=2", "--quiet")
@@ -160,7 +162,7 @@ def test_the_number_is_recorded(dnn: Dnn, process: Dnn, small: Path, asked: obje
     assert environment["processor"] == processor.kind()
 
 
-def test_a_dry_run_shows_the_number(process: Dnn, small: Path) -> None:
+def test_a_dry_run_shows_the_number_of_threads(process: Dnn, small: Path) -> None:
     def shown(*arguments: object, **environment: str) -> Any:
         answer = process("train", "-c", small, "--dry-run", "--json", *arguments, **environment)
         assert answer.code == 0
@@ -179,7 +181,7 @@ def test_auto_counts_the_processors_that_are_allowed(small: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "number"), [("3", 3), (" 16 ", 16), ("1024", 1024)])
-def test_the_environment_has_the_default(text: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_variable_sets_the_default(text: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(threads.VARIABLE, text)
     assert threads.default() == threads.resolve("auto", "keras", None) == number
     assert threads.resolve("auto", "keras", 6) == 6
@@ -188,7 +190,9 @@ def test_the_environment_has_the_default(text: str, number: int, monkeypatch: py
 
 
 @pytest.mark.parametrize("text", ["", "0"])
-def test_without_one_it_is_the_processors(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_variable_the_default_is_the_number_of_processors(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(threads.VARIABLE, text)
     assert threads.default() == threads.allowed_processors()
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
@@ -199,7 +203,7 @@ def test_without_one_it_is_the_processors(text: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("text", ["two", "-1", "1025", "1.5", "²"])
-def test_a_default_that_is_no_number_is_refused(
+def test_a_variable_that_is_not_a_number_is_rejected(
     text: str, dnn: Dnn, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tensorflow_import, "running", lambda: None)
@@ -210,7 +214,7 @@ def test_a_default_that_is_no_number_is_refused(
 
 
 @pytest.mark.parametrize("value", ["0", "1025", "true", "1.5", "two", "null"])
-def test_what_is_no_number_of_threads(value: str) -> None:
+def test_an_invalid_number_of_threads_is_rejected(value: str) -> None:
     shown = {"null": "nothing", "two": "'two'"}.get(value, value)
     with pytest.raises(ConfigError) as error:
         loading.parse(f"training: {{threads: {value}}}", "x.yaml")
@@ -220,16 +224,16 @@ def test_what_is_no_number_of_threads(value: str) -> None:
     )
 
 
-# Another number
+# A different number
 
 
-def test_another_number_is_another_config(dnn: Dnn, small: Path) -> None:
+def test_a_run_cannot_resume_with_a_different_number(dnn: Dnn, small: Path) -> None:
     assert dnn("train", "-c", small, "--epochs", 1, "--run-dir", "run").code == 0
     number = recorded("run")
     expected = (
-        "error: run cannot go on with another config; only training.epochs may change\n"
+        "error: run cannot be resumed with different settings; only training.epochs may change\n"
         f"  training.threads: {number} → {number + 1}\n"
-        "a new run can train what differs\n"
+        "start a new run to train with them\n"
     )
     for more in ((), ("-c", small), ("--dry-run",)):
         answer = dnn("train", "--resume", "run", *more, "--epochs", 1, "--set", f"training.threads={number + 1}")
@@ -241,11 +245,11 @@ def test_another_number_is_another_config(dnn: Dnn, small: Path) -> None:
 def conflict(given: int, wanted: int) -> str:
     return (
         f"error: training.threads is {wanted}, but TensorFlow runs with {given} in this process and cannot change "
-        "that; start another process for it\n"
+        "that; use a separate process for it\n"
     )
 
 
-def test_what_tensorflow_cannot_change_is_refused_and_leaves_nothing(dnn: Dnn, small: Path) -> None:
+def test_a_number_that_tensorflow_cannot_change_to_is_rejected_before_a_run_is_created(dnn: Dnn, small: Path) -> None:
     tensorflow_import.import_tensorflow()
     given = tensorflow_import.running()
     assert given is not None
@@ -257,7 +261,7 @@ def test_what_tensorflow_cannot_change_is_refused_and_leaves_nothing(dnn: Dnn, s
         tensorflow_import.import_tensorflow(given + 1)
 
 
-def test_an_evaluation_with_another_number_says_so(dnn: Dnn, process: Dnn, small: Path) -> None:
+def test_an_evaluation_with_a_different_number_warns(dnn: Dnn, process: Dnn, small: Path) -> None:
     tensorflow_import.import_tensorflow()
     given = tensorflow_import.running()
     assert given is not None
@@ -268,7 +272,7 @@ def test_an_evaluation_with_another_number_says_so(dnn: Dnn, process: Dnn, small
     assert (answer.code, answer.stderr) == (0, f"warning: the last digits may differ: {note}")
 
 
-def test_trainings_of_one_command_share_a_number(dnn: Dnn, process: Dnn, small: Path, tmp_path: Path) -> None:
+def test_trainings_of_one_command_need_the_same_number(dnn: Dnn, process: Dnn, small: Path, tmp_path: Path) -> None:
     (tmp_path / "three.yaml").write_text(SMALL.replace("epochs: 4", "epochs: 4, threads: 3"))
     (tmp_path / "numpy.yaml").write_text(NUMPY)
     several = ("train", "-c", "small.yaml", "-c", "three.yaml", "-c", "numpy.yaml", "--seed", 1, "--seed", 2)
@@ -277,9 +281,9 @@ def test_trainings_of_one_command_share_a_number(dnn: Dnn, process: Dnn, small: 
         assert answer == Answer(
             2,
             "",
-            "error: trainings of one command share training.threads, got 2 for small.yaml with seed 1, "
+            "error: all trainings of one command share training.threads, got 2 for small.yaml with seed 1, "
             "small.yaml with seed 2; 3 for three.yaml with seed 1, three.yaml with seed 2\n"
-            "train those that differ by commands of their own, or set one number for all: --set training.threads=N\n",
+            "train them with separate commands, or set one number for all: --set training.threads=N\n",
         )
     assert not Path("runs").exists()
     one = ("train", "-c", "three.yaml", "-c", "numpy.yaml", "--epochs", 1, "--quiet")
@@ -291,7 +295,7 @@ def test_trainings_of_one_command_share_a_number(dnn: Dnn, process: Dnn, small: 
 
 
 @linux
-def test_numpy_works_on_one_thread_wherever_it_is(process: Dnn, tmp_path: Path) -> None:
+def test_the_numpy_engine_uses_one_thread_everywhere(process: Dnn, tmp_path: Path) -> None:
     (tmp_path / "numpy.yaml").write_text(NUMPY)
     assert process("train", "-c", "numpy.yaml", "--run-dir", "straight", OPENBLAS_NUM_THREADS="2").code == 0
     assert process("train", "-c", "numpy.yaml", "--run-dir", "resumed", "--epochs", 2).code == 0
@@ -300,7 +304,7 @@ def test_numpy_works_on_one_thread_wherever_it_is(process: Dnn, tmp_path: Path) 
     assert_same_training("straight", "resumed")
 
 
-def test_numpy_refuses_more(dnn: Dnn, small: Path) -> None:
+def test_the_numpy_engine_rejects_a_larger_number(dnn: Dnn, small: Path) -> None:
     answer = dnn("train", "-c", "small.yaml", "--engine", "numpy", "--set", "training.threads=2")
     assert answer == Answer(
         2,
@@ -314,16 +318,16 @@ def test_numpy_refuses_more(dnn: Dnn, small: Path) -> None:
 # Runs of older versions, and other processors
 
 
-def test_a_run_without_a_number_takes_todays_and_says_so(dnn: Dnn, small: Path) -> None:
+def test_a_run_without_a_number_resumes_with_the_default_and_a_warning(dnn: Dnn, small: Path) -> None:
     assert dnn("train", "-c", small, "--epochs", 1, "--run-dir", "run").code == 0
     number = recorded("run")
-    forget_number("run")
+    remove_number("run")
     shutil.copytree("run", "chosen")
     answer = dnn("train", "--resume", "run", "--epochs", 2)
     assert answer.code == 0
     assert answer.stderr.splitlines()[0] == (
-        f"warning: run does not record how many threads trained it; it resumes with {number}, "
-        "and with another number weights differ in the last bits; --set training.threads=N sets it"
+        f"warning: run does not record its number of threads and resumes with {number}; "
+        "with another number, the weights differ in the last bits; --set training.threads=N sets it"
     )
     assert recorded("run") == number
     assert "warning" not in dnn("train", "--resume", "run", "--epochs", 3).stderr
@@ -331,21 +335,21 @@ def test_a_run_without_a_number_takes_todays_and_says_so(dnn: Dnn, small: Path) 
     assert recorded("chosen") == number
 
 
-def test_a_numpy_run_without_a_number_is_as_exact(dnn: Dnn, tmp_path: Path) -> None:
+def test_a_numpy_run_without_a_number_resumes_without_a_warning(dnn: Dnn, tmp_path: Path) -> None:
     (tmp_path / "numpy.yaml").write_text(NUMPY)
     assert dnn("train", "-c", "numpy.yaml", "--epochs", 1, "--run-dir", "run").code == 0
-    forget_number("run")
+    remove_number("run")
     answer = dnn("train", "--resume", "run", "--epochs", 2)
     assert (answer.code, "warning" in answer.stderr) == (0, False)
     assert recorded("run") == 1
 
 
-def test_another_kind_of_processor_is_told(dnn: Dnn, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resuming_on_another_kind_of_processor_warns(dnn: Dnn, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(processor, "kind", lambda: "Other (avx)")
         assert dnn("train", "-c", small, "--epochs", 1, "--run-dir", "run").code == 0
     answer = dnn("train", "--resume", "run", "--epochs", 2)
     assert answer.stderr.splitlines()[0] == (
-        f"warning: run was begun on Other (avx), this is {processor.kind()}; weights may differ in the last bits"
+        f"warning: run was started on Other (avx), this is {processor.kind()}; weights may differ in the last bits"
     )
     assert answer.code == 0

@@ -268,7 +268,7 @@ def test_the_validation_split_needs_a_run_that_held_images_out(own_run: Path, dn
     config = own_run / "config.yaml"
     config.write_text(config.read_text().replace("validation: 0.1", "validation: 0"))
     assert refusal(dnn("evaluate", own_run, "--split", "validation"), 2) == (
-        f"{own_run} held nothing out: data.validation is 0"
+        f"{own_run} has no validation images: data.validation is 0"
     )
 
 
@@ -280,7 +280,8 @@ def test_splits_of_changed_data_are_rejected(sample: Split, tmp_path: Path, dnn:
     assert figures(dnn("evaluate", run, "--split", "validation", "--json"))["images"] == 50
     write_npz(path, x_train=few["x_train"][::-1], y_train=few["y_train"][::-1])
     assert refusal(dnn("evaluate", run, "--split", "validation")) == (
-        f"{run} was trained on other data than {path} holds now: its splits are lost"
+        f"{path} has changed since {run} was trained on it, so its splits cannot be selected again; "
+        "restore it, or use --split test"
     )
     assert refusal(dnn("evaluate", run)) == f"{path}: there is no array x_test in this file (found: x_train, y_train)"
 
@@ -313,7 +314,7 @@ def test_data_that_do_not_fit_the_network_are_rejected(tests: Split, trained: Pa
     )
     eleven = write_npz(tmp_path / "eleven.npz", x_test=tests.images[:11], y_test=np.arange(11))
     assert refusal(dnn("evaluate", trained, "--data", eleven)) == (
-        f"the labels go up to 10, but {best(trained)} has 10 classes, from 0"
+        f"the labels go up to 10, but {best(trained)} predicts only the labels 0 to 9"
     )
     assert refusal(dnn("evaluate", trained, "--data", tmp_path / "none.npz")).startswith("there is no dataset '")
 
@@ -536,7 +537,7 @@ def test_only_images_of_the_selected_classes_are_evaluated_in_every_split(dnn: D
     write_npz(Path("none.npz"), x_test=tests.images[:20], y_test=np.full(20, 3))
     place = Path("none.npz").absolute()
     assert refusal(dnn("evaluate", "run", "--data", "none.npz")) == (
-        f"{place} has no image of the classes of run, as data.classes has them"
+        f"{place} has no images of the classes that run was trained on (data.classes)"
     )
     file = figures(dnn("evaluate", best(Path("run")), "--data", "mnist-sample", "--json"))
     assert (file["selected_classes"], file["images"]) == (None, 1000)

@@ -119,7 +119,7 @@ def test_keras_computes_a_network_that_numpy_does_not_support(
         model_source.probabilities(file, few.images, engine="numpy")
     assert str(caught.value) == f"{file} holds a network that NumPy cannot run: {why}"
     said: list[str] = []
-    ours = model_source.probabilities(file, few.images, say=said.append)
+    ours = model_source.probabilities(file, few.images, notify=said.append)
     assert ours.shape == (500, 10)
     np.testing.assert_allclose(ours.sum(axis=1), 1, rtol=1e-5)
     logits = f"note: {file} ends without a softmax; its outputs are treated as logits"

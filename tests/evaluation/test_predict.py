@@ -166,7 +166,7 @@ def test_predictions_are_chosen_among_the_selected_classes(tests: Split, dnn: Dn
     draw(tests.images[:30])
     answer = dnn("predict", "two", "scans", "--json")
     assert {image["digit"] for image in json.loads(answer.stdout)["images"]} <= {0, 1}
-    assert "note: two was trained only on the classes 0 1, and chooses among them\n" in answer.stderr
+    assert "note: two was trained only on the classes 0 1, and predicts no others\n" in answer.stderr
 
 
 @pytest.mark.parametrize(

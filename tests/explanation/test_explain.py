@@ -92,7 +92,7 @@ def test_only_selected_classes_are_predicted(dnn: Dnn) -> None:
         (["run", "none.png"], 1, "error: none.png: cannot be read: No such file or directory\n"),
     ],
 )
-def test_invalid_arguments_are_refused(arguments: list[Any], code: int, message: str, run: str, dnn: Dnn) -> None:
+def test_invalid_arguments_are_rejected(arguments: list[Any], code: int, message: str, run: str, dnn: Dnn) -> None:
     answer = dnn("explain", *arguments)
     assert (answer.code, answer.stdout) == (code, "")
     assert message in answer.stderr

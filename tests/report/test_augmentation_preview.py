@@ -63,7 +63,7 @@ def test_images_with_two_and_three_channels(shape: tuple[int, ...], dnn: Dnn) ->
         (["-c", "small"], "Error: --config and --set need --preview"),
     ],
 )
-def test_invalid_arguments_are_refused(arguments: list[str], message: str, dnn: Dnn) -> None:
+def test_invalid_arguments_are_rejected(arguments: list[str], message: str, dnn: Dnn) -> None:
     answer = dnn("data", "mnist-sample", *arguments)
     assert (answer.code, answer.stdout) == (2, "")
     assert message.lower() in answer.stderr.lower()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dnn_cli.__main__ import run as main
 from tests.browser import CHROMIUM, Browser, browser
 from tests.conftest import Answer
+from tests.shared_runs import SharedRuns
 
 Dnn = Callable[..., Answer]
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
@@ -30,14 +30,11 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("runs")
-    made = [folder / "one", folder / "other"]
-    for seed, run in enumerate(made):
-        command = ["train", "-c", "smoke", "--engine", "numpy", "--seed", seed, "--run-dir", run, "-q", "--epochs", 2]
-        assert main(list(map(str, command))) == 0
-    return made
+@pytest.fixture
+def runs(shared_runs: SharedRuns) -> list[Path]:
+    """Copy two runs to the working folder."""
+    options = ("--engine", "numpy", "--epochs", 2)
+    return [shared_runs.copy(f"runs/seed-{seed}", "smoke", *options, "--seed", seed) for seed in range(2)]
 
 
 @pytest.mark.parametrize(
@@ -69,8 +66,8 @@ def test_a_page_is_complete_in_every_view(
     assert chromium.pdf().startswith(b"%PDF")
 
 
-def test_the_browser_refuses_to_load_anything(chromium: Browser, runs: list[Path], dnn: Dnn) -> None:
-    """A picture in another file is not loaded, and the checks of the test above notice it."""
+def test_the_browser_loads_nothing_else(chromium: Browser, runs: list[Path], dnn: Dnn) -> None:
+    """A picture in another file is not loaded, and the checks of the other test would report it."""
     assert dnn("report", runs[0], "--out", "page.html").code == 0
     page = Path("page.html")
     Path("other.png").write_bytes(b"")

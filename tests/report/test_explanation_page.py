@@ -1,4 +1,4 @@
-"""Test the files that `dnn explain` writes: where they are, what they contain, and what is refused beforehand."""
+"""Test the files that `dnn explain` writes: where they are, what they contain, and what is rejected beforehand."""
 
 import json
 import re
@@ -70,7 +70,7 @@ def test_the_files_of_an_image_file(run: str, dnn: Dnn, sample: Split) -> None:
         ("image.png", "error: --out image.png is the image itself\n"),
     ],
 )
-def test_a_wrong_out_is_refused_before_any_work(
+def test_a_wrong_out_is_rejected_before_any_work(
     out: str, message: str, dnn: Dnn, sample: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("folder.png").mkdir()

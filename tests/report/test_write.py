@@ -12,36 +12,33 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dnn_cli.__main__ import run as main
 from dnn_cli.runs import comparison
 from dnn_cli.runs.directory import RunDirectory
 from tests.conftest import Answer
 from tests.files import digits, write_npz
+from tests.shared_runs import SharedRuns
 
 Dnn = Callable[..., Answer]
+Trained = Callable[..., Path]
 PICTURES = ["loss", "accuracy", "learning-rate", "seconds", "confusion", "reliability", "weights", "activations-1"]
 LIMIT = 2_000_000
 
 
-def trained(folder: Path, *arguments: object) -> Path:
-    command = ["train", "-c", "smoke", "--engine", "numpy", "--epochs", 3, "--run-dir", folder, "-q", *arguments]
-    assert main(list(map(str, command))) == 0
-    return folder
+@pytest.fixture
+def trained(shared_runs: SharedRuns) -> Trained:
+    """Return a function that copies a run on the sample, trained with some options, to a folder."""
 
+    def call(to: str, *options: object) -> Path:
+        return shared_runs.copy(to, "smoke", "--engine", "numpy", "--epochs", 3, *options)
 
-@pytest.fixture(scope="module")
-def master(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs on the sample, the second with validation images."""
-    folder = tmp_path_factory.mktemp("master")
-    trained(folder / "one")
-    trained(folder / "other", "--set", "data.validation=0.1", "--set", "model.layers=[32, 16]", "--seed", 1)
-    return folder
+    return call
 
 
 @pytest.fixture
-def runs(master: Path) -> tuple[str, str]:
-    """Copies of the two runs in the working folder."""
-    shutil.copytree(master, "runs")
+def runs(trained: Trained) -> tuple[str, str]:
+    """Copy two runs to the working folder, the second with validation images; return their paths."""
+    trained("runs/one")
+    trained("runs/other", "--set", "data.validation=0.1", "--set", "model.layers=[32, 16]", "--seed", 1)
     return "runs/one", "runs/other"
 
 
@@ -114,9 +111,9 @@ def test_pictures_are_saved_on_request(kind: str, runs: tuple[str, str], dnn: Dn
         assert path.read_bytes().startswith(b"<?xml" if kind == "svg" else b"\x89PNG")
 
 
-def test_names_and_settings_are_escaped(master: Path, dnn: Dnn) -> None:
+def test_names_and_settings_are_escaped(runs: tuple[str, str], dnn: Dnn) -> None:
     name = "<img src=x onerror=alert(1)>&\"'"
-    shutil.copytree(master / "one", name)
+    shutil.copytree(runs[0], name)
     config, environment = Path(name, "config.yaml"), Path(name, "environment.json")
     config.write_text(config.read_text().replace("fallback: null", "fallback: mnist-sample"))
     values = json.loads(environment.read_text())
@@ -130,15 +127,15 @@ def test_names_and_settings_are_escaped(master: Path, dnn: Dnn) -> None:
     assert "<b>bold" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;&amp;&#34;&#39;" in page
     other = "_$\\frac$ $x"
-    shutil.copytree(master / "other", other)
+    shutil.copytree(runs[1], other)
     assert dnn("report", name, other).code == 0
     page = Path("comparison.html").read_text(encoding="utf-8")
     assert "<img src=x" not in page
     assert f"./{other}</text>" in page
 
 
-def test_a_fallback_dataset_is_a_warning(dnn: Dnn) -> None:
-    trained(Path("one"), "--set", "data.dataset=mnist", "--set", "data.fallback=mnist-sample", "--epochs", 1)
+def test_a_fallback_dataset_is_a_warning(trained: Trained, dnn: Dnn) -> None:
+    trained("one", "--set", "data.dataset=mnist", "--set", "data.fallback=mnist-sample", "--epochs", 1)
     answer = dnn("report", "one")
     assert answer.code == 0
     assert "using mnist-sample instead" in answer.stderr
@@ -146,9 +143,9 @@ def test_a_fallback_dataset_is_a_warning(dnn: Dnn) -> None:
     assert "using mnist-sample instead" in text_of("one/report.html")
 
 
-def test_without_its_data_the_rest_is_shown(dnn: Dnn) -> None:
+def test_without_its_data_the_rest_is_shown(trained: Trained, dnn: Dnn) -> None:
     own = write_npz(Path("own.npz"), **digits())
-    trained(Path("one"), "--set", f"data.dataset={own}", "--epochs", 1)
+    trained("one", "--set", f"data.dataset={own}", "--epochs", 1)
     Path("own.npz").unlink()
     answer = dnn("report", "one")
     assert answer.code == 0
@@ -156,13 +153,13 @@ def test_without_its_data_the_rest_is_shown(dnn: Dnn) -> None:
     page = Path("one/report.html").read_text(encoding="utf-8")
     assert page.count("<svg ") == 5  # curves and weights
     assert "Mistakes" not in page
-    trained(Path("two"), "--epochs", 1)
+    trained("two", "--epochs", 1)
     verdicts = report(dnn, "one", "two")["verdicts"]
     assert verdicts == ["Not compared, because their test images cannot be read: one."]
 
 
-def test_a_run_with_selected_classes(dnn: Dnn) -> None:
-    trained(Path("one"), "--set", "data.classes=[0, 1, 7]", "--epochs", 1)
+def test_a_run_with_selected_classes(trained: Trained, dnn: Dnn) -> None:
+    trained("one", "--set", "data.classes=[0, 1, 7]", "--epochs", 1)
     found = report(dnn, "one")
     assert found["test"]["images"] < 400
     said = text_of("one/report.html")
@@ -183,7 +180,7 @@ def test_an_unfinished_run_is_a_warning(runs: tuple[str, str], dnn: Dnn) -> None
     assert found["warnings"] == ["runs/one is still being trained; these are its results after 3 of 30 epochs."]
 
 
-def test_a_run_without_a_checkpoint_is_refused(runs: tuple[str, str], dnn: Dnn) -> None:
+def test_a_run_without_a_checkpoint_is_rejected(runs: tuple[str, str], dnn: Dnn) -> None:
     Path(runs[0], "state.json").unlink()
     assert dnn("report", runs[0]) == Answer(
         1, "", "error: runs/one has no checkpoint yet; `dnn train --resume runs/one` trains it\n"
@@ -198,7 +195,7 @@ def test_a_run_without_a_checkpoint_is_refused(runs: tuple[str, str], dnn: Dnn) 
         (["runs/one", "--out", "runs"], "error: --out runs: is a folder\n"),
     ],
 )
-def test_invalid_arguments_are_refused(arguments: list[str], message: str, runs: tuple[str, str], dnn: Dnn) -> None:
+def test_invalid_arguments_are_rejected(arguments: list[str], message: str, runs: tuple[str, str], dnn: Dnn) -> None:
     assert dnn("report", *arguments) == Answer(2, "", message)
     assert not Path("runs/one/report.html").exists()
 
@@ -242,9 +239,9 @@ def test_the_comparison_of_two_runs(runs: tuple[str, str], dnn: Dnn) -> None:
     assert dnn("report", *runs).stdout.startswith("comparison.html\n- ")
 
 
-def test_a_significance_test_replaces_the_doubt_of_overlapping_intervals(dnn: Dnn) -> None:
+def test_a_significance_test_replaces_the_doubt_of_overlapping_intervals(trained: Trained, dnn: Dnn) -> None:
     for epochs in (2, 3):
-        trained(Path(f"run-{epochs}"), "--set", "data.validation=0.1", "--epochs", epochs)
+        trained(f"run-{epochs}", "--set", "data.validation=0.1", "--epochs", epochs)
     doubt = "may differ by chance alone: their 95 % intervals overlap"
     assert doubt in dnn("compare", "run-2", "run-3").stdout
     found = report(dnn, "run-2", "run-3")
@@ -254,8 +251,8 @@ def test_a_significance_test_replaces_the_doubt_of_overlapping_intervals(dnn: Dn
     assert doubt not in text_of("comparison.html")
 
 
-def test_p_values_of_three_runs_are_corrected(runs: tuple[str, str], dnn: Dnn) -> None:
-    trained(Path("third"), "--epochs", 1, "--seed", 2, "--set", "optimizer.learning_rate=0.00001")
+def test_p_values_of_three_runs_are_corrected(runs: tuple[str, str], trained: Trained, dnn: Dnn) -> None:
+    trained("third", "--epochs", 1, "--seed", 2, "--set", "optimizer.learning_rate=0.00001")
     found = report(dnn, *runs, "third")
     last = found["duels"][-1]
     assert (last["other"], last["more_than_chance"]) == ("third", True)
@@ -263,8 +260,8 @@ def test_p_values_of_three_runs_are_corrected(runs: tuple[str, str], dnn: Dnn) -
     assert f"{last['best']} is significantly better than third." in text_of("comparison.html")
 
 
-def test_runs_with_different_test_images_are_not_compared(runs: tuple[str, str], dnn: Dnn) -> None:
-    trained(Path("few"), "--set", "data.classes=[0, 1]", "--epochs", 1)
+def test_runs_with_different_test_images_are_not_compared(runs: tuple[str, str], trained: Trained, dnn: Dnn) -> None:
+    trained("few", "--set", "data.classes=[0, 1]", "--epochs", 1)
     found = report(dnn, *runs, "few")
     assert len(found["duels"]) == 1
     assert found["verdicts"][1].startswith("Runs that were evaluated on different test images are not compared: ")
@@ -272,11 +269,11 @@ def test_runs_with_different_test_images_are_not_compared(runs: tuple[str, str],
     assert "images of the classes 0 1 of mnist-sample" in found["verdicts"][1]
 
 
-def test_large_images_in_colour(dnn: Dnn) -> None:
+def test_large_images_in_colour(trained: Trained, dnn: Dnn) -> None:
     arrays = digits()
     images = {name: np.repeat(arrays[name], 5, axis=1)[..., None].repeat(3, -1) for name in ("x_train", "x_test")}
     own = write_npz(Path("own.npz"), **arrays | images)
-    trained(Path("one"), "--set", f"data.dataset={own}", "--epochs", 1, "--set", "model.layers=[200]")
+    trained("one", "--set", f"data.dataset={own}", "--epochs", 1, "--set", "model.layers=[200]")
     assert dnn("report", "one").code == 0
     assert Path("one/report.html").stat().st_size < LIMIT
 

@@ -189,9 +189,9 @@ def test_runs_on_different_data_are_not_ranked_and_the_reason_is_printed(both: N
         ("val_accuracy", "a was validated"),
         ("test_accuracy", "a was evaluated on mnist-sample, b on m"),
     ):
-        refused = dnn("compare", "a", "b", "--sort", sort)
-        assert (refused.code, refused.stdout) == (2, "")
-        assert refused.stderr.startswith(f"error: --sort {sort}: {words}")
+        rejected = dnn("compare", "a", "b", "--sort", sort)
+        assert (rejected.code, rejected.stdout) == (2, "")
+        assert rejected.stderr.startswith(f"error: --sort {sort}: {words}")
     edit("b/evaluation/test.json", dataset="mnist-sample")
     reason = remarks(dnn("compare", "a", "b"))[0]
     assert reason.endswith("; a was evaluated on mnist-sample, b on other images of that name")
@@ -246,8 +246,8 @@ def test_an_evaluation_of_another_epoch_than_the_best_is_reported(both: None, dn
     for epoch, words in ((1 + best.last.best.epoch % 2, "epoch {}"), (None, "another file")):
         edit("a/evaluation/test.json", epoch=epoch)
         assert remarks(dnn("compare", "a", "b"))[-1] == (
-            f"a: the test figures are those of {words.format(epoch)}, the best is epoch {best.last.best.epoch}; "
-            "`dnn evaluate a` brings them up to date"
+            f"a: the test figures are those of {words.format(epoch)}, but the best is epoch {best.last.best.epoch}; "
+            "`dnn evaluate a` updates them"
         )
     assert [one["test"]["outdated"] for one in figures(dnn("compare", "a", "b", "--json"))["runs"]] == [False, True]
 
@@ -297,7 +297,7 @@ def test_runs_of_an_old_version_without_some_records_are_compared(both: None, dn
         ("config.yaml", "sed: 1\n", "a/config.yaml has 1 problem\n  a/config.yaml:1:1  sed: unknown key"),
         ("environment.json", "{}", "a/environment.json is damaged: dataset: field required"),
         ("state.json", "{}", "a/state.json is damaged"),
-        ("metrics.json", "[]", "a/metrics.json is damaged: it holds no JSON object"),
+        ("metrics.json", "[]", "a/metrics.json is damaged: it is not a JSON object"),
         ("history.csv", "epoch,loss\n1,2\n2,1\n", "a/history.csv is damaged: a row lacks one of accuracy, loss, seco"),
         ("evaluation/test.json", "{}", "a/evaluation/test.json is damaged: images: field required"),
         ("evaluation/test.json", '{"accuracy": ', "a/evaluation/test.json is damaged: Expecting value"),

@@ -38,7 +38,7 @@ LOSSES = [0.9, 0.5, 0.7, 0.4]  # the second and fourth epoch are the best of the
 
 
 class Crash(BaseException):
-    """Stands for a kill of the process."""
+    """Simulates a kill of the process."""
 
 
 def new_run(path: Path) -> RunDirectory:
@@ -308,7 +308,7 @@ def test_the_lock_excludes_other_processes_and_is_released_when_its_process_dies
     ) as it:
         assert it.stdout
         assert it.stdout.readline() == "locked\n"
-        with pytest.raises(RunError, match="^run is being trained by another process$"), run.locked():
+        with pytest.raises(RunError, match="^run is being trained by another process; wait"), run.locked():
             pass
         it.kill()
     with run.locked():

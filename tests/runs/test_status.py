@@ -267,7 +267,7 @@ def test_on_a_narrow_terminal_columns_are_left_out(columns: int, left_out: set[s
         ("environment.json", None, "a has no environment.json"),
         ("environment.json", "{}", "a/environment.json is damaged: dataset: field required"),
         ("state.json", "{", "a/state.json is damaged: Expecting property name"),
-        ("metrics.json", "[]", "a/metrics.json is damaged: it holds no JSON object"),
+        ("metrics.json", "[]", "a/metrics.json is damaged: it is not a JSON object"),
         ("metrics.json", '{"parameters": []}', "a/metrics.json is damaged: epochs: field required"),
         ("history.csv", "epoch,loss\n1,2\n2,1\n", "a/history.csv is damaged: a row lacks one of accuracy"),
         ("history.csv", None, "a/history.csv cannot be read"),
@@ -453,6 +453,7 @@ def test_show_prints_every_part_of_a_run(copy: Callable[..., Path], dnn: Dnn) ->
         ["model.layers", "[8]", "[]"],
         ["training.epochs", "2", "10"],
         ["training.batch_size", "100", "32"],
+        ["training.threads", "1", "auto"],
     ]
     assert re.search(r"^versions numpy +\d", parts["environment"], re.MULTILINE)
     assert re.search(r"^dataset fingerprint +sha256:[0-9a-f]{64}$", parts["environment"], re.MULTILINE)

@@ -1,6 +1,5 @@
 """Test training with `engine: numpy` through the command line, which must not import TensorFlow."""
 
-import csv
 import json
 import subprocess
 from collections.abc import Callable
@@ -14,37 +13,19 @@ from dnn_cli import progress
 from dnn_cli.config import loading
 from dnn_cli.data import datasets
 from dnn_cli.training import loop
-from tests.conftest import Answer, assert_same_bits, saved_epoch, wait_for_epoch
+from tests.conftest import Answer, saved_epoch, wait_for_epoch
+from tests.training.helpers import TINY, assert_same_training, history
 
 Dnn = Callable[..., Answer]
 
-TINY = """
-seed: 3
-engine: numpy
-data: {dataset: mnist-sample, validation: 500}
-model: {layers: [{units: 16, dropout: 0.2, batch_normalization: true}]}
-optimizer: {name: adam, learning_rate: 0.003}
-training: {epochs: 4, batch_size: 48}
-"""
+NUMPY = TINY + "engine: numpy\n"
 
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
-    path.write_text(TINY)
+    path.write_text(NUMPY)
     return path
-
-
-def history(run: str | Path) -> list[dict[str, float]]:
-    with Path(run, "history.csv").open(newline="") as file:
-        return [{key: float(value) for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
-
-
-def assert_same_training(one: str | Path, other: str | Path) -> None:
-    for name in ("last", "best"):
-        assert_same_bits(Path(one, f"checkpoints/{name}.keras"), Path(other, f"checkpoints/{name}.keras"))
-    assert history(one) == history(other)
-    assert Path(one, "config.yaml").read_text() == Path(other, "config.yaml").read_text()
 
 
 def imported(answer: Answer) -> set[str]:
@@ -114,9 +95,9 @@ def test_keras_can_start_from_weights_that_numpy_trained(dnn: Dnn, tiny: Path) -
     options = [part for each in settings for part in ("--set", each)]
     assert dnn("train", "-c", tiny, "--engine", "keras", "--run-dir", "tuned", *options).code == 0
     assert history("tuned")[0]["loss"] < history("run")[1]["loss"]
-    refused = dnn("train", "-c", tiny, "--run-dir", "refused", *options)
-    assert refused.code == 2
-    assert "--set model.init_from=run  model.init_from: needs engine: keras" in refused.stderr
+    rejected = dnn("train", "-c", tiny, "--run-dir", "rejected", *options)
+    assert rejected.code == 2
+    assert "--set model.init_from=run  model.init_from: needs engine: keras" in rejected.stderr
 
 
 def test_the_same_config_gives_the_same_bits_in_another_process_and_when_resumed(

@@ -23,21 +23,14 @@ from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.training import loop
 from tests.conftest import PATIENCE, Answer, assert_same_bits, command, saved_epoch, wait_for_epoch, weights
 from tests.shared_runs import SharedRuns
+from tests.training.helpers import TINY, assert_same_training, history
 
 Dnn = Callable[..., Answer]
-
-TINY = """
-seed: 3
-data: {dataset: mnist-sample, validation: 500}
-model: {layers: [{units: 16, dropout: 0.2, batch_normalization: true}]}
-optimizer: {name: adam, learning_rate: 0.003}
-training: {epochs: 4, batch_size: 48}
-"""
 
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """Write a config with all that could break resumption: dropout, moving means, a hold-out, a smaller last batch."""
+    """Write the config `TINY` to a file."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return path
@@ -45,7 +38,7 @@ def tiny(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def trained(shared_runs: SharedRuns) -> Callable[..., Path]:
-    """Copy a run of that config, with some options, to a folder."""
+    """Return a function that copies a run of `TINY`, trained with some options, to a folder."""
 
     def call(to: str, *options: object) -> Path:
         return shared_runs.copy(to, TINY, *options)
@@ -55,24 +48,6 @@ def trained(shared_runs: SharedRuns) -> Callable[..., Path]:
 
 Trained = Callable[..., Path]
 ONE_EPOCH = ("--epochs", 1)
-
-
-def history(run: str | Path) -> list[dict[str, str]]:
-    """Return the rows without their times, which differ between trainings."""
-    with Path(run, "history.csv").open(newline="") as file:
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
-
-
-def assert_same_training(one: str | Path, other: str | Path) -> None:
-    """Assert that two runs have the same weights, optimizer state, history and best epoch, bit for bit."""
-    for name in ("last", "best"):
-        assert_same_bits(Path(one, f"checkpoints/{name}.keras"), Path(other, f"checkpoints/{name}.keras"))
-    assert history(one) == history(other)
-    bests = [json.loads(Path(run, "state.json").read_text())["last"]["best"] for run in (one, other)]
-    for best in bests:
-        del best["sha256"]  # the file also contains the time when it was saved
-    assert bests[0] == bests[1]
-    assert Path(one, "config.yaml").read_text() == Path(other, "config.yaml").read_text()
 
 
 def test_a_training_writes_progress_and_all_files_of_a_run(dnn: Dnn, tiny: Path) -> None:
@@ -101,12 +76,12 @@ def test_a_training_writes_progress_and_all_files_of_a_run(dnn: Dnn, tiny: Path)
     }
     header = (run / "history.csv").read_text().splitlines()[0]
     assert header == "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds"
-    assert [row["epoch"] for row in history(run)] == ["1", "2", "3", "4"]
-    assert {row["learning_rate"] for row in history(run)} == {"0.003"}
+    assert [row["epoch"] for row in history(run)] == [1, 2, 3, 4]
+    assert {row["learning_rate"] for row in history(run)} == {0.003}
     metrics = json.loads((run / "metrics.json").read_text())
     assert (metrics["epochs"], metrics["stopped_early"], metrics["training_images"]) == (4, False, 3500)
     assert metrics["parameters"] == 784 * 16 + 16 + 4 * 16 + 16 * 10 + 10
-    val_losses = [float(row["val_loss"]) for row in history(run)]
+    val_losses = [row["val_loss"] for row in history(run)]
     assert metrics["best"]["value"] == min(val_losses)
     assert metrics["best"]["epoch"] == val_losses.index(min(val_losses)) + 1
     environment = json.loads((run / "environment.json").read_text())
@@ -147,10 +122,10 @@ def test_ema_weights_and_schedules_in_epochs_are_extended_bit_for_bit(dnn: Dnn, 
     assert dnn("train", "-c", tiny, "--run-dir", "extended", "--epochs", 1, *options).code == 0
     assert dnn("train", "--resume", "extended", "--epochs", 2).code == 0
     assert_same_training("straight", "extended")
-    rates = [float(row["learning_rate"]) for row in history("straight")]
+    rates = [row["learning_rate"] for row in history("straight")]
     assert rates == pytest.approx([0.003, 0.00225], rel=1e-5)  # three quarters after a third of half a cosine
     scores = json.loads(dnn("evaluate", "straight", "--split", "validation", "--checkpoint", "last", "--json").stdout)
-    assert scores["loss"] == pytest.approx(float(history("straight")[-1]["val_loss"]), rel=1e-4)
+    assert scores["loss"] == pytest.approx(history("straight")[-1]["val_loss"], rel=1e-4)
 
 
 @pytest.mark.slow
@@ -191,10 +166,10 @@ def test_a_signal_finishes_the_epoch_and_prints_the_resume_command(
     assert training.returncode == code
     *lines, error, resume = stderr.splitlines()
     done = json.loads(Path("run/state.json").read_text())["last"]["epoch"]
-    assert error == f"error: interrupted; epoch {done} is safe in run"
-    assert resume == f"go on with: {shlex.join(command('train', '--resume', 'run'))}"
-    told = [line for line in lines if not re.fullmatch(r"epoch +\d+/100000  loss .* images/s", line)]
-    assert told in ([], [f"{name}: finishing and saving this epoch; {name} again stops at once and loses it"])
+    assert error == f"error: interrupted; epoch {done} is saved in run"
+    assert resume == f"resume with: {shlex.join(command('train', '--resume', 'run'))}"
+    others = [line for line in lines if not re.fullmatch(r"epoch +\d+/100000  loss .* images/s", line)]
+    assert others in ([], [f"{name}: finishing and saving this epoch; a second {name} stops at once and loses it"])
     assert len(history("run")) == done
 
     answer = dnn("train", "--resume", "run", "--epochs", done + 1)
@@ -221,7 +196,7 @@ def test_a_second_signal_stops_at_once_and_damages_nothing(
     _, stderr = training.communicate(timeout=PATIENCE)
     assert training.returncode == 130
     resume = shlex.join(command("train", "--resume", "run"))
-    assert stderr == f"error: interrupted; epoch 1 is safe in run\ngo on with: {resume}\n"
+    assert stderr == f"error: interrupted; epoch 1 is saved in run\nresume with: {resume}\n"
     assert Path("run/checkpoints/last.keras").read_bytes() == kept
 
 
@@ -329,7 +304,10 @@ def test_a_run_that_another_process_trains_cannot_be_resumed(trained: Trained) -
     with RunDirectory.open(Path("run")).locked():
         code = [*command("train", "--resume", "run", "--epochs", "2")]
         done = subprocess.run(code, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "error: run is being trained by another process\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: run is being trained by another process; wait until that ends, or stop it\n",
+    )
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(dnn: Dnn, tiny: Path) -> None:
@@ -370,7 +348,7 @@ def test_keras_callbacks_are_called_when_epochs_begin_and_end() -> None:
     log = keras.callbacks.CSVLogger("log.csv")
     stop = keras.callbacks.EarlyStopping("val_loss", min_delta=100.0, patience=1)
     result = loop.start(config, "test", progress.create(quiet=True), callbacks=[rates, log, stop])
-    assert [row["learning_rate"] for row in history(result.run.path)] == ["0.0015", "0.00075"]
+    assert [row["learning_rate"] for row in history(result.run.path)] == [0.0015, 0.00075]
     assert result.metrics.stopped_early is True
     with Path("log.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
@@ -379,7 +357,7 @@ def test_keras_callbacks_are_called_when_epochs_begin_and_end() -> None:
 def test_early_stopping_stops_at_the_epoch_where_keras_would_and_stays_stopped(dnn: Dnn, tiny: Path) -> None:
     stopping = ("--set", "training.early_stopping={patience: 2, min_delta: 0.05}", "--epochs", 50)
     dnn("train", "-c", tiny, "--run-dir", "run", *stopping)
-    losses = [float(row["val_loss"]) for row in history("run")]
+    losses = [row["val_loss"] for row in history("run")]
     monitor = keras.callbacks.EarlyStopping("val_loss", min_delta=0.05, patience=2)
     monitor.set_model(keras.Sequential())
     monitor.on_train_begin()

@@ -1,4 +1,4 @@
-"""Test that a plan is made once, before anything is written, and handed to the engines."""
+"""Test that a plan is made once, before anything is written, and passed to the engines."""
 
 from collections.abc import Callable
 from dataclasses import replace

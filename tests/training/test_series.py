@@ -224,5 +224,5 @@ def test_a_signal_between_two_trainings_stops_the_series(dnn: Dnn, monkeypatch: 
 
     monkeypatch.setattr(RunDirectory, "write_metrics", interrupted)
     answer = dnn("train", "-c", "first.yaml", "-c", "second.yaml", *NUMPY, "-q")
-    assert (answer.code, answer.stderr) == (143, "error: interrupted at first.yaml\nnot begun: second.yaml\n")
+    assert (answer.code, answer.stderr) == (143, "error: interrupted at first.yaml\nnot started: second.yaml\n")
     assert runs() == ["runs/first-1"]

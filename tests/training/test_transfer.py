@@ -32,7 +32,7 @@ LAYERS = ("dense_1", "batch_normalization_1", "dense_2")
 
 @pytest.fixture
 def donor(shared_runs: SharedRuns) -> Path:
-    """A run on the digits 0 to 4, of two epochs. Tests only read it."""
+    """Return a run of two epochs on the digits 0 to 4, which tests must not change."""
     settings = (f"model.layers={BLOCKS}", "data.classes=[0, 1, 2, 3, 4]", "training.epochs=2")
     options = [option for setting in settings for option in ("--set", setting)]
     return shared_runs.path("smoke", *options)

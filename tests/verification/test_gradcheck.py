@@ -133,7 +133,7 @@ def test_the_optimizer_does_not_matter(dnn: Dnn) -> None:
     assert check(dnn, "[4]", "--set", "optimizer=lion")[0].code == 0
 
 
-def test_a_missing_config_is_refused(dnn: Dnn) -> None:
+def test_a_missing_config_is_rejected(dnn: Dnn) -> None:
     answer = dnn("gradcheck")
     assert answer.code == 2
     assert "Missing option '-c'" in answer.stderr

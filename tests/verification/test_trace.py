@@ -1,4 +1,4 @@
-"""Test `dnn trace`: the numbers of a training step agree with their formulas, and invalid requests are refused."""
+"""Test `dnn trace`: the numbers of a training step agree with their formulas, and invalid requests are rejected."""
 
 import json
 from collections.abc import Callable

@@ -23,7 +23,7 @@ def import_tensorflow(threads: int | Literal["auto"] = "auto", *, verbose: bool 
     import alone, so that messages of a later crash are shown.
 
     Args:
-        threads: number of threads that an operation is divided among; `auto` accepts any number.
+        threads: number of threads to divide an operation among; `auto` accepts any number.
         verbose: show TensorFlow's own messages.
 
     Raises:

@@ -13,6 +13,13 @@ from tests.conftest import Answer, assert_same_bits
 Process = Callable[..., Answer]
 
 
+@pytest.fixture(autouse=True)
+def _flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore the flags after each test, also those that were not set before it."""
+    for name in ("XLA_FLAGS", "TF_XLA_FLAGS"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DNN_XLA_CACHE", str(tmp_path / "cache"))
@@ -170,7 +177,7 @@ def test_a_training_compiles_one_program_for_any_batches_and_hold_out(cache: Pat
     ragged = ("--set", "data.validation=333", "--set", "training.batch_size=50")
     assert process("train", "-c", "smoke", "--epochs", 2, "--run-dir", "run", "-q", *ragged).code == 0
     assert len(list(cache.glob("*.pb"))) == 1
-    for epochs in (3, 4):  # operations of a network from a file have other names, so it has one program of its own
+    for epochs in (3, 4):  # operations of a network from a file have other names, so it compiles another program
         assert process("train", "--resume", "run", "--epochs", epochs, "-q").code == 0
         assert len(list(cache.glob("*.pb"))) == 2
     assert process("evaluate", "run").code == 0

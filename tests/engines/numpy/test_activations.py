@@ -9,8 +9,18 @@ import tensorflow as tf
 
 from dnn_cli.config.schema import Activation
 from dnn_cli.engines.numpy.activations import FUNCTIONS
+from dnn_cli.typing import Array
 
 EDGES = [-1e4, -700.0, -90.0, -7.0, -3.5, -1.1, -0.4, -1e-9, 1e-9, 0.3, 0.9, 2.7, 5.9, 6.1, 80.0]
+
+
+def value_and_slope_in_keras(name: str, z: Array) -> tuple[Array, Array]:
+    """Return the values of Keras's activation at z (n,), and its derivatives."""
+    with tf.GradientTape() as tape:
+        points = tf.constant(z)
+        tape.watch(points)
+        values = keras.activations.get(name)(points)
+    return values.numpy(), tape.gradient(values, points).numpy()
 
 
 def test_all_activations_of_a_config_are_supported() -> None:
@@ -29,14 +39,10 @@ def test_value_and_slope_equal_those_of_keras(name: str, dtype: type[np.floating
     a, s = np.empty((2, len(z)), dtype)
     FUNCTIONS[name].value(z, a)
     FUNCTIONS[name].slope(z, a, s)
-    with tf.GradientTape() as tape:
-        theirs = tf.constant(z)
-        tape.watch(theirs)
-        values = keras.activations.get(name)(theirs)
-    slopes = tape.gradient(values, theirs)
+    values, slopes = value_and_slope_in_keras(name, z)
     tolerance = 1e-6 if dtype == np.float32 else 2e-8  # the 0.2 of leaky_relu is always float32 in TensorFlow
-    np.testing.assert_allclose(a, values.numpy(), rtol=tolerance, atol=2e-9)  # TensorFlow's elu is inexact near 0
-    np.testing.assert_allclose(s, slopes.numpy(), rtol=1e-5, atol=tolerance)
+    np.testing.assert_allclose(a, values, rtol=tolerance, atol=2e-9)  # TensorFlow's elu is inexact near 0
+    np.testing.assert_allclose(s, slopes, rtol=1e-5, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -60,8 +66,5 @@ def test_the_slope_at_zero_equals_that_of_keras(name: str, slope: float) -> None
     a, s = np.empty((2, 1))
     FUNCTIONS[name].value(z, a)
     FUNCTIONS[name].slope(z, a, s)
-    with tf.GradientTape() as tape:
-        theirs = tf.constant(z)
-        tape.watch(theirs)
-        values = keras.activations.get(name)(theirs)
-    assert [s[0], tape.gradient(values, theirs).numpy()[0]] == pytest.approx([slope, slope])
+    _, slopes = value_and_slope_in_keras(name, z)
+    assert [s[0], slopes[0]] == pytest.approx([slope, slope])
