@@ -118,8 +118,8 @@ def test_a_wrong_argument_is_the_place_of_its_problem() -> None:
     *lines, last = message({}, epochs=0, learning_rate=0.1, model={"layers": [9] * 101})
     assert lines == [
         "config has 3 problems",
-        "  model={'layers': [9, 9, 9, 9, 9, 9, ...  model.layers: must have at most 100 entries, got 101",
-        "  epochs=0                                 training.epochs: must be at least 1, got 0",
+        "  model={'layers': [9, 9, 9, 9, 9, ...  model.layers: must have at most 100 entries, got 101",
+        "  epochs=0                              training.epochs: must be at least 1, got 0",
     ]
     assert last.split("  ")[1] == "learning_rate=0.1"
     assert last.endswith("  learning_rate: unknown key (did you mean 'optimizer.learning_rate'?)")
