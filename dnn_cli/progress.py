@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from dnn_cli.typing import Logs
 
 
+REWRITE_SECONDS = 0.1  # a notebook's line is not rewritten more often within an epoch: each time is a message
+
+
 class Progress(Protocol):
     """Interface through which a training reports what happens."""
 
@@ -191,6 +194,7 @@ class NotebookProgress(LineProgress):
     def __init__(self, warn: Callable[[str], None] | None = None) -> None:
         super().__init__(warn)
         self._line = ""
+        self._rewritten = 0.0
 
     def say(self, text: str) -> None:
         """Print a line above the one that is rewritten."""
@@ -208,6 +212,8 @@ class NotebookProgress(LineProgress):
 
     def step(self, stop: int, logs: "Logs") -> None:
         """Rewrite the line with the position in the epoch, its metrics so far and the time left."""
+        if time.monotonic() - self._rewritten < REWRITE_SECONDS:
+            return
         share = stop / self._steps
         pace = self._pace.describe((self._done + share) * self._images)
         position = f"{_position(self._done + 1, self._epochs)}  {share:4.0%}"
@@ -224,7 +230,7 @@ class NotebookProgress(LineProgress):
 
     def _rewrite(self, text: str) -> None:
         print(f"\r{text:<{len(self._line)}}" if self._line else text, end="", flush=True)
-        self._line = text
+        self._line, self._rewritten = text, time.monotonic()
 
     def _end(self) -> None:
         if self._line:

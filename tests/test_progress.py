@@ -260,6 +260,9 @@ def test_the_line_of_a_notebook_is_rewritten_and_kept_at_the_end(
     display.note("before")
     display.begin(0, 2, 10, 1000)
     assert last_line() == "epoch 1/2  compiling"
+    display.step(1, LOGS)  # too soon
+    assert last_line() == "epoch 1/2  compiling"
+    clock[0] += 1
     display.step(5, LOGS)
     assert last_line() == "epoch 1/2   50%  loss 0.6127  accuracy 0.8331"
     clock[0] += 1
