@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dnn_cli.runs.comparison import Comparison
     from dnn_cli.training.engine import Callbacks
 
-PathLike: TypeAlias = str | os.PathLike[str]
+StrPath: TypeAlias = str | os.PathLike[str]
 NAMELESS = "run"  # a config without a file is trained in runs/run-1
 SHORT_FACTS = {"data", "epochs", "accuracy", "val accuracy", "test accuracy", "problem"}  # in the text of a run
 
@@ -72,7 +72,7 @@ class Run:
         """The results of `evaluate` by their names, such as ``test``."""
         return self._directory.evaluations()
 
-    def model(self, checkpoint: PathLike = "best") -> "keras.Sequential":
+    def model(self, checkpoint: StrPath = "best") -> "keras.Sequential":
         """Return the trained network: a plain, compiled Keras model, independent of dnn.
 
         Its inputs are images as floats from 0 to 1, its outputs the probabilities of the classes.
@@ -90,7 +90,7 @@ class Run:
     def __fspath__(self) -> str:
         return os.fspath(self.path)
 
-    def __truediv__(self, name: PathLike) -> Path:
+    def __truediv__(self, name: StrPath) -> Path:
         return self.path / name
 
     def __eq__(self, other: object) -> bool:
@@ -141,9 +141,9 @@ def _figures(found: RunStatus) -> dict[str, str]:
 
 
 def train(
-    config: "PathLike | Mapping[str, Any] | Config",
+    config: "StrPath | Mapping[str, Any] | Config",
     *,
-    run_dir: PathLike | None = None,
+    run_dir: StrPath | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     seed: int | None = None,
@@ -197,7 +197,7 @@ def train(
     return Run(result.run)
 
 
-def resume(run: Run | PathLike, epochs: int | None = None, *, callbacks: "Callbacks" = (), quiet: bool = False) -> Run:
+def resume(run: Run | StrPath, epochs: int | None = None, *, callbacks: "Callbacks" = (), quiet: bool = False) -> Run:
     """Continue the training of a run, exactly as if it had not stopped.
 
     Args:
@@ -223,7 +223,7 @@ def resume(run: Run | PathLike, epochs: int | None = None, *, callbacks: "Callba
     return Run(loop.resume(directory, chosen, display, callbacks=callbacks, how_to_resume=_how_to_resume).run)
 
 
-def load(path: Run | PathLike | None = None) -> Run:
+def load(path: Run | StrPath | None = None) -> Run:
     """Return a run.
 
     Args:
@@ -236,11 +236,11 @@ def load(path: Run | PathLike | None = None) -> Run:
 
 
 def evaluate(
-    model: Run | PathLike,
+    model: Run | StrPath,
     *,
     split: Literal["test", "validation", "train"] = "test",
-    data: PathLike | None = None,
-    checkpoint: PathLike = "best",
+    data: StrPath | None = None,
+    checkpoint: StrPath = "best",
 ) -> Evaluation:
     """Classify every image of a split and compute accuracy, loss, calibration and the figures of each class.
 
@@ -264,7 +264,7 @@ def evaluate(
 
 
 def predict(
-    model: Run | PathLike, images: "ImageLike | Iterable[ImageLike]", *, checkpoint: PathLike = "best"
+    model: Run | StrPath, images: "ImageLike | Iterable[ImageLike]", *, checkpoint: StrPath = "best"
 ) -> "list[Prediction]":
     """Predict the class of images, with the probability of every class.
 
@@ -290,7 +290,7 @@ def predict(
 
 
 def compare(
-    *runs: Run | PathLike, sort: Literal["val_accuracy", "test_accuracy", "seconds", "parameters"] | None = None
+    *runs: Run | StrPath, sort: Literal["val_accuracy", "test_accuracy", "seconds", "parameters"] | None = None
 ) -> "Comparison":
     """Compare runs: the settings that differ, what they reached, and a ranking where that is fair.
 
@@ -309,7 +309,7 @@ def compare(
     return found
 
 
-def report(*runs: Run | PathLike, out: PathLike | None = None) -> Path:
+def report(*runs: Run | StrPath, out: StrPath | None = None) -> Path:
     """Write an HTML page about a run, or one that compares several, and return its path.
 
     Args:
