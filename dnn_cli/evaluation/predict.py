@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import isqrt, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,7 +194,7 @@ def predict_images(
     """
     subject = model_source.find_model(target, checkpoint)
     shape = model_source.image_shape(subject.file)
-    inputs = image_inputs.read(images, shape, lambda: _side(subject.file), subject.file)
+    inputs = image_inputs.read(images, shape, cache(lambda: _side(subject.file)), subject.file)
     _note(subject, say, digits=any(one.is_normalized for one in inputs))
     if not inputs:
         return []
