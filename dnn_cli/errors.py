@@ -1,7 +1,7 @@
 """Define the errors that a user can act on, and the exit code of each.
 
 A `DnnError` is an expected failure: the command line prints its message and exits with its code. Any other exception is
-a bug, and its traceback is printed.
+a bug, and its traceback is printed. A `DnnWarning` is how the Python API warns.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,10 @@ class DnnError(Exception):
     """
 
     exit_code = 1
+
+
+class DnnWarning(UserWarning):
+    """A result is valid, but there is something to know about it. The Python API warns; commands print a line."""
 
 
 class UsageError(DnnError):

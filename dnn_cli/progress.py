@@ -1,4 +1,7 @@
-"""Show the progress of a training on stderr: a line per epoch, and on a terminal a progress bar below."""
+"""Show the progress of a training: a line per epoch on stderr, on a terminal with a progress bar below.
+
+A Jupyter notebook keeps every line, so a training has one there, which is rewritten.
+"""
 
 import os
 import sys
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from dnn_cli.typing import Logs
+
+
+REWRITE_SECONDS = 0.1  # a notebook's line is not rewritten more often within an epoch: each time is a message
 
 
 class Progress(Protocol):
@@ -51,8 +57,41 @@ class Progress(Protocol):
         """Report that training has ended, for whatever reason."""
 
 
+class Pace:
+    """Speed of a training, and the time left.
+
+    Args:
+        images: training images of all epochs.
+    """
+
+    def __init__(self, images: int) -> None:
+        self._images = images
+        self._first: tuple[float, float] | None = None
+
+    def describe(self, trained: float) -> list[str]:
+        """Return images per second and the time left; nothing at the first call, whose time is mostly compilation.
+
+        Args:
+            trained: images trained so far; those of an unfinished epoch may be a fraction.
+        """
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now, trained
+            return []
+        speed = (trained - self._first[1]) / max(now - self._first[0], 1e-9)
+        minutes, seconds = divmod(round((self._images - trained) / speed), 60)
+        return [f"{speed:,.0f} images/s", f"{minutes}:{seconds:02} left"]
+
+
 class QuietProgress:
-    """Progress display of ``--quiet``: messages and warnings only."""
+    """Progress display of ``--quiet``: messages and warnings only.
+
+    Args:
+        warn: is called with each warning; None prints it on a line.
+    """
+
+    def __init__(self, warn: Callable[[str], None] | None = None) -> None:
+        self._warn = warn
 
     def say(self, text: str) -> None:
         """Print a line on stderr."""
@@ -60,7 +99,10 @@ class QuietProgress:
 
     def warn(self, text: str) -> None:
         """Print a warning on stderr."""
-        self.say(f"warning: {text}")
+        if self._warn is None:
+            self.say(f"warning: {text}")
+        else:
+            self._warn(text)
 
     def note(self, text: str) -> None:
         """Print nothing."""
@@ -100,7 +142,8 @@ class LineProgress(QuietProgress):
 class LiveProgress(LineProgress):
     """Progress display with a line per epoch, and a bar below that fills up in each epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, warn: Callable[[str], None] | None = None) -> None:
+        super().__init__(warn)
         self._bar: Bar | None = None
 
     def say(self, text: str) -> None:
@@ -118,15 +161,15 @@ class LiveProgress(LineProgress):
         columns = (TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[metrics]}"))
         self._bar = Progress(*columns, console=_console(), transient=True, expand=True)
         self._steps, self._done = steps, done
-        self._first: tuple[float, float] | None = None
+        self._pace = Pace(epochs * images)
         self._bar.start()
         self._task = self._bar.add_task(self._title(), total=steps, metrics="compiling")
 
     def step(self, stop: int, logs: "Logs") -> None:
         """Move the bar and show the metrics so far."""
         if self._bar is not None:
-            metrics = [*(f"{name} {value:.4f}" for name, value in logs.items()), *self._pace(stop)]
-            self._bar.update(self._task, completed=stop, metrics="  ".join(metrics))
+            pace = self._pace.describe((self._done + stop / self._steps) * self._images)
+            self._bar.update(self._task, completed=stop, metrics="  ".join([*_metrics(logs), *pace]))
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Print the metrics of the epoch above the bar, and empty the bar for the next epoch."""
@@ -141,25 +184,72 @@ class LiveProgress(LineProgress):
             self._bar.stop()
             self._bar = None
 
-    def _pace(self, stop: int) -> list[str]:
-        """Return images per second and the time left; nothing at the first call, whose time is mostly compilation."""
-        now, trained = time.monotonic(), (self._done + stop / self._steps) * self._images
-        if self._first is None:
-            self._first = now, trained
-            return []
-        speed = (trained - self._first[1]) / max(now - self._first[0], 1e-9)
-        minutes, seconds = divmod(round((self._epochs * self._images - trained) / speed), 60)
-        return [f"{speed:,.0f} images/s", f"{minutes}:{seconds:02} left"]
-
     def _title(self) -> str:
         return _position(self._done + 1, self._epochs)
 
 
-def create(*, quiet: bool) -> Progress:
-    """Return the progress display that suits stderr: a bar on a terminal, and lines elsewhere."""
+class NotebookProgress(LineProgress):
+    """Progress display of a Jupyter notebook: a line on stdout that is rewritten; messages are printed above it."""
+
+    def __init__(self, warn: Callable[[str], None] | None = None) -> None:
+        super().__init__(warn)
+        self._line = ""
+        self._rewritten = 0.0
+
+    def say(self, text: str) -> None:
+        """Print a line above the one that is rewritten."""
+        line = self._line
+        self._rewrite(text)
+        self._end()
+        if line:
+            self._rewrite(line)
+
+    def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
+        """Show the line."""
+        super().begin(done, epochs, steps, images)
+        self._steps, self._done, self._pace = steps, done, Pace(epochs * images)
+        self._rewrite(f"{_position(min(done + 1, epochs), epochs)}  compiling")
+
+    def step(self, stop: int, logs: "Logs") -> None:
+        """Rewrite the line with the position in the epoch, its metrics so far and the time left."""
+        if time.monotonic() - self._rewritten < REWRITE_SECONDS:
+            return
+        share = stop / self._steps
+        pace = self._pace.describe((self._done + share) * self._images)
+        position = f"{_position(self._done + 1, self._epochs)}  {share:4.0%}"
+        self._rewrite("  ".join([position, *_metrics(logs), *pace]))
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """Rewrite the line with the metrics of the epoch."""
+        self._done = row["epoch"]
+        self._rewrite(format_epoch(row, self._epochs, self._images))
+
+    def close(self) -> None:
+        """Keep the line as it is."""
+        self._end()
+
+    def _rewrite(self, text: str) -> None:
+        print(f"\r{text:<{len(self._line)}}" if self._line else text, end="", flush=True)
+        self._line, self._rewritten = text, time.monotonic()
+
+    def _end(self) -> None:
+        if self._line:
+            print(flush=True)
+        self._line = ""
+
+
+def create(*, quiet: bool, warn: Callable[[str], None] | None = None) -> Progress:
+    """Return the progress display that suits the place: a rewritten line, a bar on a terminal, or lines elsewhere.
+
+    Args:
+        quiet: show messages and warnings only.
+        warn: is called with each warning; None prints it on a line.
+    """
     if quiet:
-        return QuietProgress()
-    return LiveProgress() if _is_terminal() else LineProgress()
+        return QuietProgress(warn)
+    if _is_notebook():
+        return NotebookProgress(warn)
+    return LiveProgress(warn) if _is_terminal() else LineProgress(warn)
 
 
 @contextmanager
@@ -185,6 +275,13 @@ def bar(title: str, total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
         yield lambda: shown.advance(task)
 
 
+def _is_notebook() -> bool:
+    """Return whether this process is the kernel of a Jupyter notebook; IPython is not imported to find out."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    return any(one.__name__ == "ZMQInteractiveShell" for one in type(shell).__mro__)
+
+
 def _is_terminal() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
@@ -204,12 +301,16 @@ def format_epoch(row: dict[str, Any], epochs: int, images: int, width: int | Non
         images: training images in the epoch.
         width: maximum number of characters; a longer line leaves out the speed, and then the time. None for no limit.
     """
-    metrics = [f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "learning_rate", "seconds")]
+    metrics = _metrics({key: row[key] for key in row if key not in ("epoch", "learning_rate", "seconds")})
     pace = [f"{row['seconds']:.2f} s", f"{images / row['seconds']:,.0f} images/s"]
     line = [_position(row["epoch"], epochs), *metrics, *pace]
     while width and len("  ".join(line)) > width and len(line) > 1 + len(metrics):
         del line[-1]
     return "  ".join(line)
+
+
+def _metrics(logs: "Logs") -> list[str]:
+    return [f"{name} {value:.4f}" for name, value in logs.items()]
 
 
 def _position(epoch: int, epochs: int) -> str:

@@ -1,14 +1,15 @@
-"""Test what is printed during training: plain lines, and the bar as a terminal shows it."""
+"""Test what is printed during training: plain lines, the bar as a terminal shows it, the line of a notebook."""
 
 import io
 import re
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dnn_cli import progress
-from dnn_cli.progress import LineProgress, LiveProgress, QuietProgress
+from dnn_cli.progress import LineProgress, LiveProgress, NotebookProgress, QuietProgress
 
 
 class Terminal(io.StringIO):
@@ -45,7 +46,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("dnn_cli.progress.sys", SimpleNamespace(stderr=shown))
+    monkeypatch.setattr("dnn_cli.progress.sys", SimpleNamespace(stderr=shown, modules={}))
     return shown
 
 
@@ -197,3 +198,89 @@ def test_text_in_the_form_of_markup_is_printed_unchanged(terminal: Terminal, clo
     display.warn("[red]runs/:smile:[/red]")
     display.close()
     assert terminal.screen()[0] == "warning: [red]runs/:smile:[/red]"
+
+
+def test_warnings_can_be_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    passed = list[str]()
+    for kind in (QuietProgress, LineProgress, LiveProgress, NotebookProgress):
+        kind(passed.append).warn(f"a warning of {kind.__name__}")
+    assert len(passed) == 4
+    assert capsys.readouterr() == ("", "")
+
+
+class ZMQInteractiveShell:
+    """IPython's shell in the kernel of a notebook."""
+
+
+class ColabShell(ZMQInteractiveShell):
+    """A shell that is derived from it."""
+
+
+class TerminalInteractiveShell:
+    """IPython's shell in a terminal."""
+
+
+@pytest.mark.parametrize(
+    ("shell", "kind"),
+    [
+        (ZMQInteractiveShell(), NotebookProgress),
+        (ColabShell(), NotebookProgress),
+        (TerminalInteractiveShell(), LineProgress),
+        (None, LineProgress),
+    ],
+)
+def test_a_notebook_is_recognized_by_its_shell(shell: object, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert type(progress.create(quiet=False)) is kind
+    assert type(progress.create(quiet=True)) is QuietProgress
+
+
+def notebook(text: str) -> list[str]:
+    """Return the lines that a notebook shows: a carriage return goes back to the start of the line."""
+    shown = []
+    for line in text.split("\n"):
+        cells = ""
+        for part in line.split("\r"):
+            cells = part + cells[len(part) :]
+        shown.append(cells.rstrip())
+    return shown
+
+
+def test_the_line_of_a_notebook_is_rewritten_and_kept_at_the_end(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    display = NotebookProgress()
+    text = ""
+
+    def last_line() -> str:
+        nonlocal text
+        text += capsys.readouterr().out
+        return notebook(text)[-1]
+
+    display.note("before")
+    display.begin(0, 2, 10, 1000)
+    assert last_line() == "epoch 1/2  compiling"
+    display.step(1, LOGS)  # too soon
+    assert last_line() == "epoch 1/2  compiling"
+    clock[0] += 1
+    display.step(5, LOGS)
+    assert last_line() == "epoch 1/2   50%  loss 0.6127  accuracy 0.8331"
+    clock[0] += 1
+    display.step(10, LOGS)  # half an epoch in a second
+    assert last_line() == "epoch 1/2  100%  loss 0.6127  accuracy 0.8331  500 images/s  0:02 left"
+    display.epoch(row(1))
+    assert last_line() == "epoch 1/2  loss 0.2500  accuracy 0.9250  0.50 s  2,000 images/s"
+    display.say("SIGINT: finishing and saving this epoch")
+    display.warn("the roof is on fire")
+    display.step(10, {"loss": 1.0})
+    display.epoch(row(2))
+    display.close()
+    display.close()
+    assert last_line() == ""
+    assert notebook(text) == [
+        "before",
+        "SIGINT: finishing and saving this epoch",
+        "warning: the roof is on fire",
+        "epoch 2/2  loss 0.2500  accuracy 0.9250  0.50 s  2,000 images/s",
+        "",
+    ]

@@ -81,7 +81,7 @@ def _preview(
     overrides = options.overrides(settings)
     chosen = loading.load(config, overrides) if config else loading.parse("", "the command line", overrides)
 
-    from dnn_cli.report import augmentation_preview
+    from dnn_cli.reporting import augmentation_preview
 
     if note := augmentation_preview.draw(chosen, name or chosen.data.dataset, file, quiet=quiet):
         warn(note)

@@ -62,7 +62,7 @@ def explain(
     if index is None and data is not None:
         raise click.UsageError("--data needs --index")
     from dnn_cli.explanation import explain as explanation
-    from dnn_cli.report import explanation_page
+    from dnn_cli.reporting import explanation_page
 
     explanation_page.check(out, image)
     chosen = image if image is not None else explanation.SplitImage(index or 0, split, data)

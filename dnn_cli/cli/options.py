@@ -49,13 +49,12 @@ def overrides(
     Raises:
         UsageError: a value of ``--set`` does not have the form ``key.path=value``.
     """
-    from dnn_cli.config.loading import Override
+    from dnn_cli.config.loading import SHORT_NAMES, Override
 
-    short = (
-        ("training.epochs", "--epochs", epochs),
-        ("training.batch_size", "--batch-size", batch_size),
-        ("seed", "--seed", seed),
-        ("engine", "--engine", engine),
-    )
-    given = [Override(key, value, f"{option} {value}") for key, option, value in short if value is not None]
+    short = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "engine": engine}
+    given = [
+        Override(SHORT_NAMES[name], value, f"--{name.replace('_', '-')} {value}")
+        for name, value in short.items()
+        if value is not None
+    ]
     return [*map(Override.parse, settings), *given]

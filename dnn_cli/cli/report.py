@@ -9,7 +9,7 @@ from dnn_cli.cli import options
 from dnn_cli.cli.tables import print_json, print_lines, warn
 
 if TYPE_CHECKING:
-    from dnn_cli.report.write import Result
+    from dnn_cli.reporting.write import Result
 
 
 @click.command
@@ -41,7 +41,7 @@ def report(runs: tuple[Path, ...], out: Path | None, plots: Literal["svg", "png"
       dnn report runs/mnist-1 --plots svg
       dnn report runs/mnist-1 runs/small-1 --out both.html
     """
-    from dnn_cli.report import write
+    from dnn_cli.reporting import write
 
     result = write.report(runs, out=out, kind=plots)
     for warning in result.warnings:

@@ -1,29 +1,42 @@
-"""Find, read and validate config files, with overrides from the command line."""
+"""Find, read and validate configs, from files or Python values, with overrides from a command or a function call."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError
 
-from dnn_cli.config import consistency, yaml_document
+from dnn_cli.config import consistency, python_values, yaml_document
 from dnn_cli.config.messages import did_you_mean, reading_order, to_problem
 from dnn_cli.config.schema import Config
 from dnn_cli.config.section import SectionClasses
+from dnn_cli.config.yaml_document import Document
 from dnn_cli.errors import ConfigError, Problem, UsageError, reason
 
 SHIPPED = ("mnist", "smoke", "small", "fast", "best", "tiny", "zero-to-four", "five-to-nine")
 
+# The settings that have a short name, as an option of a command (``--batch-size``) and an argument of a function.
+SHORT_NAMES = {
+    "epochs": "training.epochs",
+    "batch_size": "training.batch_size",
+    "seed": "seed",
+    "engine": "engine",
+    "threads": "training.threads",
+}
+MAX_PLACE = 30  # characters of a Python value in the place of an error
+
 
 @dataclass(frozen=True)
 class Override:
-    """A value from the command line that replaces a setting of the config.
+    """A value that replaces a setting of the config.
 
     Attributes:
         key: the path of the setting, for example ``training.epochs``.
         value: the new value, as YAML holds it.
-        place: the option as the user wrote it; error messages name it as the place of the value.
+        place: the option or the argument that gives it; error messages name it as the place of the value.
     """
 
     key: str
@@ -38,7 +51,7 @@ class Override:
             UsageError: `text` has no key or no ``=``, or the value is not valid YAML.
         """
         key, equals, value = text.partition("=")
-        if not equals or not key or not all(str(part) for part in yaml_document.parse_path(key)):
+        if not equals or not _is_path(key):
             raise UsageError(f"--set {text}: expected key.path=value, for example --set training.epochs=5")
         place = f"--set {text}"
         try:
@@ -49,6 +62,26 @@ class Override:
         if problems:
             raise UsageError(f"{place}: {'; '.join(problem.message for problem in problems)}")
         return cls(key, document.values, place)
+
+    @classmethod
+    def from_python(cls, name: str, value: Any) -> Self:
+        """Return the override that an argument of a function means, such as ``epochs=3``.
+
+        Args:
+            name: the path of a setting, or one of `SHORT_NAMES`.
+            value: the new value.
+
+        Raises:
+            UsageError: `name` is not a path, or no config can hold the value.
+        """
+        if not isinstance(name, str) or not _is_path(name):
+            raise UsageError(f"{name!r} is not a setting; expected a path such as 'training.epochs'")
+        document = python_values.to_document(value, name)
+        if document.problems:
+            raise UsageError("\n".join(_named(problem, name) for problem in document.problems))
+        shown = repr(document.values)
+        place = f"{name}={shown if len(shown) <= MAX_PLACE else f'{shown[: MAX_PLACE - 3]}...'}"
+        return cls(SHORT_NAMES.get(name, name), document.values, place)
 
 
 def load(name: str, overrides: Iterable[Override] = ()) -> Config:
@@ -112,7 +145,26 @@ def parse(text: str, source: str, overrides: Iterable[Override] = ()) -> Config:
     Raises:
         ConfigError: the config has problems; the error lists all of them, in reading order.
     """
-    document = yaml_document.parse(text, source)
+    return _validate(yaml_document.parse(text, source), overrides)
+
+
+def from_values(
+    values: Mapping[str, Any] | Config, overrides: Iterable[Override] = (), source: str = "config"
+) -> Config:
+    """Validate a config that is given as Python values, and apply overrides.
+
+    Args:
+        values: a mapping as YAML would hold it, or a config; tuples, paths and NumPy's numbers are converted.
+        overrides: settings to replace, in this order.
+        source: the name of the config in error messages.
+
+    Raises:
+        ConfigError: the config has problems; the error lists all of them.
+    """
+    return _validate(python_values.to_document(values, source), overrides)
+
+
+def _validate(document: Document, overrides: Iterable[Override]) -> Config:
     problems = document.problems
     for override in overrides:
         try:
@@ -123,15 +175,47 @@ def parse(text: str, source: str, overrides: Iterable[Override] = ()) -> Config:
     try:
         config = Config.model_validate({} if document.values is None else document.values, context=classes)
     except ValidationError as error:
-        reported = {problem.place for problem in problems}
-        found = [to_problem(details, document, classes) for details in error.errors(include_url=False)]
-        # A value that could not be read is reported already, and fails validation as well.
-        problems += [problem for problem in found if problem.place not in reported]
+        reported = list(problems)
+        for details in error.errors(include_url=False):
+            problem = to_problem(details, document, classes, _setting_paths())
+            # A value that could not be read is reported already, and fails validation as well.
+            if not any(problem.place == one.place and _is_inside(problem.key, one.key) for one in reported):
+                problems.append(problem)
     else:
         problems += [
             Problem(document.place(path), yaml_document.format_path(path), message)
             for path, message in consistency.contradictions(config)
         ]
     if problems:
-        raise ConfigError(source, sorted(problems, key=reading_order))
+        raise ConfigError(document.source, sorted(problems, key=reading_order))
     return config
+
+
+def _is_inside(key: str, outer: str) -> bool:
+    """Return whether the setting `key` is the setting `outer` or a part of it."""
+    return key == outer or (outer != "" and key.startswith((f"{outer}.", f"{outer}[")))
+
+
+def _is_path(key: str) -> bool:
+    return all(str(part) for part in yaml_document.parse_path(key))
+
+
+def _named(problem: Problem, name: str) -> str:
+    """Return a problem inside the value of the setting `name` as a line."""
+    inner = f"{'' if problem.key.startswith('[') else '.'}{problem.key}" if problem.key else ""
+    return f"{name}{inner}: {problem.message}"
+
+
+@cache
+def _setting_paths() -> dict[str, str]:
+    """Return the path of each setting whose own name is unique: ``epochs`` → ``training.epochs``."""
+    paths = [path for path in _paths(Config().to_dict()) if path != "optimizer.name"]  # a name can mean anything
+    names = Counter(path.rpartition(".")[2] for path in paths)
+    return {name: path for path in paths if names[name := path.rpartition(".")[2]] == 1}
+
+
+def _paths(section: Mapping[str, Any], start: str = "") -> Iterator[str]:
+    for key, value in section.items():
+        yield f"{start}{key}"
+        if isinstance(value, dict):
+            yield from _paths(value, f"{start}{key}.")

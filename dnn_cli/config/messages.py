@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import ErrorDetails
@@ -34,19 +34,23 @@ _BOUNDS = {
 _UNKNOWN_NAME, _MISSING_NAME = "union_tag_invalid", "union_tag_not_found"
 
 
-def to_problem(details: ErrorDetails, document: Document, classes: SectionClasses) -> Problem:
+def to_problem(
+    details: ErrorDetails, document: Document, classes: SectionClasses, settings: Mapping[str, str] | None = None
+) -> Problem:
     """Return one of pydantic's errors as a problem with a message, a key and a place.
 
     Args:
         details: the error.
         document: the YAML document that was validated.
         classes: the section class of each mapping in the document.
+        settings: the path of each setting by its own name, to suggest for an unknown key outside of all sections.
     """
     kind = details["type"]
     path, parent = _locate(details["loc"], document.values, classes)
     if kind == "extra_forbidden":
         known = list(classes[id(parent)].model_fields) if id(parent) in classes else []
-        message = f"unknown key{did_you_mean(str(path[-1]), known) or _allowed(known)}"
+        key, others = str(path[-1]), settings if settings and len(path) == 1 else {}
+        message = f"unknown key{did_you_mean(key, known) or _in_a_section(key, others) or _allowed(known)}"
     else:
         message = _message(details)
     if kind in (_UNKNOWN_NAME, _MISSING_NAME):
@@ -60,10 +64,16 @@ def reading_order(problem: Problem) -> list[int]:
     return [int(number) for number in place.groups()] if place else []
 
 
-def did_you_mean(word: str, known: Sequence[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean '...'?)`` with the known word nearest to `word`, or nothing if none is near."""
-    close = difflib.get_close_matches(word.lower(), known, 1)
+    close = difflib.get_close_matches(word.lower(), list(known), 1)
     return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _in_a_section(key: str, settings: Mapping[str, str]) -> str:
+    """Suggest the path of the setting with the name nearest to `key`, or nothing if none is near."""
+    close = difflib.get_close_matches(key.lower(), list(settings), 1, cutoff=0.8)
+    return f" (did you mean '{settings[close[0]]}'?)" if close else ""
 
 
 def _message(details: ErrorDetails) -> str:

@@ -18,13 +18,16 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import repeat
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from dnn_cli.data.digit_normalization import IMAGE_SIDE, normalize, reduce_image
 from dnn_cli.errors import DataError, UsageError, reason, require_extra
 from dnn_cli.typing import Array
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")  # Names of Pillow's decoders.
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"}  # Files that are read in a folder.
@@ -75,6 +78,29 @@ def read(source: Path | BinaryIO, side: int = IMAGE_SIDE) -> Array:
         except DataError as error:
             name = source if isinstance(source, Path) else "standard input"
             raise DataError(f"{name}: {error}") from None
+
+
+def normalize_image(image: "Image.Image", side: int = IMAGE_SIDE, title: str = "the image") -> Array:
+    """Normalize the digit in a Pillow image, as `read` does for a file.
+
+    Args:
+        image: the image; it is not changed.
+        side: side of the square image to return.
+        title: the image's name in messages.
+
+    Raises:
+        DataError: it is damaged or too large, or no digit is found; one line that begins with `title`.
+    """
+    from PIL import ImageOps
+
+    with _pillow_warnings():
+        try:
+            with _decoder_errors():
+                _check_size(image)
+                pixels = _to_uint8(ImageOps.exif_transpose(image))
+            return normalize(pixels, side)
+        except DataError as error:
+            raise DataError(f"{title}: {error}") from None
 
 
 def read_all(
@@ -160,16 +186,28 @@ def _content(source: Path | BinaryIO) -> bytes:
 
 def _decode(content: bytes) -> Array:
     """Return the first frame of an image, upright, as (height, width, 1 or 3) uint8."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
+
+    with _decoder_errors(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        _check_size(image)
+        image.draft(image.mode, (DECODED_SIDE, DECODED_SIDE))  # A large JPEG is decoded at a lower resolution.
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_uint8(image)
+
+
+def _check_size(image: "Image.Image") -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise DataError(f"too large: {width:,}×{height:,} pixels; at most {MAX_PIXELS:,} are supported")
+
+
+@contextmanager
+def _decoder_errors() -> Iterator[None]:
+    """Turn any failure of Pillow within the context into a `DataError` of one line."""
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise DataError(f"too large: {width:,}×{height:,} pixels; at most {MAX_PIXELS:,} are supported")
-            image.draft(image.mode, (DECODED_SIDE, DECODED_SIDE))  # A large JPEG is decoded at a lower resolution.
-            ImageOps.exif_transpose(image, in_place=True)
-            return _to_uint8(image)
+        yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"too large: at most {MAX_PIXELS:,} pixels are supported") from None
     except UnidentifiedImageError:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from dnn_cli.config.messages import did_you_mean
 from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Dataset, Split
 from dnn_cli.errors import DataError, RunError, UsageError
@@ -39,6 +40,10 @@ def evaluate(
         DataError: the data are missing, damaged or do not fit the network.
         RunError: the run or the file is damaged, or the run's data have changed.
     """
+    if split not in SPLITS:
+        raise UsageError(
+            f"there is no split {split!r}{did_you_mean(str(split), SPLITS)}; the splits are {', '.join(SPLITS)}"
+        )
     subject = model_source.find_model(target, checkpoint)
     source, images, note = material(subject, split, dataset)
     if note:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import DataError, RunError, UsageError
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.typing import Array
+
+if TYPE_CHECKING:
+    import keras
 
 Engine = Literal["keras", "numpy"]
 
@@ -123,6 +126,21 @@ def probabilities(
     return softmax(outputs)
 
 
+def load_network(source: ModelSource, *, notify: Callable[[str], None] = print) -> "keras.Sequential":
+    """Return the compiled Keras network of a model source, with its optimizer.
+
+    Args:
+        source: the trained network.
+        notify: is called with a remark, a line.
+
+    Raises:
+        RunError: the file is damaged, or its network is not an image classifier.
+    """
+    keras_file.check_file(source.file)
+    _start(source.threads, notify, verbose=False)
+    return keras_build.load(source.file)
+
+
 def _start(threads: int | Literal["auto"], notify: Callable[[str], None], *, verbose: bool) -> None:
     try:
         tensorflow_import.import_tensorflow(threads, verbose=verbose)
@@ -162,15 +180,15 @@ def _by_keras(file: Path, images: Array, start: Callable[[], None]) -> Array:
 
 def _check_fit(file: Path, images: Array, shape: tuple[int, ...]) -> None:
     """Raise `DataError` unless a network with inputs of `shape` can process these images."""
-    if shape not in _equal_shapes(images.shape[1:]):
+    if not fits(images.shape[1:], shape):
         found, wanted = "×".join(map(str, images.shape[1:])), "×".join(map(str, shape))
         raise DataError(f"the images are {found}, but {file} needs {wanted}")
 
 
-def _equal_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return the input shapes that fit an image of `shape`: the same, with one channel, or flattened."""
-    plain = shape[:-1] if len(shape) == 3 and shape[-1] == 1 else shape
-    return [plain, (*plain, 1), (prod(plain),)]
+def fits(image: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Return whether an image of that shape fits inputs of `shape`: the same, with one channel, or flattened."""
+    plain = image[:-1] if len(image) == 3 and image[-1] == 1 else image
+    return shape in (plain, (*plain, 1), (prod(plain),))
 
 
 def is_distribution(outputs: Array) -> bool:

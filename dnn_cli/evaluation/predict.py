@@ -1,13 +1,14 @@
-"""Predict the digit in image files, with the probability of every class."""
+"""Predict the digit in images, with the probability of every class."""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import isqrt, prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,21 +16,25 @@ from dnn_cli import files, progress
 from dnn_cli.data import image_files, known_sets
 from dnn_cli.data.formats import MAX_SIDE
 from dnn_cli.errors import DnnError, RunError
-from dnn_cli.evaluation import metrics, model_source
+from dnn_cli.evaluation import image_inputs, metrics, model_source
 from dnn_cli.evaluation.model_source import Engine, ModelSource
 from dnn_cli.typing import Array
+
+if TYPE_CHECKING:
+    from dnn_cli.evaluation.image_inputs import ImageLike
 
 PROGRESS_BAR_IMAGES = 100  # reading fewer images is too fast for a progress bar
 COLUMNS = ("file", "digit", "probability", "runner_up", "runner_up_probability", "error")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """The probabilities of one image.
 
     Attributes:
-        file: the name of the image file, as the user gave it or as it was found; ``-`` for standard input.
-        image: the network's input, (side, side) uint8.
+        file: the name of the image file, as the user gave it or as it was found; ``-`` for standard input; empty for an
+            image that comes from no file.
+        image: the network's input, (height, width[, channels]), uint8 in 0..255 or float32 in [0, 1].
         probabilities: (classes,) float, the probability of every class.
         digit: the most probable class.
         runner_up: the second most probable class.
@@ -40,6 +45,11 @@ class Prediction:
     probabilities: Array
     digit: int
     runner_up: int
+
+    def __repr__(self) -> str:
+        first, second = (f"{self.probabilities[which]:.4f}" for which in (self.digit, self.runner_up))
+        name = f" of {self.file}" if self.file else ""
+        return f"<Prediction{name}: {self.digit}, probability {first}; runner-up {self.runner_up}, {second}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON."""
@@ -160,6 +170,44 @@ def predict(
     return Predictions(subject, note, answers)
 
 
+def predict_images(
+    target: Path,
+    images: "ImageLike | Iterable[ImageLike]",
+    *,
+    checkpoint: str = "best",
+    notify: Callable[[str], None],
+) -> list[Prediction]:
+    """Predict the class of images that a program holds.
+
+    Args:
+        target: a run or a ``.keras`` file.
+        images: arrays, which are used as they are; Pillow images and paths, which are prepared as MNIST's digits are;
+            `image_inputs.read` describes them.
+        checkpoint: ``best``, ``last`` or a ``.keras`` file.
+        notify: is called with each warning, a line.
+
+    Returns:
+        A prediction for each image, in order.
+
+    Raises:
+        UsageError: there is no such run, `images` is something else, or Pillow is needed and not installed.
+        DataError: an array does not fit the network, or a picture cannot be read.
+        RunError: the network is damaged, or cannot take pictures.
+    """
+    subject = model_source.find_model(target, checkpoint)
+    shape = model_source.image_shape(subject.file)
+    inputs = image_inputs.read(images, shape, cache(lambda: _side(subject.file)), subject.file)
+    _note(subject, notify, digits=any(one.is_normalized for one in inputs))
+    if not inputs:
+        return []
+    rows = model_source.probabilities(subject.file, image_inputs.stack(inputs, shape), notify=notify)
+    classes = subject.selected_classes
+    return [
+        Prediction(one.file, one.image, row, *metrics.two_most_probable(row, classes))
+        for one, row in zip(inputs, rows, strict=True)
+    ]
+
+
 def check_output(file: Path) -> None:
     """Raise `UsageError` if `save` could not write to `file`."""
     files.check_output(file, suffixes=(".json", ".csv"))
@@ -181,14 +229,20 @@ def _side(file: Path) -> int:
     return side
 
 
-def _note(subject: ModelSource, notify: Callable[[str], None]) -> str:
-    """Return the recorded warning about the run's data; report it, and other limits of its predictions."""
+def _note(subject: ModelSource, notify: Callable[[str], None], *, digits: bool = True) -> str:
+    """Return the recorded warning about the run's data; report it, and other limits of its predictions.
+
+    Args:
+        subject: the network.
+        notify: is called with each warning.
+        digits: whether some images were prepared as digits are.
+    """
     if subject.run is None:
         return ""
     dataset = subject.run.environment().dataset
     if dataset.note:
         notify(f"warning: {dataset.note}")
-    if not known_sets.may_share_labels("mnist", dataset.name):  # its images show no digits
+    if digits and not known_sets.may_share_labels("mnist", dataset.name):  # its images show no digits
         notify(f"warning: {subject.run} was trained on {dataset.name}, but image files are prepared as digits of MNIST")
     if subject.selected_classes:
         classes = " ".join(map(str, subject.selected_classes))

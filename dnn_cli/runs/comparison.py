@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dnn_cli.config import difference
+from dnn_cli.config.messages import did_you_mean
 from dnn_cli.errors import DnnError, RunError, UsageError, together
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.runs.records import Interval
@@ -151,7 +152,7 @@ CRITERIA = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Several runs, with their differing settings and a ranking where there is one.
 
@@ -171,6 +172,11 @@ class Comparison:
     doubts: list[str]
     damaged: list[RunError]
 
+    def __repr__(self) -> str:
+        names = ", ".join(str(status.run) for status in self.candidates)
+        ranked = f", ranked by {CRITERIA[self.ranked_by].title}" if self.ranked_by else ""
+        return f"<Comparison of {names}{ranked}>"
+
     def raise_if_damaged(self) -> None:
         """Raise a `RunError` with the problem of each run that could not be read, if there is any."""
         if self.damaged:
@@ -186,9 +192,16 @@ def compare_runs(paths: Sequence[Path], sort: str | None = None) -> Comparison:
             with a finished epoch have it on the same images.
 
     Raises:
-        UsageError: a path is not a run, or the figures that `sort` names are not comparable.
+        UsageError: no path is given, one is not a run, or the figures that `sort` names do not exist or are not
+            comparable.
         RunError: none of the runs can be read.
     """
+    if not paths:
+        raise UsageError("nothing to compare: name a run")
+    if sort is not None and sort not in CRITERIA:
+        raise UsageError(
+            f"there is no figure {sort!r}{did_you_mean(str(sort), CRITERIA)}; choose one of {', '.join(CRITERIA)}"
+        )
     candidates, damaged = list[RunStatus](), list[RunError]()
     for run in open_runs(paths):
         try:

@@ -188,6 +188,11 @@ class RunDirectory:
             raise RunError(f"{path} is damaged: a row lacks one of {', '.join(sorted(REQUIRED_FIGURES))}")
         return rows[:epochs]
 
+    def saved_history(self) -> list[Row]:
+        """Return the figures of every epoch whose checkpoint is complete, oldest first; raises like `history`."""
+        state = self.state()
+        return self.history(state.last.epoch) if state else []
+
     def event_folders(self) -> tuple[Path, Path]:
         """Return the folders of TensorBoard's event files: of the training figures, and of the validation figures."""
         return self.path / "tensorboard/train", self.path / "tensorboard/validation"

@@ -228,7 +228,7 @@ class Score(JsonRecord):
     confusion: tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Evaluation(Score):
     """The score of a network on a split, and what was evaluated.
 
@@ -251,6 +251,12 @@ class Evaluation(Score):
     note: str
     selected_classes: tuple[int, ...] | None = None  # not in 0.1.0
     fingerprint: str
+
+    def __repr__(self) -> str:
+        model, (low, high) = self.run or self.checkpoint, self.accuracy_interval
+        images = f"{self.dataset}, {self.split} split, {self.images:,} images"
+        accuracy = f"accuracy {self.accuracy:.4f}, 95 % interval {low:.4f} to {high:.4f}"
+        return f"<Evaluation of {model}: {images}; {accuracy}; loss {self.loss:.4f}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON values: first what was evaluated, then the figures."""

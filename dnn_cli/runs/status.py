@@ -140,38 +140,18 @@ def list_runs(folder: Path | None = None) -> list[RunStatus]:
         raise UsageError(f"there is no folder {folder}")
     if folder is not None and is_run(folder):
         raise UsageError(f"{folder} is a run; `{command('show', folder)}` prints it")
-    found = [_status_of(run) for run in RunDirectory.all(folder or RUNS)]
+    found = [find_status(run) for run in RunDirectory.all(folder or RUNS)]
     return sorted(found, key=lambda status: (-status.written, str(status.run)))
 
 
-def inspect_run(run: RunDirectory) -> RunDetails:
-    """Return everything that is known of a run; the checksums of its checkpoints are compared."""
-    return RunDetails(
-        _status_of(run, thoroughly=True),
-        _readable(run.config, None),
-        _readable(run.environment, None),
-        _readable(lambda: _history(run), []),
-        _readable(run.metrics, None),
-        _readable(run.evaluations, {}),
-        run.files(),
-    )
+def find_status(run: RunDirectory, *, thoroughly: bool = False) -> RunStatus:
+    """Return the status of a run, damaged or not.
 
-
-def read_status(run: RunDirectory) -> RunStatus:
-    """Return the status of an undamaged run, with its number of parameters wherever that can be computed.
-
-    Raises:
-        RunError: its config, or a file that records its progress, is damaged; the checkpoints are not checked.
+    Args:
+        run: the run.
+        thoroughly: read every record and compare the checksums of the checkpoints; otherwise, the checkpoints are only
+            checked for being there and not cut off.
     """
-    try:
-        status, config = _read(run, is_running=run.is_locked()), run.config()
-    except ConfigError as error:
-        raise RunError(str(error)) from None
-    return replace(status, parameters=status.parameters or _count_parameters(config, status.data))
-
-
-def _status_of(run: RunDirectory, *, thoroughly: bool = False) -> RunStatus:
-    """Return the status of a run, damaged or not."""
     is_running = run.is_locked()
     status, problem = None, ""
     try:
@@ -189,6 +169,32 @@ def _status_of(run: RunDirectory, *, thoroughly: bool = False) -> RunStatus:
     if status is None:
         return RunStatus(run, state, run.written(), problem)
     return replace(status, state=state, problem=problem)
+
+
+def inspect_run(run: RunDirectory) -> RunDetails:
+    """Return everything that is known of a run; the checksums of its checkpoints are compared."""
+    return RunDetails(
+        find_status(run, thoroughly=True),
+        _readable(run.config, None),
+        _readable(run.environment, None),
+        _readable(run.saved_history, []),
+        _readable(run.metrics, None),
+        _readable(run.evaluations, {}),
+        run.files(),
+    )
+
+
+def read_status(run: RunDirectory) -> RunStatus:
+    """Return the status of an undamaged run, with its number of parameters wherever that can be computed.
+
+    Raises:
+        RunError: its config, or a file that says how far it is, is damaged; the checkpoints are not checked.
+    """
+    try:
+        status, config = _read(run, is_running=run.is_locked()), run.config()
+    except ConfigError as error:
+        raise RunError(str(error)) from None
+    return replace(status, parameters=status.parameters or _count_parameters(config, status.data))
 
 
 def _read(run: RunDirectory, *, is_running: bool) -> RunStatus:
@@ -222,11 +228,6 @@ def _count_parameters(config: Config, dataset: DatasetRecord) -> int | None:
     from dnn_cli.engines import network_spec
 
     return network_spec.network_spec(config, dataset.image_shape, dataset.classes).parameters
-
-
-def _history(run: RunDirectory) -> list[Row]:
-    state = run.state()
-    return run.history(state.last.epoch) if state else []
 
 
 def _readable(read: Callable[[], T], otherwise: T) -> T:

@@ -1,7 +1,7 @@
 """Train a network: plan → data → build → epochs → checkpoints → summary, in a new run or a resumed one."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -35,6 +35,13 @@ from dnn_cli.typing import ChunkCallback, Logs
 if TYPE_CHECKING:
     from dnn_cli.training.tensorboard import EventWriter
 
+HowToResume = Callable[[RunDirectory], str]  # returns what the user types to resume the run
+
+
+def resume_command(run: RunDirectory) -> str:
+    """Return the command line that resumes a run."""
+    return command("train", "--resume", run)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -57,6 +64,7 @@ def start(
     folder: Path | None = None,
     verbose: bool = False,
     callbacks: Callbacks = (),
+    how_to_resume: HowToResume = resume_command,
 ) -> Result:
     """Train a new network in a new run.
 
@@ -67,13 +75,16 @@ def start(
         folder: directory of the run.
         verbose: show TensorFlow's own messages.
         callbacks: Keras callbacks that are notified when training and epochs begin and end.
+        how_to_resume: returns what the message of an interrupted training tells the user to type.
 
     Raises:
         DnnError: the training cannot start, or the run cannot be written.
         TrainingError: the loss is no longer a finite number.
     """
     draft = planning.draft(config, folder=folder)
-    return start_draft(draft, name, progress, folder=folder, verbose=verbose, callbacks=callbacks)
+    return start_draft(
+        draft, name, progress, folder=folder, verbose=verbose, callbacks=callbacks, how_to_resume=how_to_resume
+    )
 
 
 def start_draft(
@@ -84,6 +95,7 @@ def start_draft(
     folder: Path | None = None,
     verbose: bool = False,
     callbacks: Callbacks = (),
+    how_to_resume: HowToResume = resume_command,
 ) -> Result:
     """Train a new network from a checked draft; see `start`."""
     config = draft.config
@@ -98,11 +110,17 @@ def start_draft(
     )
     run = RunDirectory.create(folder, name, config, environment)
     with run.locked():
-        return _train(run, plan, progress, callbacks)
+        return _train(run, plan, progress, callbacks, how_to_resume)
 
 
 def resume(
-    run: RunDirectory, config: Config, progress: Progress, *, verbose: bool = False, callbacks: Callbacks = ()
+    run: RunDirectory,
+    config: Config,
+    progress: Progress,
+    *,
+    verbose: bool = False,
+    callbacks: Callbacks = (),
+    how_to_resume: HowToResume = resume_command,
 ) -> Result:
     """Resume `run` from its last checkpoint until `config.training.epochs`, exactly as if it had not stopped.
 
@@ -112,6 +130,7 @@ def resume(
         progress: reports the progress to the user.
         verbose: show TensorFlow's own messages.
         callbacks: Keras callbacks that are notified when training and epochs begin and end.
+        how_to_resume: returns what the message of an interrupted training tells the user to type.
 
     Raises:
         UsageError: `config` differs from the run's, or asks for fewer epochs than are trained.
@@ -132,7 +151,7 @@ def resume(
         transfer = TransferPlan(**vars(environment.transfer)) if environment.transfer else None
         plan = replace(draft.complete(data), transfer=transfer)
         run.write_config(config)
-        return _train(run, plan, progress, callbacks, state=state, checkpoint=checkpoint)
+        return _train(run, plan, progress, callbacks, how_to_resume, state=state, checkpoint=checkpoint)
 
 
 def _environment_changes(run: RunDirectory, environment: Environment, config: Config, done: int) -> Iterator[str]:
@@ -183,6 +202,7 @@ def _train(
     plan: TrainingPlan,
     progress: Progress,
     callbacks: Callbacks,
+    how_to_resume: HowToResume,
     *,
     state: State | None = None,
     checkpoint: Path | None = None,
@@ -198,7 +218,7 @@ def _train(
     with (
         closing(progress),
         Checkpointer(run, engine.checkpoint_writer, state, events) as checkpointer,
-        SignalHandler(progress.say, lambda: interrupt_message(run, checkpointer)) as signals,
+        SignalHandler(progress.say, lambda: interrupt_message(run, checkpointer, how_to_resume)) as signals,
     ):
         engine.notify("train_begin")
         signals.in_epoch = True
@@ -253,9 +273,9 @@ def _check_finite(logs: Logs, place: str, checkpointer: Checkpointer) -> None:
             )
 
 
-def interrupt_message(run: RunDirectory, checkpointer: Checkpointer) -> str:
-    """Return the message of an interrupted training: what is saved, and the command that resumes it."""
-    return f"interrupted; {checkpointer.describe_last()}\nresume with: {command('train', '--resume', run)}"
+def interrupt_message(run: RunDirectory, checkpointer: Checkpointer, how_to_resume: HowToResume) -> str:
+    """Return the message of an interrupted training: what is saved, and how to resume it."""
+    return f"interrupted; {checkpointer.describe_last()}\nresume with: {how_to_resume(run)}"
 
 
 def _event_writer(run: RunDirectory, config: Config, engine: Engine, done: int) -> "EventWriter | None":

@@ -1,6 +1,7 @@
 """Handle SIGINT and SIGTERM during training: stop where no finished work is lost."""
 
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -13,7 +14,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class SignalHandler:
     """Context manager that handles signals: the first one lets the current epoch finish, the second stops at once.
 
-    A signal between two epochs stops at once too.
+    A signal between two epochs stops at once too. Python allows only the main thread to handle signals; a training in
+    another thread runs to its end.
 
     Args:
         notify: is called with a message for the user when the first signal arrives.
@@ -31,8 +33,9 @@ class SignalHandler:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in SIGNALS:
-            self._before[number] = signal.signal(number, self._handle)
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dnn_cli.report.figures import new_figure, styled, tinted
-from dnn_cli.report.palette import BLUE, LIGHT, VERMILION
-from dnn_cli.report.unit_activity import LayerActivity
+from dnn_cli.reporting.figures import new_figure, styled, tinted
+from dnn_cli.reporting.palette import BLUE, LIGHT, VERMILION
+from dnn_cli.reporting.unit_activity import LayerActivity
 from dnn_cli.runs.records import CalibrationBin
 from dnn_cli.stats import wilson
 from dnn_cli.typing import Array

@@ -15,7 +15,7 @@ from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.engines.numpy import build, keras_format
 from dnn_cli.engines.numpy.network import Activation, Dense, Layer, Network
 from dnn_cli.engines.numpy.regularization import BatchNormalization, Dropout
-from dnn_cli.report import unit_activity
+from dnn_cli.reporting import unit_activity
 
 IMAGES = np.array([[[1.0, 0.0]], [[0.0, 1.0]], [[0.5, 0.5]]], np.float32)  # three images of 1×2 pixels
 

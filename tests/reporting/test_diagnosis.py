@@ -17,9 +17,9 @@ from dnn_cli.data import datasets
 from dnn_cli.engines.numpy import keras_format
 from dnn_cli.evaluation import metrics, model_source
 from dnn_cli.progress import QuietProgress
-from dnn_cli.report import diagnosis, unit_activity
-from dnn_cli.report.diagnosis import TRAINING_KINDS
-from dnn_cli.report.evidence import Evidence, Finding
+from dnn_cli.reporting import diagnosis, unit_activity
+from dnn_cli.reporting.diagnosis import TRAINING_KINDS
+from dnn_cli.reporting.evidence import Evidence, Finding
 from dnn_cli.runs.records import CalibrationBin, DatasetRecord, Row, Score
 from dnn_cli.training import loop
 from tests.conftest import Answer

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import inf, sqrt
 
 from dnn_cli.config.schema import Config
-from dnn_cli.report import remedies
-from dnn_cli.report.remedies import Change
-from dnn_cli.report.unit_activity import LayerActivity
+from dnn_cli.reporting import remedies
+from dnn_cli.reporting.remedies import Change
+from dnn_cli.reporting.unit_activity import LayerActivity
 from dnn_cli.runs.records import DatasetRecord, Row, Score
 from dnn_cli.stats import wilson
 

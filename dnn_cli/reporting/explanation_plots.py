@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnn_cli.explanation.explain import Explanation
-from dnn_cli.report.figures import new_figure, styled, tinted
-from dnn_cli.report.html import decimals, percent
-from dnn_cli.report.image_grids import displayable
-from dnn_cli.report.palette import BLUE, LIGHT, VERMILION
+from dnn_cli.reporting.figures import new_figure, styled, tinted
+from dnn_cli.reporting.html import decimals, percent
+from dnn_cli.reporting.image_grids import displayable
+from dnn_cli.reporting.palette import BLUE, LIGHT, VERMILION
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dnn_cli.data.pixels import to_unit_range
-from dnn_cli.report.figures import OMITTED_METADATA, new_figure, styled, tinted
+from dnn_cli.reporting.figures import OMITTED_METADATA, new_figure, styled, tinted
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from dnn_cli.config.yaml_document import dump
 from dnn_cli.engines.numpy import keras_format
 from dnn_cli.engines.numpy.keras_format import Loaded, UnknownNetworkError
 from dnn_cli.engines.numpy.network import Dense
-from dnn_cli.report import diagnosis, image_grids, plots, unit_activity
-from dnn_cli.report import html as report_html
-from dnn_cli.report.evidence import Evidence
-from dnn_cli.report.figures import Picture
-from dnn_cli.report.html import Page
-from dnn_cli.report.palette import BLUE, VERMILION
-from dnn_cli.report.plots import Line
-from dnn_cli.report.run_results import RunResults, TestPredictions
-from dnn_cli.report.unit_activity import LayerActivity
+from dnn_cli.reporting import diagnosis, image_grids, plots, unit_activity
+from dnn_cli.reporting import html as report_html
+from dnn_cli.reporting.evidence import Evidence
+from dnn_cli.reporting.figures import Picture
+from dnn_cli.reporting.html import Page
+from dnn_cli.reporting.palette import BLUE, VERMILION
+from dnn_cli.reporting.plots import Line
+from dnn_cli.reporting.run_results import RunResults, TestPredictions
+from dnn_cli.reporting.unit_activity import LayerActivity
 from dnn_cli.runs.status import RunStatus
 from dnn_cli.stats import wilson
 from dnn_cli.typing import Array

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from math import log, sqrt
 from statistics import median
 
-from dnn_cli.report import remedies
-from dnn_cli.report.evidence import TREND_EPOCHS, Evidence, Finding
+from dnn_cli.reporting import remedies
+from dnn_cli.reporting.evidence import TREND_EPOCHS, Evidence, Finding
 from dnn_cli.stats import binomial_deviation, wilson
 
 # Losses. The guessing loss is that of equal probabilities for all classes, log(classes).

@@ -7,8 +7,8 @@ import pytest
 from dnn_cli.config import loading
 from dnn_cli.config.loading import Override
 from dnn_cli.config.schema import Config
-from dnn_cli.report import remedies
-from dnn_cli.report.remedies import Change
+from dnn_cli.reporting import remedies
+from dnn_cli.reporting.remedies import Change
 
 
 def config_with(*settings: str) -> Config:

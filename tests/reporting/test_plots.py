@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dnn_cli.report import figures, image_grids, palette, plots
-from dnn_cli.report.plots import Line
-from dnn_cli.report.unit_activity import LayerActivity
+from dnn_cli.reporting import figures, image_grids, palette, plots
+from dnn_cli.reporting.plots import Line
+from dnn_cli.reporting.unit_activity import LayerActivity
 from dnn_cli.runs.records import CalibrationBin
 
 LAYER = LayerActivity("model.layers[0]", "relu", 4, 0.25, 0.0, 0.5, 0.3, (6, 0, 2), (0.0, 1.0, 2.0, 3.0))

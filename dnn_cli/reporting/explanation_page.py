@@ -5,9 +5,9 @@ from pathlib import Path
 from dnn_cli.errors import UsageError, require_extra
 from dnn_cli.explanation.explain import Explanation
 from dnn_cli.files import check_output, write_output
-from dnn_cli.report import explanation_plots as plots
-from dnn_cli.report import figures, html
-from dnn_cli.report.figures import Picture
+from dnn_cli.reporting import explanation_plots as plots
+from dnn_cli.reporting import figures, html
+from dnn_cli.reporting.figures import Picture
 
 
 def check(out: Path | None, image: str | None) -> None:

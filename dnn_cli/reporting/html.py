@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import dnn_cli
-from dnn_cli.report import figures, image_grids, palette
-from dnn_cli.report.figures import Picture
-from dnn_cli.report.run_results import TestPredictions
+from dnn_cli.reporting import figures, image_grids, palette
+from dnn_cli.reporting.figures import Picture
+from dnn_cli.reporting.run_results import TestPredictions
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def render(template: str, pictures: Mapping[str, Picture], **content: Any) -> st
     from markupsafe import Markup
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("dnn_cli.report"),
+        loader=jinja2.PackageLoader("dnn_cli.reporting"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dnn_cli.report.palette import BLUE, LIGHT, VERMILION
+from dnn_cli.reporting.palette import BLUE, LIGHT, VERMILION
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:

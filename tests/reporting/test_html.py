@@ -2,7 +2,7 @@
 
 import pytest
 
-from dnn_cli.report import html
+from dnn_cli.reporting import html
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from dnn_cli.evaluation.model_source import ModelSource
 from dnn_cli.explanation.attribution import Attribution, Unit
 from dnn_cli.explanation.explain import Explanation
-from dnn_cli.report import explanation_page, explanation_plots, figures
+from dnn_cli.reporting import explanation_page, explanation_plots, figures
 from dnn_cli.typing import Array
 
 RANDOM = np.random.default_rng(0)

@@ -11,8 +11,8 @@ from dnn_cli.data import datasets
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import UsageError, require_extra
 from dnn_cli.files import check_output, write_output
-from dnn_cli.report import image_grids
-from dnn_cli.report.palette import BLUE
+from dnn_cli.reporting import image_grids
+from dnn_cli.reporting.palette import BLUE
 from dnn_cli.typing import Array
 
 MAX_ROWS = 10  # Images in the picture, each of another class.

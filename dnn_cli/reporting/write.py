@@ -7,10 +7,10 @@ from typing import Any
 
 from dnn_cli.errors import require_extra
 from dnn_cli.files import check_output, write_output
-from dnn_cli.report import comparison_page, figures, run_page
-from dnn_cli.report.figures import Format
-from dnn_cli.report.html import Page
-from dnn_cli.report.run_results import run_results
+from dnn_cli.reporting import comparison_page, figures, run_page
+from dnn_cli.reporting.figures import Format
+from dnn_cli.reporting.html import Page
+from dnn_cli.reporting.run_results import run_results
 from dnn_cli.runs import comparison, status
 from dnn_cli.runs.directory import RunDirectory
 

@@ -7,13 +7,13 @@ from typing import Any
 from dnn_cli.config import difference
 from dnn_cli.evaluation import significance
 from dnn_cli.evaluation.significance import PairwiseTest
-from dnn_cli.report import html as report_html
-from dnn_cli.report import plots
-from dnn_cli.report.figures import Picture
-from dnn_cli.report.html import Page
-from dnn_cli.report.palette import LIGHT
-from dnn_cli.report.plots import Line
-from dnn_cli.report.run_results import RunResults
+from dnn_cli.reporting import html as report_html
+from dnn_cli.reporting import plots
+from dnn_cli.reporting.figures import Picture
+from dnn_cli.reporting.html import Page
+from dnn_cli.reporting.palette import LIGHT
+from dnn_cli.reporting.plots import Line
+from dnn_cli.reporting.run_results import RunResults
 from dnn_cli.runs.comparison import Comparison
 
 MAX_DISAGREEMENTS = 16  # Images shown that only one of two runs classifies correctly.
