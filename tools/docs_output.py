@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.docs.pages import FENCE, blocks, pages, printed_lines, write_scans  # noqa: E402
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 LONG = {"docs/how-to/overfitting.md"}  # whose trainings take minutes; ``--all`` runs them too
 
 
@@ -30,6 +31,8 @@ def main() -> None:
         answers: dict[str, str] = {}
         for page in chosen:
             outputs = _outputs(page, answers)
+            if not outputs:
+                continue
             _rewrite(page, outputs)
             translation = page.with_name(f"{page.stem}.zh.md")
             if translation.exists():
@@ -50,15 +53,14 @@ def _outputs(page: Path, answers: dict[str, str]) -> list[str]:
         elif block.file:
             Path(block.file).write_text(block.text, encoding="utf-8")
         elif block.language == "python":
-            subprocess.run([sys.executable, "-c", block.text], check=True)
+            subprocess.run([sys.executable, "-c", block.text], check=True, env=ENVIRONMENT)
     return outputs
 
 
 def _run(command: str) -> str:
     print(f"$ {command}", flush=True)
     words = [sys.executable, "-m", "dnn_cli", *shlex.split(command)[1:]]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=ENVIRONMENT)
     called = f"{shlex.quote(sys.executable)} -m dnn_cli"
     return (done.stderr + done.stdout).replace(called, "dnn")
 
