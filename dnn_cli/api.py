@@ -1,7 +1,7 @@
 """The Python API, for programs and notebooks: ``import dnn_cli as dnn``.
 
-Each function does what the command of the same name does, with the same files, checks and messages. Expected failures
-are `DnnError`s, warnings are `DnnWarning`s. Importing this module is quick; a function imports what it needs.
+Each function does what the command of the same name does, with the same files, checks and messages. An expected failure
+raises a `DnnError`, and a warning is a `DnnWarning`. Importing this module is quick; a function imports what it needs.
 """
 
 import html

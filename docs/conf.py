@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 import dnn_cli
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
@@ -45,3 +47,13 @@ nb_execution_raise_on_error = True
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 copybutton_prompt_text = "$ "
+
+
+def _escape(app: Sphinx, context: object, lines: list[str]) -> None:
+    """Keep the stars of shell patterns in help texts from being read as emphasis."""
+    lines[:] = [line.replace("*", "\\*") for line in lines]
+
+
+def setup(app: Sphinx) -> None:
+    """Register what changes the pages of the commands."""
+    app.connect("sphinx-click-process-description", _escape)

@@ -38,7 +38,7 @@ def _row(packages: list[str], y: int) -> str:
 
 
 def _box(name: str, x: float, y: int, width: float) -> str:
-    purpose = (import_module(f"dnn_cli.{name}").__doc__ or "").strip().splitlines()[0]
+    purpose = (import_module(f"dnn_cli.{name}").__doc__ or "").strip().splitlines()[0].replace("`", "")
     wide = width > 600
     label = f'<text x="{x + 14:.1f}" y="{y + 28}" class="name">{escape(name)}</text>'
     note = f'<text x="{x + 110:.1f}" y="{y + 28}" class="note">{escape(purpose)}</text>' if wide else ""
