@@ -2,7 +2,7 @@
 
 ``python tools/docs_output.py`` runs every ``console`` block of the README and of docs/ in order, in a temporary folder,
 and replaces the lines of the ``text`` block that follows by the printed lines of the same form: a page may show only
-some of the lines. DNN_DATA_DIR should name a folder with mnist.npz, because the pages show results on MNIST.
+some of the lines. DNN_DATA_DIR must name a folder with mnist.npz, because the pages show results on MNIST.
 """
 
 import os
@@ -24,6 +24,8 @@ LONG = {"docs/how-to/overfitting.md"}  # whose trainings take minutes; ``--all``
 
 def main() -> None:
     """Run the commands and rewrite the pages."""
+    if not os.environ.get("DNN_DATA_DIR"):
+        sys.exit("error: DNN_DATA_DIR is not set, so the pages would show results on the sample instead of MNIST")
     chosen = [page for page in pages() if "--all" in sys.argv or page.relative_to(ROOT).as_posix() not in LONG]
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
