@@ -6,8 +6,9 @@ Any other exception is a bug and keeps its traceback.
 import os
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
+from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -52,6 +53,16 @@ def main() -> None:
     sys.exit(code)
 
 
+class _Messages(FileIO):
+    """A stream of messages. What cannot be written is lost: a training outlives its terminal."""
+
+    def write(self, data: Any) -> int | None:  # type: ignore[override]
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
 def _prepare_streams() -> None:
     """Make stdout and stderr accept every character, such as – and ×, and replace closed streams by the null device."""
     for name in ("stdout", "stderr"):
@@ -60,6 +71,9 @@ def _prepare_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (open until the process exits)
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace" if name == "stdout" else "backslashreplace")
+    if isinstance(sys.stderr, TextIOWrapper):
+        raw = BufferedWriter(_Messages(sys.stderr.fileno(), "w", closefd=False))
+        sys.stderr = TextIOWrapper(raw, sys.stderr.encoding, sys.stderr.errors, line_buffering=True)
 
 
 if __name__ == "__main__":

@@ -273,7 +273,7 @@ def test_an_interrupted_training_is_resumed_with_the_same_result(monkeypatch: py
         patch.setattr(QuietProgress, "say", lambda _, text: told.append(text))
         patch.setattr(QuietProgress, "step", interrupt)
         message = failure(dnn.InterruptedTrainingError, lambda: dnn.train(NUMPY, epochs=3, run_dir="it's", quiet=True))
-    assert told == ["SIGINT: finishing and saving this epoch; a second SIGINT stops at once and loses it"]
+    assert told == ["SIGINT: saving; a second SIGINT stops at once and loses the steps since the last checkpoint"]
     saved, hint = message.splitlines()
     assert saved == "interrupted; epoch 1 is saved in it's"
     assert hint == """resume with: dnn.resume("it's")"""

@@ -73,7 +73,7 @@ def train(
 ) -> None:
     """Train the network that a config describes.
 
-    Every training writes its own run directory. Ctrl-C stops the training once the current epoch is saved;
+    Every training writes its own run directory. Ctrl-C saves the place within the epoch and stops the training;
     --resume continues it, and the result is the same as without the interruption. Several configs or seeds are all
     checked first and then trained in turn; each gets the same result as if it were trained alone.
 

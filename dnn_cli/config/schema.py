@@ -241,6 +241,12 @@ class Training(Section):
     early_stopping: EarlyStopping | None = Field(None, description="when to stop before the last epoch")
     augmentation: Augmentation = Field(default_factory=Augmentation, description="how training images are deformed")
     jit_compile: bool = Field(True, description="compile the epoch with XLA")
+    checkpoint_seconds: float | None = Field(
+        60.0,
+        gt=0,
+        le=86_400,
+        description="seconds after which a place within a longer epoch is saved; null saves at the end of epochs only",
+    )
     threads: Threads = Field(
         "auto",
         description="threads that an operation is divided among, which decides the last bits; `auto` is the processors "

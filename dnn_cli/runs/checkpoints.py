@@ -1,4 +1,4 @@
-"""The checkpoint files of a run: last, previous and best.
+"""The checkpoint files of a run: last, previous and best, and within an epoch partial and previous_partial.
 
 A checkpoint is identified by the SHA-256 of its content, not by its name. If the process is killed between two renames,
 each recorded checkpoint is still in one of the three files, and it is found there.
@@ -13,7 +13,8 @@ from typing import Any
 
 from dnn_cli.files import flush, sha256
 
-NAMES = ("last", "previous", "best")
+PARTIAL_NAMES = ("partial", "previous_partial")
+NAMES = ("last", "previous", "best", *PARTIAL_NAMES)
 
 
 class CheckpointFiles:
@@ -27,7 +28,7 @@ class CheckpointFiles:
         self.folder = folder
 
     def path(self, name: str) -> Path:
-        """Return the path of the ``last``, ``previous`` or ``best`` checkpoint."""
+        """Return the path of the checkpoint of that name, one of `NAMES`."""
         return self.folder / f"{name}.keras"
 
     def find(self, digest: str, name: str = "last") -> Path | None:
@@ -58,11 +59,16 @@ class CheckpointFiles:
 
     def make_last(self, new: Path) -> None:
         """Rename `new` to last; the one that was last becomes previous."""
-        last = self.path("last")
-        if last.exists():
-            _replace(last, self.path("previous"), os.link)
-        new.replace(last)
-        flush(self.folder)
+        self._rename(new, "last", "previous")
+
+    def make_partial(self, new: Path) -> None:
+        """Rename `new` to partial; the one that was partial becomes previous_partial."""
+        self._rename(new, *PARTIAL_NAMES)
+
+    def remove_partial(self) -> None:
+        """Delete the checkpoints within an epoch, if there are any."""
+        for name in PARTIAL_NAMES:
+            self.path(name).unlink(missing_ok=True)
 
     def copy(self, source: Path, name: str) -> None:
         """Copy `source` to the file of `name`, completely or not at all."""
@@ -73,6 +79,13 @@ class CheckpointFiles:
         """Delete the unfinished files of a killed process."""
         for unfinished in self.folder.glob(".*"):
             unfinished.unlink()
+
+    def _rename(self, new: Path, name: str, previous: str) -> None:
+        current = self.path(name)
+        if current.exists():
+            _replace(current, self.path(previous), os.link)
+        new.replace(current)
+        flush(self.folder)
 
 
 def _replace(source: Path, target: Path, copy: Callable[[Path, Path], Any]) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -21,6 +22,7 @@ from dnn_cli.files import sha256, write_atomically, write_failure
 from dnn_cli.runs import lock
 from dnn_cli.runs.checkpoints import CheckpointFiles
 from dnn_cli.runs.json_record import JsonRecord
+from dnn_cli.runs.partial import Partial, Position
 from dnn_cli.runs.records import (
     REQUIRED_FIGURES,
     Environment,
@@ -36,6 +38,26 @@ RUNS = Path("runs")
 EPOCHS_LINE = re.compile(r"^training:\n  epochs: ([0-9]{1,6})$", re.MULTILINE)  # in a config.yaml that dnn wrote
 
 R = TypeVar("R", bound=JsonRecord)
+
+
+@dataclass(frozen=True)
+class Resumable:
+    """What a run is resumed from.
+
+    Attributes:
+        state: the state after the last epoch; None before the first.
+        checkpoint: the file of the network; None if there is none.
+        partial: the place within the next epoch at which `checkpoint` was saved; None for its beginning.
+    """
+
+    state: State | None = None
+    checkpoint: Path | None = None
+    partial: Partial | None = None
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs that are complete."""
+        return self.state.last.epoch if self.state else 0
 
 
 class RunDirectory:
@@ -229,20 +251,60 @@ class RunDirectory:
         self._write_json("state.json", committed)
         if best.sha256 == digest:
             self._checkpoints.copy(self._checkpoints.path("last"), "best")
+        self._remove_partial()
         return committed
 
-    def resumable(self, warn: Callable[[str], None]) -> tuple[State | None, Path | None]:
+    def commit_partial(self, save: Callable[[Path], None], position: Position) -> None:
+        """Save a network within an epoch, from which the run can be resumed until the epoch is committed.
+
+        Args:
+            save: is called with a path to write the network to.
+            position: the place within the epoch.
+
+        Raises:
+            RunError: something cannot be written.
+        """
+        try:
+            new = self._checkpoints.write(save)
+            partial = Partial(**vars(position), sha256=sha256(new))
+            self._checkpoints.make_partial(new)
+            self._write_json("partial.json", partial)
+        except OSError as error:
+            raise RunError(write_failure(self, error)) from error
+
+    def _remove_partial(self) -> None:
+        (self.path / "partial.json").unlink(missing_ok=True)
+        self._checkpoints.remove_partial()
+
+    def partial(self, done: int) -> Partial | None:
+        """Return the checkpoint within the epoch after `done` epochs, or None; raises `RunError` if it is damaged."""
+        found = self._read_json(Partial, "partial.json") if self._has("partial.json") else None
+        return found if found and found.epoch == done + 1 else None
+
+    def resumable(self, warn: Callable[[str], None]) -> Resumable:
         """Prepare the run for resuming: find the newest undamaged checkpoint, and give each checkpoint its proper name.
 
         Args:
-            warn: is called with a message if the last checkpoint is damaged and the one before it is used.
-
-        Returns:
-            The state to continue from and the checkpoint's file; None and None before the first epoch.
+            warn: is called with a message if a checkpoint is damaged and the one before it is used.
 
         Raises:
             RunError: checkpoints are recorded, but all of them are damaged.
         """
+        state, checkpoint = self._resumable_epoch(warn)
+        done = state.last.epoch if state else 0
+        try:
+            partial = self.partial(done)
+            path = partial and self._checkpoints.find(partial.sha256, "partial")
+            if partial and path is None:
+                raise RunError(f"{self._checkpoints.path('partial')} is unfinished or damaged")
+        except RunError as error:
+            warn(f"{error}; resuming from the beginning of epoch {done + 1}")
+            partial, path = None, None
+        self._checkpoints.remove_temporary_files()
+        return Resumable(state, path or checkpoint, partial)
+
+    def _resumable_epoch(self, warn: Callable[[str], None]) -> tuple[State | None, Path | None]:
+        """Return the state after the newest epoch with an undamaged checkpoint, and that checkpoint, named last."""
         found = self._newest()
         if found is None:
             return None, None
@@ -252,7 +314,6 @@ class RunDirectory:
         if best := self._checkpoints.find(state.last.best.sha256, "best"):
             self._checkpoints.copy(best, "best")
         self._checkpoints.copy(path, "last")
-        self._checkpoints.remove_temporary_files()
         return state, last
 
     def safe_epoch(self) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from threadpoolctl import threadpool_limits
 
 from dnn_cli.engines.keras import xla_cache
+from dnn_cli.runs.partial import Partial
 from dnn_cli.training.plan import TrainingPlan
 from dnn_cli.typing import Array, ChunkCallback, Logs
 
@@ -61,12 +62,16 @@ class Engine(Protocol):
     def stop_requested(self) -> bool:
         """True if a callback asked to stop after this epoch."""
 
-    def run(self, epoch: int, on_chunk: ChunkCallback) -> Logs:
+    def run(self, epoch: int, on_chunk: ChunkCallback, partial: Partial | None = None) -> Logs:
         """Train for one epoch, numbered from 0, and return its metrics.
 
         `on_chunk` is called a few times a second with the first step, the step after the last, and the metrics of the
-        epoch so far. An exception that it raises ends the epoch.
+        epoch so far. An exception that it raises ends the epoch. With `partial`, the place in this epoch at which the
+        network was saved, only the rest is trained.
         """
+
+    def metric_sums(self) -> tuple[float, ...]:
+        """Return the sums from which the metrics of the epoch under way are computed."""
 
     def validate(self) -> Logs:
         """Return the metrics on the held-out images, none if no images are held out."""
@@ -142,13 +147,17 @@ class KerasEngine:
         """See `Engine`."""
         return bool(getattr(self._network, "stop_training", False))
 
-    def run(self, epoch: int, on_chunk: ChunkCallback) -> Logs:
+    def run(self, epoch: int, on_chunk: ChunkCallback, partial: Partial | None = None) -> Logs:
         """See `Engine`."""
-        logs = self._epoch.run(epoch, on_chunk)
+        logs = self._epoch.run(epoch, on_chunk, **_rest(partial))
         if not self._is_compiled:
             xla_cache.record_cache()
             self._is_compiled = True
         return logs
+
+    def metric_sums(self) -> tuple[float, ...]:
+        """See `Engine`."""
+        return self._epoch.metric_sums()
 
     def validate(self) -> Logs:
         """See `Engine`."""
@@ -195,10 +204,14 @@ class NumpyEngine:
             validation = Batches(data.held_out.images, data.held_out.labels, classes, VALIDATION_BATCH, smoothing)
             self._validate = partial(evaluate, network, validation)
 
-    def run(self, epoch: int, on_chunk: ChunkCallback) -> Logs:
+    def run(self, epoch: int, on_chunk: ChunkCallback, partial: Partial | None = None) -> Logs:
         """See `Engine`."""
         with threadpool_limits(1, user_api="blas"):
-            return self._epoch.run(epoch, on_chunk)
+            return self._epoch.run(epoch, on_chunk, **_rest(partial))
+
+    def metric_sums(self) -> tuple[float, ...]:
+        """See `Engine`."""
+        return self._epoch.metric_sums()
 
     def validate(self) -> Logs:
         """See `Engine`."""
@@ -223,6 +236,11 @@ def _keras_network(plan: TrainingPlan, checkpoint: Path | None) -> "keras.Sequen
     if plan.transfer is not None:
         plan.transfer.load_into(network)
     return network
+
+
+def _rest(partial: Partial | None) -> dict[str, Any]:
+    """Return the arguments of an engine's epoch for what is left after `partial`."""
+    return {"done": partial.step, "metric_sums": partial.metric_sums} if partial else {}
 
 
 def _to_float32_precision(rate: float) -> float:

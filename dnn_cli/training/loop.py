@@ -1,11 +1,9 @@
 """Train a network: plan → data → build → epochs → checkpoints → summary, in a new run or a resumed one."""
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -17,25 +15,27 @@ from dnn_cli.data import datasets
 from dnn_cli.data.datasets import Dataset
 from dnn_cli.data.selection import TrainingData, select_training_data
 from dnn_cli.engines.keras import tensorflow_import
-from dnn_cli.errors import RunError, TrainingError, UsageError
+from dnn_cli.errors import RunError, UsageError
 from dnn_cli.progress import Progress
 from dnn_cli.runs import environment as runs_environment
-from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.directory import Resumable, RunDirectory
+from dnn_cli.runs.partial import Partial
 from dnn_cli.runs.records import DatasetRecord, Environment, Row, TrainingMetrics
 from dnn_cli.runs.state import State
 from dnn_cli.training import plan as planning
 from dnn_cli.training.checkpointer import Checkpointer
 from dnn_cli.training.early_stopping import should_stop
 from dnn_cli.training.engine import ENGINES, Callbacks, Engine
+from dnn_cli.training.epoch import Epoch
 from dnn_cli.training.plan import Draft, TrainingPlan
 from dnn_cli.training.signals import SignalHandler
 from dnn_cli.training.transfer import TransferPlan
-from dnn_cli.typing import ChunkCallback, Logs
 
 if TYPE_CHECKING:
     from dnn_cli.training.tensorboard import EventWriter
 
 HowToResume = Callable[[RunDirectory], str]  # returns what the user types to resume the run
+NOTHING_SAVED = Resumable()
 
 
 def resume_command(run: RunDirectory) -> str:
@@ -139,19 +139,21 @@ def resume(
     with run.locked():
         draft = planning.draft(config, run=run)
         config, environment = draft.config, run.environment()
-        state, checkpoint = run.resumable(progress.warn)
-        done = state.last.epoch if state else 0
+        saved = run.resumable(progress.warn)
+        done = saved.epoch
         for warning in _environment_changes(run, environment, config, done):
             progress.warn(warning)
         if config.training.epochs < done:
             raise UsageError(f"{run} has trained {done} epochs already; --epochs must be at least {done}")
         if done == config.training.epochs:
             progress.say(f"{run} has trained all of its {done} epochs; to train more, pass a larger --epochs")
+        if saved.partial:
+            progress.note(f"resuming within epoch {saved.partial.epoch}, after {saved.partial.step:,} of its steps")
         data = _load_recorded(run, config, environment.dataset, progress, verbose=verbose)
         transfer = TransferPlan(**vars(environment.transfer)) if environment.transfer else None
         plan = replace(draft.complete(data), transfer=transfer)
         run.write_config(config)
-        return _train(run, plan, progress, callbacks, how_to_resume, state=state, checkpoint=checkpoint)
+        return _train(run, plan, progress, callbacks, how_to_resume, saved=saved)
 
 
 def _environment_changes(run: RunDirectory, environment: Environment, config: Config, done: int) -> Iterator[str]:
@@ -204,31 +206,39 @@ def _train(
     callbacks: Callbacks,
     how_to_resume: HowToResume,
     *,
-    state: State | None = None,
-    checkpoint: Path | None = None,
+    saved: Resumable = NOTHING_SAVED,
 ) -> Result:
     """Train the missing epochs, save each of them, and write the summary."""
-    done, epochs = state.last.epoch if state else 0, plan.config.training.epochs
+    done, settings = saved.epoch, plan.config.training
     history = run.history(done) if done else []
     create_engine = ENGINES[plan.config.engine]
-    engine = create_engine(plan, checkpoint=checkpoint, callbacks=callbacks, warn=progress.warn)
+    engine = create_engine(plan, checkpoint=saved.checkpoint, callbacks=callbacks, warn=progress.warn)
+    partial = _check_partial(run, saved.partial, engine)
     events = _event_writer(run, plan.config, engine, done)
 
-    progress.begin(done, epochs, engine.steps, engine.count)
+    progress.begin(done, settings.epochs, engine.steps, engine.count)
     with (
         closing(progress),
-        Checkpointer(run, engine.checkpoint_writer, state, events) as checkpointer,
+        Checkpointer(
+            run,
+            engine.checkpoint_writer,
+            saved,
+            steps=engine.steps,
+            seconds=settings.checkpoint_seconds,
+            events=events,
+        ) as checkpointer,
         SignalHandler(progress.say, lambda: interrupt_message(run, checkpointer, how_to_resume)) as signals,
     ):
         engine.notify("train_begin")
         signals.in_epoch = True
-        for epoch in range(done, epochs):
-            if should_stop(history, plan.config.training.early_stopping):
+        for epoch in range(done, settings.epochs):
+            if should_stop(history, settings.early_stopping):
                 progress.say(f"{run} stopped early after {epoch} epochs (training.early_stopping)")
                 break
             if engine.stop_requested:
                 break
-            history.append(_train_epoch(engine, epoch, progress, checkpointer))
+            under_way = Epoch(engine, epoch, progress, checkpointer, signals)
+            history.append(under_way.train(partial if epoch == done else None))
             checkpointer.commit(history)
             progress.epoch(history[-1])
             signals.raise_if_received()
@@ -240,37 +250,14 @@ def _train(
     return Result(run, metrics)
 
 
-def _train_epoch(engine: Engine, epoch: int, progress: Progress, checkpointer: Checkpointer) -> Row:
-    """Train and validate one epoch, numbered from 0, and return its row of the history."""
-    started = time.perf_counter()
-    engine.notify("epoch_begin", epoch)
-    learning_rate = engine.learning_rate
-    logs = engine.run(epoch, _chunk_callback(epoch, engine.steps, progress, checkpointer))
-    logs |= {f"val_{name}": value for name, value in engine.validate().items()}
-    _check_finite(logs, f"epoch {epoch + 1}", checkpointer)
-    seconds = time.perf_counter() - started
-    row = {"epoch": epoch + 1, **logs, "learning_rate": learning_rate, "seconds": seconds}
-    engine.notify("epoch_end", epoch, logs)
-    return row
-
-
-def _chunk_callback(epoch: int, steps: int, progress: Progress, checkpointer: Checkpointer) -> ChunkCallback:
-    """Return a callback that reports progress within an epoch, and ends it if a metric is not a finite number."""
-
-    def on_chunk(first: int, stop: int, logs: Logs) -> None:
-        _check_finite(logs, f"epoch {epoch + 1}, between steps {first + 1} and {stop} of {steps}", checkpointer)
-        progress.step(stop, logs)
-
-    return on_chunk
-
-
-def _check_finite(logs: Logs, place: str, checkpointer: Checkpointer) -> None:
-    for name, value in logs.items():
-        if not isfinite(value):
-            raise TrainingError(
-                f"{name} became {value} in {place}; {checkpointer.describe_last()}\n"
-                "a lower optimizer.learning_rate usually helps"
-            )
+def _check_partial(run: RunDirectory, partial: Partial | None, engine: Engine) -> Partial | None:
+    """Return `partial`; raises `RunError` if it cannot be a place in an epoch of this engine."""
+    if partial and (partial.step >= engine.steps or len(partial.metric_sums) != len(engine.metric_sums())):
+        raise RunError(
+            f"{run.path / 'partial.json'} is damaged: it names no place in an epoch of {engine.steps:,} steps; "
+            f"delete it to resume from the beginning of epoch {partial.epoch}"
+        )
+    return partial
 
 
 def interrupt_message(run: RunDirectory, checkpointer: Checkpointer, how_to_resume: HowToResume) -> str:

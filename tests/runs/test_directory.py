@@ -16,7 +16,7 @@ from dnn_cli import files as _files
 from dnn_cli.config import loading
 from dnn_cli.errors import RunError, UsageError
 from dnn_cli.runs import environment as runs_environment
-from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.directory import Resumable, RunDirectory
 from dnn_cli.runs.records import DatasetRecord, Environment, Row
 from dnn_cli.runs.state import State
 from tests.conftest import ROOT
@@ -128,7 +128,7 @@ def test_a_path_that_is_not_a_run_is_an_error(tmp_path: Path) -> None:
 def test_a_commit_saves_the_last_previous_and_best_checkpoints(tmp_path: Path) -> None:
     run = new_run(tmp_path / "run")
     assert run.state() is None
-    assert run.resumable(no_warning) == (None, None)
+    assert run.resumable(no_warning) == Resumable()
     state = train(run, 3)
     assert run.state() == state
     assert (state.last.epoch, state.last.best.epoch, state.last.best.value) == (3, 2, 0.5)
@@ -204,11 +204,11 @@ def test_a_kill_at_any_time_during_a_commit_loses_no_checkpoint(
             assert recorded.last.epoch in (epoch - 1, epoch)
             assert held(run, "last") == content(recorded.last.epoch)
             assert held(run, "best") == content(recorded.last.best.epoch)
-        state, checkpoint = run.resumable(lambda _: None)
-        assert state == recorded
-        done = state.last.epoch if state else 0
-        if checkpoint:
-            assert checkpoint.read_text() == content(done)
+        saved = run.resumable(lambda _: None)
+        assert saved.state == recorded
+        state, done = saved.state, saved.epoch
+        if saved.checkpoint:
+            assert saved.checkpoint.read_text() == content(done)
         assert run.history(done) == [row(one) for one in range(1, done + 1)] if done else True
         for again in range(done + 1, 5):
             state = commit(run, again, state)
@@ -230,10 +230,10 @@ def test_a_resume_uses_the_previous_checkpoint_if_the_last_is_damaged(tmp_path: 
     with pytest.raises(RunError, match="last.keras is damaged: its checksum is not the one in state.json$"):
         run.checkpoint("last")
     warnings: list[str] = []
-    state, checkpoint = run.resumable(warnings.append)
+    saved = run.resumable(warnings.append)
     assert warnings == [f"{last} is unfinished or damaged; resuming from previous.keras, epoch 2"]
-    assert state == State(before) if before else False
-    assert checkpoint == last
+    assert before
+    assert saved == Resumable(State(before), last)
     assert last.read_text() == content(2)
     assert held(run, "best") == content(2)
 

@@ -206,7 +206,7 @@ def test_a_signal_stops_the_series_after_the_current_epoch(
     answer = dnn("train", *both, "--engine", engine, "-q")
     assert (answer.code, answer.stdout) == (code, "")
     assert answer.stderr == (
-        f"{number.name}: finishing and saving this epoch; a second {number.name} stops at once and loses it\n"
+        f"{number.name}: saving; a second {number.name} stops at once and loses the steps since the last checkpoint\n"
         "error: interrupted; epoch 1 is saved in runs/first-1\n"
         "resume with: dnn train --resume runs/first-1\n"
         "not started: first.yaml with seed 2, second.yaml with seed 1, second.yaml with seed 2\n"

@@ -10,7 +10,7 @@ one.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -79,26 +79,33 @@ class CompiledEpoch:
         self._loop = tf.function(self._run_steps, jit_compile=jit_compile, autograph=False)
         self._last_step = tf.function(self._step, autograph=False)
 
-    def run(self, epoch: int, on_chunk: ChunkCallback = lambda *_: None) -> Logs:
-        """Train for one epoch, which uses every image exactly once.
+    def run(
+        self,
+        epoch: int,
+        on_chunk: ChunkCallback = lambda *_: None,
+        *,
+        done: int = 0,
+        metric_sums: Sequence[float] = (),
+    ) -> Logs:
+        """Train for one epoch, which uses every image exactly once, or for the rest of one.
 
         Args:
             epoch: number of the epoch, from 0; it determines the epoch's random numbers.
             on_chunk: is called a few times a second with the first step, the step after the last, and the metrics of
                 the epoch so far. An exception that it raises ends the epoch.
+            done: steps of this epoch that the model was trained for already.
+            metric_sums: what `metric_sums` returned after those steps.
 
         Returns:
             The epoch's metrics by Keras's names, each the mean over all images.
         """
         permutation = tf.constant(seeds.order(self.count, self.seed, epoch))
         randomness = self._augmenter.randomness(self.seed, epoch) if self._augmenter else None
-        _seed_dropout(self.model, self.seed, epoch)
-        self.model.reset_metrics()
-        swap_ema_weights(self.model)
+        self._begin(epoch, done, metric_sums)
         if self._to_compile:
             self._compile(permutation, randomness)
             self._to_compile = False
-        step = 0
+        step = done
         while step < self.full_steps:
             stop = min(step + self._chunk, self.full_steps)
             started = time.perf_counter()
@@ -114,6 +121,20 @@ class CompiledEpoch:
             on_chunk(step, self.steps, current_metrics(self.model))
         swap_ema_weights(self.model)
         return current_metrics(self.model)
+
+    def metric_sums(self) -> tuple[float, ...]:
+        """Return the sums from which Keras computes the metrics of the epoch under way, for `run`."""
+        return tuple(float(variable) for variable in self.model.metrics_variables)
+
+    def _begin(self, epoch: int, done: int, metric_sums: Sequence[float]) -> None:
+        """Prepare random numbers, metrics and weights for the step after the `done` first ones."""
+        _seed_dropout(self.model, self.seed, epoch, done)
+        self.model.reset_metrics()
+        if done:  # within an epoch, the network contains the weights themselves
+            for variable, value in zip(self.model.metrics_variables, metric_sums, strict=True):
+                variable.assign(value)
+        else:
+            swap_ema_weights(self.model)
 
     def _run_steps(
         self,
@@ -235,10 +256,10 @@ def _dropouts(model: keras.Model) -> list[Any]:
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
 
 
-def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
-    """Reset each Dropout layer's counter, so that step s of the epoch draws from (seed, layer, epoch, s)."""
+def _seed_dropout(model: keras.Model, seed: int, epoch: int, step: int) -> None:
+    """Set each Dropout layer's counter, so that step s of the epoch draws from (seed, layer, epoch, s)."""
     for index, layer in enumerate(_dropouts(model)):
-        layer.seed_generator.state.assign([seeds.integer(seed, Purpose.DROPOUT, index, epoch), 0])
+        layer.seed_generator.state.assign([seeds.integer(seed, Purpose.DROPOUT, index, epoch), step])
 
 
 class _ThreefryDropout(keras.layers.Dropout):  # type: ignore[misc]

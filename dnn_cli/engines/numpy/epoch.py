@@ -5,6 +5,7 @@ scaled to [0, 1]. An epoch is a pure function of the network's state and of (see
 """
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -75,45 +76,69 @@ class NumpyEpoch:
         self.seed = seed
         self.count = batches.count
         self.steps = -(-batches.count // batches.size)
+        self._metrics = MetricAccumulator()
 
-    def run(self, epoch: int, on_chunk: ChunkCallback = lambda *_: None) -> Logs:
+    def run(
+        self,
+        epoch: int,
+        on_chunk: ChunkCallback = lambda *_: None,
+        *,
+        done: int = 0,
+        metric_sums: Sequence[float] = (),
+    ) -> Logs:
         """Train for one epoch; arguments and result are those of `CompiledEpoch.run`."""
         order, size = seeds.order(self.count, self.seed, epoch), self.batches.size
-        self._seed_dropout(epoch)
-        metrics, first, reported = MetricAccumulator(), 0, time.perf_counter()
+        self._seed_dropout(epoch, done * size)
+        self._metrics, first, reported = MetricAccumulator(*metric_sums), done, time.perf_counter()
         with np.errstate(all="ignore"):  # the caller checks the loss
-            for step in range(self.steps):
-                self._step(order[step * size : (step + 1) * size], metrics)
+            for step in range(done, self.steps):
+                self._step(order[step * size : (step + 1) * size])
                 if time.perf_counter() - reported > CHUNK_SECONDS or step == self.steps - 1:
-                    on_chunk(first, step + 1, metrics.means())
+                    on_chunk(first, step + 1, self._metrics.means())
                     first, reported = step + 1, time.perf_counter()
-        return metrics.means()
+        return self._metrics.means()
 
-    def _step(self, chosen: Array, metrics: "MetricAccumulator") -> None:
+    def metric_sums(self) -> tuple[float, ...]:
+        """Return the sums from which the metrics of the epoch under way are computed, for `run`."""
+        return self._metrics.sums()
+
+    def _step(self, chosen: Array) -> None:
         network = self.network
         x, targets, labels = self.batches.take(chosen)
         outputs = network.forward(x, training=True)
-        metrics.add(network.cost(targets), outputs, labels)
+        self._metrics.add(network.cost(targets), outputs, labels)
         network.backward(targets)
         self.optimizer.step(network.parameters, network.gradients)
 
-    def _seed_dropout(self, epoch: int) -> None:
+    def _seed_dropout(self, epoch: int, rows: int) -> None:
+        """Give each Dropout layer the generator that it has after `rows` images of the epoch."""
         dropouts = [layer for layer in self.network.layers if isinstance(layer, Dropout)]
         for index, layer in enumerate(dropouts):
             layer.random = seeds.generator(self.seed, Purpose.DROPOUT, index, epoch)
+            layer.skip(rows)
 
 
 class MetricAccumulator:
-    """Accumulates loss and accuracy over batches."""
+    """Accumulates loss and accuracy over batches.
 
-    def __init__(self) -> None:
-        self._cost, self._correct, self._count = 0.0, 0, 0
+    Args:
+        cost: sum of the losses of the images so far.
+        correct: number of images so far that are classified correctly.
+        count: number of images so far.
+    """
+
+    def __init__(self, cost: float = 0.0, correct: float = 0, count: float = 0) -> None:
+        self._cost, self._correct, self._count = cost, correct, count
 
     def add(self, cost: float, outputs: Array, labels: Array) -> None:
         """Add a batch with its mean loss, its outputs (k, classes) and its labels (k,)."""
         self._cost += cost * len(labels)
         self._correct += int(np.count_nonzero(outputs.argmax(axis=1) == labels))
         self._count += len(labels)
+
+    def sums(self) -> tuple[float, ...]:
+        """Return the sums so far, the arguments of the constructor."""
+        return self._cost, self._correct, self._count
 
     def means(self) -> Logs:
         """Return loss and accuracy, each the mean over the images so far."""
