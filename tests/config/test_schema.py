@@ -169,6 +169,7 @@ def test_an_empty_file_gives_all_defaults(text: str) -> None:
                 "noise": 0.0,
             },
             "jit_compile": True,
+            "checkpoint_seconds": 60.0,
             "threads": "auto",
             "tensorboard": False,
         },
