@@ -1,18 +1,20 @@
 """The `dnn` program: run a command line and turn expected errors into a message and an exit code.
 
-Any other exception is a bug and keeps its traceback.
+A file that cannot be read or written is an expected error, wherever it occurs. Any other exception is a bug and keeps
+its traceback.
 """
 
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 
 import click
 
 from dnn_cli.cli import cli
-from dnn_cli.errors import DnnError
+from dnn_cli.errors import DnnError, reason
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -27,10 +29,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except DnnError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _report(f"error: {error}")
         return error.exit_code
+    except OSError as error:
+        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        _report(f"error: {place}{reason(error)}")
+        return DnnError.exit_code
     except (KeyboardInterrupt, click.Abort):
-        print("interrupted", file=sys.stderr)
+        _report("interrupted")
         return 130
 
 
@@ -50,6 +56,11 @@ def main() -> None:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _report(text: str) -> None:
+    with suppress(OSError):  # stderr may be a file on a full disk
+        print(text, file=sys.stderr, flush=True)
 
 
 def _prepare_streams() -> None:

@@ -52,6 +52,16 @@ class Engine(Protocol):
     steps: int
     checkpoint_writer: CheckpointWriter
 
+    def prepare(self) -> bool | None:
+        """Prepare the training steps.
+
+        Returns:
+            Whether XLA compiled them; None for an engine without XLA.
+
+        Raises:
+            TrainingError: XLA failed.
+        """
+
     @property
     def learning_rate(self) -> float:
         """Learning rate of the next step, with the precision of float32."""
@@ -130,6 +140,11 @@ class KerasEngine:
         self.checkpoint_writer: CheckpointWriter = KerasCheckpointWriter(network)
         self._callbacks = CallbackList(list(callbacks), model=network, epochs=settings.epochs, steps=self.steps)
 
+    def prepare(self) -> bool:
+        """See `Engine`."""
+        self._epoch.prepare()
+        return self._epoch.compiled
+
     @property
     def learning_rate(self) -> float:
         """See `Engine`."""
@@ -188,6 +203,9 @@ class NumpyEngine:
         if data.held_out:
             validation = Batches(data.held_out.images, data.held_out.labels, classes, VALIDATION_BATCH, smoothing)
             self._validate = partial(evaluate, network, validation)
+
+    def prepare(self) -> None:
+        """See `Engine`; there is nothing to prepare."""
 
     def run(self, epoch: int, on_chunk: ChunkCallback) -> Logs:
         """See `Engine`."""

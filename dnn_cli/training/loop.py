@@ -126,7 +126,8 @@ def resume(
 
     Args:
         run: the run.
-        config: its config; only the number of epochs may differ.
+        config: its config; only the number of epochs may differ, and `jit_compile`, which asks for steps that are
+            compiled or not, although the weights then differ in the last bits.
         progress: reports the progress to the user.
         verbose: show TensorFlow's own messages.
         callbacks: Keras callbacks that are notified when training and epochs begin and end.
@@ -143,15 +144,20 @@ def resume(
         done = state.last.epoch if state else 0
         for warning in _environment_changes(run, environment, config, done):
             progress.warn(warning)
+        asked = config.training.jit_compile != run.config().training.jit_compile
+        if not asked and environment.compiled is not None:
+            config = config.with_jit_compile(environment.compiled)
         if config.training.epochs < done:
             raise UsageError(f"{run} has trained {done} epochs already; --epochs must be at least {done}")
         if done == config.training.epochs:
             progress.say(f"{run} has trained all of its {done} epochs; to train more, pass a larger --epochs")
         data = _load_recorded(run, config, environment.dataset, progress, verbose=verbose)
         transfer = TransferPlan(**vars(environment.transfer)) if environment.transfer else None
-        plan = replace(draft.complete(data), transfer=transfer)
+        plan = replace(draft.complete(data), config=config, transfer=transfer)
         run.write_config(config)
-        return _train(run, plan, progress, callbacks, how_to_resume, state=state, checkpoint=checkpoint)
+        return _train(
+            run, plan, progress, callbacks, how_to_resume, state=state, checkpoint=checkpoint, change_path=asked
+        )
 
 
 def _environment_changes(run: RunDirectory, environment: Environment, config: Config, done: int) -> Iterator[str]:
@@ -206,12 +212,15 @@ def _train(
     *,
     state: State | None = None,
     checkpoint: Path | None = None,
+    change_path: bool = False,
 ) -> Result:
     """Train the missing epochs, save each of them, and write the summary."""
     done, epochs = state.last.epoch if state else 0, plan.config.training.epochs
     history = run.history(done) if done else []
     create_engine = ENGINES[plan.config.engine]
     engine = create_engine(plan, checkpoint=checkpoint, callbacks=callbacks, warn=progress.warn)
+    if done < epochs:
+        _check_path(run, engine, done, progress, change_path=change_path)
     events = _event_writer(run, plan.config, engine, done)
 
     progress.begin(done, epochs, engine.steps, engine.count)
@@ -238,6 +247,27 @@ def _train(
     metrics = _summary(plan, history, state)
     run.write_metrics(metrics)
     return Result(run, metrics)
+
+
+def _check_path(run: RunDirectory, engine: Engine, done: int, progress: Progress, *, change_path: bool) -> None:
+    """Compile the steps, and record whether XLA did: compiled and uncompiled steps round differently.
+
+    Raises:
+        RunError: the run was trained on the other path, and `change_path` is false.
+    """
+    compiled, before = engine.prepare(), run.environment().compiled
+    if compiled is None:
+        return
+    if done and before not in (None, compiled):
+        names = {True: "with compiled steps", False: "uncompiled"}
+        change = f"{run} was trained {names[before]} and would resume {names[compiled]}"
+        if not change_path:
+            raise RunError(
+                f"{change}, so that its weights would differ in the last bits; "
+                f"--set training.jit_compile={str(compiled).lower()} resumes it nevertheless"
+            )
+        progress.warn(f"{change.replace('would resume', 'resumes')}; its weights differ in the last bits")
+    run.record_compiled(compiled)
 
 
 def _train_epoch(engine: Engine, epoch: int, progress: Progress, checkpointer: Checkpointer) -> Row:
