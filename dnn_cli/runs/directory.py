@@ -91,6 +91,8 @@ class RunDirectory:
     def _fill(self, config: Config, environment: Environment) -> None:
         text = config.to_yaml()
         self._checkpoints.folder.mkdir(exist_ok=True)
+        self._remove_temporary_files()
+        flush(self.path)  # `check_free` recognizes the beginning of a run by the names so far
         self._write("environment.json", replace(environment, config=_config_digest(text)).to_json())
         write_atomically(self.config_file, text)
 
@@ -470,9 +472,9 @@ def check_free(path: Path) -> None:
 def _is_unfinished(path: Path, names: set[str]) -> bool:
     """Return whether a folder with these `names` in it is the beginning of a run, without anything of value."""
     checkpoints = path / "checkpoints"
-    started = {".lock", checkpoints.name, "environment.json"}
+    begun = {".lock", checkpoints.name} | ({"environment.json"} if ".lock" in names else set())
     visible = {name for name in names if not name.endswith(".new")}
-    return ".lock" in names and visible <= started and not any(checkpoints.glob("*"))
+    return visible <= begun and not any(checkpoints.glob("*"))
 
 
 def _new_folder(path: Path) -> Path:
