@@ -173,6 +173,10 @@ def text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def printable(text: str) -> str:
+    r"""Return an encodable text: bytes of a file name that are no UTF-8 are written as ``\udc80`` and so on."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _bytes(content: str | bytes) -> bytes:
-    # A file name may contain bytes that are no UTF-8; they are written as \\udc80 to \\udcff.
-    return content.encode(errors="backslashreplace") if isinstance(content, str) else content
+    return printable(content).encode() if isinstance(content, str) else content

@@ -1,8 +1,10 @@
 """Test the run directory: complete files after a kill at any time, damage that is reported, and the lock."""
 
+import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dnn_cli import files as _files
+from dnn_cli.__main__ import _prepare_streams
 from dnn_cli.config import loading
 from dnn_cli.errors import RunError, UsageError
 from dnn_cli.runs import environment as runs_environment
@@ -549,3 +553,61 @@ def test_other_things_than_files_are_reported(name: str, kind: str, trained: Pat
         assert "Traceback" not in answer.stderr
         assert str(trained) in answer.stderr
     assert dnn("runs", ".").code == 0
+
+
+def test_a_name_that_is_no_utf8_is_used_everywhere(trained: Path, dnn: Callable[..., Answer]) -> None:
+    name = os.fsdecode(b"b\xe9d")
+    try:
+        trained.rename(name)
+    except OSError:
+        pytest.skip("the file system needs names in UTF-8")
+    _prepare_streams()  # as `main` does
+    digit = Image.new("L", (28, 28))
+    digit.paste(255, (12, 4, 16, 24))
+    digit.save(f"{name}.png")
+    for words in (
+        ["train", "-c", f"{name}/config.yaml", "--run-dir", f"{name}-2", "-q"],
+        ["evaluate", f"{name}-2"],
+        ["train", "--resume", name, "--epochs", 3, "-q"],
+        ["evaluate", name],
+        ["show", name],
+        ["runs", "."],
+        ["report", name, f"{name}-2", "--out", f"{name}.html"],
+        ["explain", name, f"{name}.png"],
+        ["predict", name, f"{name}.png", "--out", f"{name}.csv"],
+    ):
+        assert dnn(*words).code == 0, words
+    assert "b\\udce9d.png" in Path(f"{name}.csv").read_text()
+    os.mkdir("cwd\udce9")  # noqa: PTH102
+    with contextlib.chdir("cwd\udce9"):
+        assert dnn("train", "-c", f"../{name}/config.yaml", "--run-dir", "run", "-q").code == 0
+        assert RunDirectory.open(Path("run")).environment().folder.endswith("cwd\udce9")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["train", "-c", "LONG"], 2),
+        (["train", "-c", "run/config.yaml", "--run-dir", "LONG"], 2),
+        (["train", "--resume", "LONG"], 2),
+        (["evaluate", "LONG"], 1),
+        (["show", "LONG"], 2),
+        (["report", "LONG"], 2),
+        (["report", "run", "--out", "LONG.html"], 2),
+        (["predict", "run", "digit.png", "--out", "LONG.csv"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_a_name_that_is_too_long_is_one_line(
+    words: list[str], code: int, trained: Path, dnn: Callable[..., Answer]
+) -> None:
+    answer = dnn(*(word.replace("LONG", "x" * 300) for word in words))
+    assert (answer.code, answer.stdout) == (code, "")
+    assert re.fullmatch("error: .*x{300}.*: File name too long\n", answer.stderr)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs permissions that can be taken away")
+def test_a_read_only_run_directory_is_one_line(trained: Path, dnn: Callable[..., Answer]) -> None:
+    Path("empty").mkdir(mode=0o500)
+    answer = dnn("train", "-c", trained / "config.yaml", "--run-dir", "empty", "-q")
+    assert answer == Answer(1, "", "error: empty cannot be written: Permission denied\n")

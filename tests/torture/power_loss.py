@@ -10,6 +10,7 @@ that was never disturbed.
 # Paths are keys here.
 
 import contextlib
+import errno
 import hashlib
 import os
 import random
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -28,7 +30,7 @@ from tests.torture import faults
 from tests.torture.operations import Event, Intercepted
 from tests.torture.outcome import Outcome
 
-EPOCHS = "3"
+EPOCHS = "6"
 START = ("train", "-c", "numpy.yaml", "--run-dir", "new/run", "--epochs", EPOCHS, "-q")
 RESUME = ("train", "--resume", "begun-numpy", "--epochs", EPOCHS, "-q")
 RANDOM_DISKS = 6  # after each operation, besides the four extreme ones
@@ -177,8 +179,8 @@ def _changed(content: bytes, changes: Sequence[Change]) -> bytes:
     return bytes(result)
 
 
-def record(place: Path, run: str, words: Sequence[str]) -> Recording:
-    """Train in the folder `place`, and return the file operations."""
+def record(place: Path, run: str, words: Sequence[str], *, has_links: bool) -> Recording:
+    """Train in the folder `place`, whose file system has hard links or not, and return the file operations."""
     recording = Recording(run, words)
     create, commit = RunDirectory.create.__func__, RunDirectory.commit  # type: ignore[attr-defined]
 
@@ -192,7 +194,11 @@ def record(place: Path, run: str, words: Sequence[str]) -> Recording:
         recording.saved[state.last.epoch] = len(recording.events)
         return state
 
-    intercepted = Intercepted(place, lambda kind, path: None, recording.events.append)
+    def before(kind: str, path: str) -> None:
+        if kind == "link" and not has_links:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), path)
+
+    intercepted = Intercepted(place, before, recording.events.append)
     with (
         contextlib.chdir(place),
         mock.patch.object(RunDirectory, "create", classmethod(recorded_create)),
@@ -274,9 +280,9 @@ def torture(say: Callable[[str], None], sample: int | None = None, seed: int = 0
         expected = folder / "expected"
         with contextlib.chdir(workshop.template):
             assert faults.call([*START[:4], str(expected), *START[5:]], None)[0] == 0
-        for run, words in (("new/run", START), ("begun-numpy", RESUME)):
+        for (run, words), has_links in product((("new/run", START), ("begun-numpy", RESUME)), (True, False)):
             workshop.restore()
-            recording = record(workshop.place, run, words)
+            recording = record(workshop.place, run, words, has_links=has_links)
             workshop.restore()
             found = list(disks(recording, workshop.place, seed))
             if sample is not None:

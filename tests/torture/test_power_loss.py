@@ -10,20 +10,20 @@ from tests.torture import power_loss
 from tests.torture.operations import Event
 from tests.torture.power_loss import Disk
 
-SAMPLE = 12  # losses of power of each training
+SAMPLE = 4  # losses of power of each training
 
 
 def test_a_training_resumes_after_a_loss_of_power(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # of the tests themselves
     outcome = power_loss.torture(lambda line: None, SAMPLE, int(pytestconfig.getoption("randomly_seed")))
     assert outcome.failures == []
-    assert outcome.cases == 2 * SAMPLE
+    assert outcome.cases == 4 * SAMPLE
 
 
 def test_a_file_that_is_not_flushed_before_it_is_renamed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr(files, "flush", lambda path: None)
-    assert power_loss.torture(lambda line: None, SAMPLE).failures
+    assert power_loss.torture(lambda line: None, 2).failures
 
 
 @pytest.fixture
