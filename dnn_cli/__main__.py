@@ -1,11 +1,13 @@
 """The `dnn` program: run a command line and turn expected errors into a message and an exit code.
 
-Any other exception is a bug and keeps its traceback.
+A file that cannot be read or written is an expected error, wherever it occurs. Any other exception is a bug and keeps
+its traceback.
 """
 
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import click
 
 from dnn_cli.cli import cli
-from dnn_cli.errors import DnnError
+from dnn_cli.errors import DnnError, reason
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -28,10 +30,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except DnnError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _report(f"error: {error}")
         return error.exit_code
+    except OSError as error:
+        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        _report(f"error: {place}{reason(error)}")
+        return DnnError.exit_code
     except (KeyboardInterrupt, click.Abort):
-        print("interrupted", file=sys.stderr)
+        _report("interrupted")
         return 130
 
 
@@ -61,6 +67,11 @@ class _Messages(FileIO):
             return super().write(data)
         except OSError:
             return len(data)
+
+
+def _report(text: str) -> None:
+    with suppress(OSError):  # stderr may be a file on a full disk
+        print(text, file=sys.stderr, flush=True)
 
 
 def _prepare_streams() -> None:

@@ -213,6 +213,7 @@ def resume(run: Run | StrPath, epochs: int | None = None, *, callbacks: "Callbac
         InterruptedTrainingError: the training was interrupted again; its place is saved.
     """
     directory = load(run)._directory
+    directory.check_config()
     overrides = [] if epochs is None else [Override.from_python("epochs", epochs)]
     chosen = loading.load(str(directory.config_file), overrides)
     _check_callbacks(chosen, callbacks)

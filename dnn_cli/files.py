@@ -1,11 +1,20 @@
 """Write files completely or not at all, check output paths before the work begins, and compute digests."""
 
+import errno
 import hashlib
 import os
-from collections.abc import Sequence
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from glob import escape
+from io import BufferedReader
 from pathlib import Path
 
 from dnn_cli.errors import DnnError, UsageError, reason
+
+# Characters of a file's name in the name of its temporary file; at most 160 bytes of the 255 that a name may have.
+TEMPORARY_STEM = 40
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -16,13 +25,37 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(_bytes(content))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with replacement(path) as temporary:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(temporary, flags, 0o666), "wb") as file:
+            file.write(_bytes(content))
+
+
+@contextmanager
+def replacement(path: Path) -> Iterator[Path]:
+    """Yield the path of a new file to write; then flush it, rename it to `path`, and flush the folder.
+
+    If anything fails, the new file is deleted and `path` is as it was. Nobody can guess the name of the new file, so
+    that nobody can put a link in its place.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name[:TEMPORARY_STEM]}.{secrets.token_hex(8)}.new")
+    try:
+        yield temporary
+        flush(temporary)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
     flush(path.parent)
+
+
+def temporary_files(path: Path) -> Iterator[Path]:
+    """Yield the unfinished new files of `path` that killed processes left."""
+    return path.parent.glob(f".{escape(path.name[:TEMPORARY_STEM])}.{'[0-9a-f]' * 16}.new")
 
 
 def flush(path: Path) -> None:
@@ -49,9 +82,16 @@ def check_output(file: Path, option: str = "--out", suffixes: Sequence[str] = ()
     """
     if suffixes and file.suffix.lower() not in suffixes:
         raise UsageError(f"{option} {file}: the name must end in {' or '.join(suffixes)}")
-    if file.is_dir():
+    try:
+        is_folder, has_folder = file.is_dir(), file.parent.is_dir()
+        os.lstat(file)  # fails for a name that is too long, even where the file does not exist
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise UsageError(f"{option} {file}: {reason(error)}") from None
+    if is_folder:
         raise UsageError(f"{option} {file}: is a folder")
-    if not file.parent.is_dir():
+    if not has_folder:
         raise UsageError(f"{option} {file}: there is no folder {file.parent}")
 
 
@@ -83,11 +123,60 @@ def write_failure(path: object, error: OSError) -> str:
     return f"{path} cannot be written: {reason(error)}"
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading.
+
+    A device or a pipe is rejected, because reading it may never end; opening a pipe does not wait for its other end.
+
+    Raises:
+        OSError: the file cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        kind = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_text(path: Path, limit: int) -> str:
+    """Return the UTF-8 text of a regular file.
+
+    Args:
+        path: the file.
+        limit: the largest size in bytes.
+
+    Raises:
+        OSError: the file cannot be read, is no regular file, or is larger.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    with open_regular(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit:,} bytes", str(path))
+    return content.decode("utf-8")
+
+
 def sha256(path: Path) -> str:
-    """Return the SHA-256 digest of a file's content in hexadecimal."""
-    with path.open("rb") as file:
+    """Return the SHA-256 digest of a regular file's content in hexadecimal; raises `OSError` if it cannot be read."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def text_sha256(text: str) -> str:
+    """Return the SHA-256 digest of a text in UTF-8, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def printable(text: str) -> str:
+    r"""Return an encodable text: bytes of a file name that are no UTF-8 are written as ``\udc80`` and so on."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _bytes(content: str | bytes) -> bytes:
-    return content.encode() if isinstance(content, str) else content
+    return printable(content).encode() if isinstance(content, str) else content

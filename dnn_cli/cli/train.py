@@ -124,6 +124,8 @@ def _load(
     from dnn_cli.runs.directory import RunDirectory
 
     run = RunDirectory.open(resume) if resume is not None else None
+    if run is not None:
+        run.check_config()
     source = config[0] if config else str(run and run.config_file)
     return run, loading.load(source, overrides), Path(source).stem
 

@@ -293,6 +293,10 @@ class Config(Section):
         """Return a copy of the config with another number of threads."""
         return self._with_training(threads=threads)
 
+    def with_jit_compile(self, jit_compile: bool) -> Self:
+        """Return a copy of the config that compiles the training steps, or does not."""
+        return self._with_training(jit_compile=jit_compile)
+
     def _with_training(self, **changes: Any) -> Self:
         return self.model_copy(update={"training": self.training.model_copy(update=changes)})
 

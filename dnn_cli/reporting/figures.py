@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from dnn_cli.files import printable
 from dnn_cli.reporting.palette import BLUE, LIGHT, VERMILION
 from dnn_cli.typing import Array
 
@@ -129,7 +130,11 @@ def _rgb(color: str) -> list[int]:
 
 
 def _saved(figure: "Figure", kind: Format, facecolor: str) -> bytes:
+    from matplotlib.text import Text
+
     file = io.BytesIO()
+    for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text()))
     with styled():
         figure.savefig(file, format=kind, dpi=DPI, facecolor=facecolor, metadata=OMITTED_METADATA[kind])
     return file.getvalue()

@@ -5,12 +5,16 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
 import dnn_cli
 from dnn_cli import processor
 from dnn_cli.runs.records import DatasetRecord, Environment, TransferRecord
+
+GIT_SECONDS = 5  # for a git command; in a huge repository or on a slow disk, the revision is not recorded
+SHA256_DIGITS = 64  # of a commit's name in a repository that uses SHA-256 instead of SHA-1
 
 
 def describe_environment(
@@ -32,7 +36,7 @@ def describe_environment(
         processor=processor.kind(),
         cpus=os.cpu_count(),
         threads=threads,
-        git=_git_revision(),
+        git=git_revision(),
         dataset=dataset,
         transfer=transfer,
     )
@@ -47,10 +51,46 @@ def versions() -> dict[str, str]:
     }
 
 
-def _git_revision() -> str | None:
+def git_revision() -> str | None:
+    """Return the commit of the working directory, with ``-dirty`` if its files differ; None outside a repository.
+
+    Nothing that the repository's configuration names is run: git may run a file system monitor or filters when it looks
+    at files. So they are compared through an empty repository beside it, which has the same objects and index.
+    """
+    places = _git("rev-parse", "HEAD", "--show-toplevel", "--git-path", "objects", "--git-path", "index")
+    if places is None or len(lines := places.splitlines()) != 4:
+        return None
+    revision, top, objects, index = lines
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder)
+        try:
+            for name in ("objects/info", "refs"):
+                (own / name).mkdir(parents=True)
+            (own / "objects/info/alternates").write_text(f"{Path(objects).absolute()}\n")
+            (own / "HEAD").write_text(f"{revision}\n")
+            if len(revision) == SHA256_DIGITS:
+                (own / "config").write_text("[core]\nrepositoryformatversion=1\n[extensions]\nobjectformat=sha256\n")
+            shutil.copyfile(index, own / "index")
+        except OSError:
+            return revision
+        place = (f"--git-dir={own}", f"--work-tree={top}")
+        _git(*place, "update-index", "-q", "--refresh", "--ignore-submodules")
+        is_clean = _git(*place, "diff-index", "--quiet", "--ignore-submodules", "HEAD") is not None
+    return revision if is_clean else f"{revision}-dirty"
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what a git command prints, or None if it fails, takes too long, or git is not installed."""
     git = shutil.which("git")
     if git is None:
         return None
-    command = [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    return answer.stdout.strip() or None
+    # GIT_NO_LAZY_FETCH: git would fetch missing objects of a partial clone with a command of its configuration.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment |= {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        answer = subprocess.run(
+            [git, *arguments], capture_output=True, check=False, timeout=GIT_SECONDS, env=environment
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return os.fsdecode(answer.stdout).strip() if answer.returncode == 0 else None

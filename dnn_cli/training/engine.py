@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from threadpoolctl import threadpool_limits
 
-from dnn_cli.engines.keras import xla_cache
 from dnn_cli.runs.partial import Partial
 from dnn_cli.training.plan import TrainingPlan
 from dnn_cli.typing import Array, ChunkCallback, Logs
@@ -53,6 +52,16 @@ class Engine(Protocol):
     count: int
     steps: int
     checkpoint_writer: CheckpointWriter
+
+    def prepare(self) -> bool | None:
+        """Prepare the training steps.
+
+        Returns:
+            Whether XLA compiled them; None for an engine without XLA.
+
+        Raises:
+            TrainingError: XLA failed.
+        """
 
     @property
     def learning_rate(self) -> float:
@@ -132,10 +141,14 @@ class KerasEngine:
         held_out = plan.data.held_out
         self._validate = Evaluation(network, held_out.images, held_out.labels).run if held_out else dict
         self._network = network
-        self._is_compiled = False
         self.count, self.steps = self._epoch.count, self._epoch.steps
         self.checkpoint_writer: CheckpointWriter = KerasCheckpointWriter(network)
         self._callbacks = CallbackList(list(callbacks), model=network, epochs=settings.epochs, steps=self.steps)
+
+    def prepare(self) -> bool:
+        """See `Engine`."""
+        self._epoch.prepare()
+        return self._epoch.compiled
 
     @property
     def learning_rate(self) -> float:
@@ -149,11 +162,7 @@ class KerasEngine:
 
     def run(self, epoch: int, on_chunk: ChunkCallback, partial: Partial | None = None) -> Logs:
         """See `Engine`."""
-        logs = self._epoch.run(epoch, on_chunk, **_rest(partial))
-        if not self._is_compiled:
-            xla_cache.record_cache()
-            self._is_compiled = True
-        return logs
+        return self._epoch.run(epoch, on_chunk, **_rest(partial))
 
     def metric_sums(self) -> tuple[float, ...]:
         """See `Engine`."""
@@ -203,6 +212,9 @@ class NumpyEngine:
         if data.held_out:
             validation = Batches(data.held_out.images, data.held_out.labels, classes, VALIDATION_BATCH, smoothing)
             self._validate = partial(evaluate, network, validation)
+
+    def prepare(self) -> None:
+        """See `Engine`; there is nothing to prepare."""
 
     def run(self, epoch: int, on_chunk: ChunkCallback, partial: Partial | None = None) -> Logs:
         """See `Engine`."""

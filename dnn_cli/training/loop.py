@@ -126,7 +126,8 @@ def resume(
 
     Args:
         run: the run.
-        config: its config; only the number of epochs may differ.
+        config: its config; only the number of epochs may differ, and `jit_compile`, which asks for steps that are
+            compiled or not, although the weights then differ in the last bits.
         progress: reports the progress to the user.
         verbose: show TensorFlow's own messages.
         callbacks: Keras callbacks that are notified when training and epochs begin and end.
@@ -143,6 +144,9 @@ def resume(
         done = saved.epoch
         for warning in _environment_changes(run, environment, config, done):
             progress.warn(warning)
+        asked = config.training.jit_compile != run.config().training.jit_compile
+        if not asked and environment.compiled is not None:
+            config = config.with_jit_compile(environment.compiled)
         if config.training.epochs < done:
             raise UsageError(f"{run} has trained {done} epochs already; --epochs must be at least {done}")
         if done == config.training.epochs:
@@ -151,9 +155,9 @@ def resume(
             progress.note(f"resuming within epoch {saved.partial.epoch}, after {saved.partial.step:,} of its steps")
         data = _load_recorded(run, config, environment.dataset, progress, verbose=verbose)
         transfer = TransferPlan(**vars(environment.transfer)) if environment.transfer else None
-        plan = replace(draft.complete(data), transfer=transfer)
+        plan = replace(draft.complete(data), config=config, transfer=transfer)
         run.write_config(config)
-        return _train(run, plan, progress, callbacks, how_to_resume, saved=saved)
+        return _train(run, plan, progress, callbacks, how_to_resume, saved=saved, change_path=asked)
 
 
 def _environment_changes(run: RunDirectory, environment: Environment, config: Config, done: int) -> Iterator[str]:
@@ -207,6 +211,7 @@ def _train(
     how_to_resume: HowToResume,
     *,
     saved: Resumable = NOTHING_SAVED,
+    change_path: bool = False,
 ) -> Result:
     """Train the missing epochs, save each of them, and write the summary."""
     done, settings = saved.epoch, plan.config.training
@@ -214,6 +219,8 @@ def _train(
     create_engine = ENGINES[plan.config.engine]
     engine = create_engine(plan, checkpoint=saved.checkpoint, callbacks=callbacks, warn=progress.warn)
     partial = _check_partial(run, saved.partial, engine)
+    if done < settings.epochs:
+        _check_path(run, engine, progress, resumed=saved.checkpoint is not None, change_path=change_path)
     events = _event_writer(run, plan.config, engine, done)
 
     progress.begin(done, settings.epochs, engine.steps, engine.count)
@@ -258,6 +265,29 @@ def _check_partial(run: RunDirectory, partial: Partial | None, engine: Engine) -
             f"delete it to resume from the beginning of epoch {partial.epoch}"
         )
     return partial
+
+
+def _check_path(run: RunDirectory, engine: Engine, progress: Progress, *, resumed: bool, change_path: bool) -> None:
+    """Compile the steps, and record whether XLA did: compiled and uncompiled steps round differently.
+
+    Raises:
+        RunError: the run was trained on the other path, and `change_path` is false.
+    """
+    compiled, before = engine.prepare(), run.environment().compiled
+    if compiled is None:
+        return
+    if resumed and before not in (None, compiled):
+        names = {True: "with compiled steps", False: "uncompiled"}
+        change = f"{run} was trained {names[before]} and would resume {names[compiled]}"
+        if not change_path:
+            raise RunError(
+                f"{change}, so that its weights would differ in the last bits; "
+                f"--set training.jit_compile={str(compiled).lower()} resumes it nevertheless"
+            )
+        progress.warn(f"{change.replace('would resume', 'resumes')}; its weights differ in the last bits")
+    run.record_compiled(compiled)
+
+
 
 
 def interrupt_message(run: RunDirectory, checkpointer: Checkpointer, how_to_resume: HowToResume) -> str:

@@ -164,8 +164,8 @@ def resolve_threads(config: Config, run: RunDirectory | None = None) -> Config:
 
 
 def check_same_config(run: RunDirectory, config: Config) -> None:
-    """Raise `UsageError` if `config` differs from the run's in more than the number of epochs."""
-    recorded = run.config().with_epochs(config.training.epochs)
+    """Raise `UsageError` if `config` differs from the run's in more than the number of epochs and `jit_compile`."""
+    recorded = run.config().with_epochs(config.training.epochs).with_jit_compile(config.training.jit_compile)
     if recorded.training.threads == "auto":  # a run of an older version
         recorded = recorded.with_threads(config.training.threads)
     changes = difference.difference(recorded, config)

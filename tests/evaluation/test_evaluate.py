@@ -21,7 +21,7 @@ from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.errors import RunError
 from tests.conftest import PATIENCE, Answer
 from tests.files import write_idx, write_npz
-from tests.shared_runs import SharedRuns
+from tests.shared_runs import SharedRuns, forget_digests
 
 Dnn = Callable[..., Answer]
 HEAD = ("run", "checkpoint", "epoch", "split", "dataset", "note", "selected_classes", "fingerprint")
@@ -265,6 +265,7 @@ def test_the_validation_split_needs_a_run_that_held_images_out(own_run: Path, dn
     said = "--split validation needs a RUN and no --data: these images are held out of the run's own data"
     assert refusal(dnn("evaluate", own_run, "--split", "validation", "--data", "mnist-sample"), 2) == said
     assert refusal(dnn("evaluate", best(own_run), "--split", "validation"), 2) == said
+    forget_digests(own_run)
     config = own_run / "config.yaml"
     config.write_text(config.read_text().replace("validation: 0.1", "validation: 0"))
     assert refusal(dnn("evaluate", own_run, "--split", "validation"), 2) == (

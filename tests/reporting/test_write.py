@@ -16,7 +16,7 @@ from dnn_cli.runs import comparison
 from dnn_cli.runs.directory import RunDirectory
 from tests.conftest import Answer
 from tests.files import digits, write_npz
-from tests.shared_runs import SharedRuns
+from tests.shared_runs import SharedRuns, forget_digests
 
 Dnn = Callable[..., Answer]
 Trained = Callable[..., Path]
@@ -114,6 +114,7 @@ def test_pictures_are_saved_on_request(kind: str, runs: tuple[str, str], dnn: Dn
 def test_names_and_settings_are_escaped(runs: tuple[str, str], dnn: Dnn) -> None:
     name = "<img src=x onerror=alert(1)>&\"'"
     shutil.copytree(runs[0], name)
+    forget_digests(name)
     config, environment = Path(name, "config.yaml"), Path(name, "environment.json")
     config.write_text(config.read_text().replace("fallback: null", "fallback: mnist-sample"))
     values = json.loads(environment.read_text())

@@ -22,7 +22,7 @@ from dnn_cli.errors import TrainingError
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.training import loop
 from tests.conftest import PATIENCE, Answer, assert_same_bits, command, saved_epoch, wait_for_epoch, weights
-from tests.shared_runs import SharedRuns
+from tests.shared_runs import SharedRuns, forget_digests
 from tests.training.helpers import TINY, assert_same_training, history
 
 Dnn = Callable[..., Answer]
@@ -248,6 +248,56 @@ def test_resuming_with_another_config_is_rejected_with_the_differences(dnn: Dnn,
     assert dnn("train", "--resume", "run", "-c", tiny, "--epochs", 2).code == 0
     answer = dnn("train", "--resume", "run", "--epochs", 1)
     assert answer == Answer(2, "", "error: run has trained 2 epochs already; --epochs must be at least 2\n")
+
+
+def compiled(run: str) -> Any:
+    """Return whether the environment records that XLA compiled the training steps."""
+    return json.loads(Path(run, "environment.json").read_text())["compiled"]
+
+
+def test_a_resume_with_compiled_steps_must_be_asked_for(dnn: Dnn, trained: Trained) -> None:
+    trained("run", *ONE_EPOCH, "--set", "training.jit_compile=false")
+    assert compiled("run") is False
+    config = Path("run/config.yaml").read_text()
+    answer = dnn("train", "--resume", "run", "--epochs", 2, "-q", "--set", "training.jit_compile=true")
+    change = "run was trained uncompiled and resumes with compiled steps"
+    assert (answer.code, answer.stderr) == (0, f"warning: {change}; its weights differ in the last bits\n")
+    assert compiled("run") is True
+    assert Path("run/config.yaml").read_text() == config.replace("epochs: 1", "epochs: 2")
+
+
+def test_a_resume_never_leaves_the_path_that_trained(
+    dnn: Dnn, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dnn_cli.engines.keras import epoch
+
+    trained("compiled", *ONE_EPOCH)
+    assert compiled("compiled") is True
+    state = Path("compiled/state.json").read_bytes()
+
+    def reject(self: epoch.CompiledEpoch) -> None:
+        self.compiled = False
+
+    monkeypatch.setattr(epoch.CompiledEpoch, "prepare", reject)
+    assert dnn("train", "--resume", "compiled", "--epochs", 2, "-q") == Answer(
+        1,
+        "",
+        "error: compiled was trained with compiled steps and would resume uncompiled, so that its weights would differ "
+        "in the last bits; --set training.jit_compile=false resumes it nevertheless\n",
+    )
+    assert Path("compiled/state.json").read_bytes() == state
+    monkeypatch.undo()
+
+    # XLA rejected the model when the run was started, and would compile it now.
+    trained("uncompiled", *ONE_EPOCH, "--set", "training.jit_compile=false")
+    trained("straight", "--epochs", 2, "--set", "training.jit_compile=false")
+    forget_digests("uncompiled")
+    config = Path("uncompiled/config.yaml")
+    config.write_text(config.read_text().replace("jit_compile: false", "jit_compile: true"))
+    answer = dnn("train", "--resume", "uncompiled", "--epochs", 2, "-q")
+    assert (answer.code, answer.stderr) == (0, "")
+    assert compiled("uncompiled") is False
+    assert_same_bits(Path("uncompiled/checkpoints/last.keras"), Path("straight/checkpoints/last.keras"))
 
 
 def test_resuming_a_finished_run_trains_no_epoch(dnn: Dnn, trained: Trained) -> None:
