@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.torture.outcome import table
 
-PARTS = ("faults", "power_loss")
+PARTS = ("kills", "faults", "power_loss")
 MEMORY = Path("/dev/shm")
 
 
