@@ -298,6 +298,8 @@ class RunDirectory:
             raise RunError(f"{path} is damaged: {error}") from None
         if [row["epoch"] for row in rows] != list(range(1, epochs + 1)):
             raise RunError(f"{path} is damaged: it does not contain one row for each of the epochs 1 to {epochs}")
+        if state and any(_monitor(row) != state.last.best.monitor for row in rows):
+            raise RunError(f"{path} is damaged: state.json names the best epoch by {state.last.best.monitor}")
         return rows
 
     def _history_text(self) -> str:
@@ -593,9 +595,14 @@ def _is_history(text: str, checkpoint: Checkpoint) -> bool:
     return checkpoint.history in (None, text_sha256(history_until(text, checkpoint.epoch)))
 
 
+def _monitor(row: Row) -> Literal["val_loss", "loss"]:
+    """Return the name of the figure that is lowest in the best epoch."""
+    return "val_loss" if "val_loss" in row else "loss"
+
+
 def _better(row: Row, digest: str, state: State | None) -> Best:
     """Return the best checkpoint so far: the one of `row`, with this digest, or the one in `state`."""
-    monitor: Literal["val_loss", "loss"] = "val_loss" if "val_loss" in row else "loss"
+    monitor = _monitor(row)
     if state and state.last.best.value <= row[monitor]:
         return state.last.best
     return Best(row["epoch"], monitor, row[monitor], digest)

@@ -28,16 +28,32 @@ LAYER_ORIGINS: tuple[LayerOrigin, ...] = get_args(LayerOrigin)
 
 # The figures of one epoch by their names: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds.
 Row = dict[str, Any]
-REQUIRED_FIGURES = {"epoch", "loss", "accuracy", "learning_rate", "seconds"}
+MAX_FLOAT32 = 3.4028235e38
+ROUNDING = 1e-6
+# The range of each figure. Those of the validation are in a row if images are held out.
+TRAINING_FIGURES = {
+    "epoch": (1, 999_999),
+    "loss": (-ROUNDING, MAX_FLOAT32),
+    "accuracy": (0, 1 + ROUNDING),
+    "learning_rate": (0, MAX_FLOAT32),
+    "seconds": (1e-9, 1e9),
+}
+VALIDATION_FIGURES = {f"val_{name}": TRAINING_FIGURES[name] for name in ("loss", "accuracy")}
 
 
 def check_row(row: Row) -> Row:
-    """Return a row of the history; raises `ValueError` if a figure is missing or is not a finite number."""
-    if missing := REQUIRED_FIGURES - row.keys():
+    """Return a row of the history; raises `ValueError` if a figure is missing, unknown or out of its range."""
+    figures = TRAINING_FIGURES | (VALIDATION_FIGURES if VALIDATION_FIGURES.keys() & row.keys() else {})
+    if missing := figures.keys() - row.keys():
         raise ValueError(f"missing {', '.join(sorted(missing))}")
+    if unknown := row.keys() - figures.keys():
+        raise ValueError(f"unknown figure {min(map(str, unknown))!r}")
     for name, value in row.items():
         if type(value) not in (int, float) or not isfinite(value):
             raise ValueError(f"{name} is not a finite number")
+        low, high = figures[name]
+        if not low <= value <= high:
+            raise ValueError(f"{name} is {value:.4g}, which is impossible")
     if type(row["epoch"]) is not int:
         raise ValueError("epoch is not a whole number")
     return row

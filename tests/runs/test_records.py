@@ -67,6 +67,9 @@ def test_damaged_json_is_a_value_error(text: str) -> None:
         ("epoch,loss,accuracy,learning_rate,seconds\n1,1,1,1,1\n2,1\n", "line 3: the number of cells is not that"),
         ("epoch,loss,accuracy,learning_rate,seconds\n1,1,1,1,1,1\n", "line 2: the number of cells is not that of"),
         ("epoch,loss,accuracy,learning_rate,seconds\n1.5,1,1,1,1\n", "line 2: invalid literal for int"),
+        ("epoch,loss,accuracy,learning_rate,seconds\n1,1,2,1,1\n", "line 2: accuracy is 2, which is impossible"),
+        ("epoch,loss,accuracy,learning_rate,seconds,f1\n1,1,1,1,1,1\n", "line 2: unknown figure 'f1'"),
+        ("epoch,loss,accuracy,val_loss,learning_rate,seconds\n1,1,1,1,1,1\n", "line 2: missing val_accuracy"),
     ],
 )
 def test_a_damaged_history_is_reported_with_its_line(text: str, message: str) -> None:

@@ -304,6 +304,72 @@ def test_the_problem_of_a_damaged_run_is_shown_beside_the_other_runs(
     assert len(shown.stderr.splitlines()) == 1
 
 
+def folder(run: Path) -> None:
+    for name in ("last", "best", "previous"):
+        (run / f"checkpoints/{name}.keras").unlink()
+        (run / f"checkpoints/{name}.keras").mkdir()
+
+
+def dangling(run: Path) -> None:
+    (run / "state.json").unlink()
+    (run / "state.json").symlink_to("nowhere")
+    (run / "notes").symlink_to("nowhere")
+
+
+def infinite(run: Path) -> None:
+    edit(run / "metrics.json", seconds=float("inf"))
+
+
+def pipe(run: Path) -> None:
+    (run / "metrics.json").unlink()
+    os.mkfifo(run / "metrics.json")
+
+
+def loop(run: Path) -> None:
+    (run / "history.csv").unlink()
+    (run / "history.csv").symlink_to("history.csv")
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (folder, "runs/odd/checkpoints/last.keras cannot be read: Is a directory"),
+        (dangling, "runs/odd has no state.json"),
+        (infinite, "runs/odd/metrics.json is damaged: Infinity is not a number in JSON"),
+        (pipe, "runs/odd/metrics.json cannot be read: not a regular file"),
+        (loop, "runs/odd/history.csv cannot be read: Too many levels of symbolic links"),
+    ],
+)
+def test_one_odd_run_is_one_damaged_row(
+    damage: Callable[[Path], None], problem: str, copy: Callable[..., Path], dnn: Dnn
+) -> None:
+    copy("whole")
+    damage(copy("odd"))
+    assert states(dnn) == {"whole": "done", "odd": "damaged"}
+    answer = dnn("runs")
+    assert (answer.code, answer.stderr) == (0, "")
+    assert problem in answer.stdout
+    for words in (["show", "runs/odd"], ["evaluate", "runs/odd"], ["train", "--resume", "runs/odd"]):
+        answer = dnn(*words)
+        assert answer.code in (0, 1)
+        assert "Traceback" not in answer.stderr
+
+
+def test_a_run_that_is_deleted_meanwhile_is_left_out(
+    copy: Callable[..., Path], dnn: Dnn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy("kept")
+    gone = copy("gone")
+    is_locked = RunDirectory.is_locked
+
+    def delete_first(self: RunDirectory) -> bool:
+        shutil.rmtree(gone, ignore_errors=True)
+        return is_locked(self)
+
+    monkeypatch.setattr(RunDirectory, "is_locked", delete_first)
+    assert states(dnn) == {"kept": "done"}
+
+
 def test_only_show_compares_checksums(copy: Callable[..., Path], dnn: Dnn) -> None:
     run = copy("a")
     for name in ("last", "best"):  # both epochs' bests are their last
