@@ -1,9 +1,12 @@
 """Write files completely or not at all, check output paths before the work begins, and compute digests."""
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from dnn_cli.errors import DnnError, UsageError, reason
 
@@ -81,6 +84,27 @@ def write_output(file: Path, content: str | bytes) -> None:
 def write_failure(path: object, error: OSError) -> str:
     """Return the message that says that `path` cannot be written, and why."""
     return f"{path} cannot be written: {reason(error)}"
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading.
+
+    A device or a pipe is rejected, because reading it may never end; opening a pipe does not wait for its other end.
+
+    Raises:
+        OSError: the file cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        kind = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def sha256(path: Path) -> str:

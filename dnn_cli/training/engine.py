@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from threadpoolctl import threadpool_limits
 
-from dnn_cli.engines.keras import xla_cache
 from dnn_cli.training.plan import TrainingPlan
 from dnn_cli.typing import Array, ChunkCallback, Logs
 
@@ -127,7 +126,6 @@ class KerasEngine:
         held_out = plan.data.held_out
         self._validate = Evaluation(network, held_out.images, held_out.labels).run if held_out else dict
         self._network = network
-        self._is_compiled = False
         self.count, self.steps = self._epoch.count, self._epoch.steps
         self.checkpoint_writer: CheckpointWriter = KerasCheckpointWriter(network)
         self._callbacks = CallbackList(list(callbacks), model=network, epochs=settings.epochs, steps=self.steps)
@@ -144,11 +142,7 @@ class KerasEngine:
 
     def run(self, epoch: int, on_chunk: ChunkCallback) -> Logs:
         """See `Engine`."""
-        logs = self._epoch.run(epoch, on_chunk)
-        if not self._is_compiled:
-            xla_cache.record_cache()
-            self._is_compiled = True
-        return logs
+        return self._epoch.run(epoch, on_chunk)
 
     def validate(self) -> Logs:
         """See `Engine`."""

@@ -16,6 +16,7 @@ from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import epoch
 from dnn_cli.engines.keras.epoch import CompiledEpoch, Evaluation
 from dnn_cli.engines.network_spec import network_spec
+from dnn_cli.errors import TrainingError
 from tests.conftest import assert_same_bits
 
 
@@ -226,10 +227,57 @@ def test_a_model_that_xla_rejects_is_trained_uncompiled_with_one_warning(few: Sp
     compiled = trainer(few, network(), warn=warnings.append)
     logs = [compiled.run(number) for number in range(2)]
     assert len(warnings) == 1
+    assert not compiled.compiled
     assert warnings[0].startswith("XLA cannot compile this model; training runs uncompiled and slower (")
     assert "unsupported operations" in warnings[0]
     plain = trainer(few, network(), jit_compile=False)
     assert logs == [pytest.approx(plain.run(number)) for number in range(2)]
+
+
+def test_the_uncompiled_path_draws_the_same_dropout_as_the_compiled_one(few: Split) -> None:
+    # BatchNormalization is left out: the gradient of a bias before it is only rounding error, which Adam would amplify.
+    text = "model: {input_dropout: 0.1, layers: [{units: 32, dropout: 0.3}, {units: 15, dropout: 0.2}]}"
+    networks = build(config(text)), build(config(text))
+    for network, jit_compile in zip(networks, (True, False), strict=True):
+        trained = trainer(few, network, 45, jit_compile=jit_compile)
+        trained.run(0)
+        assert trained.compiled is jit_compile
+    for one, other in zip(*(network.get_weights() for network in networks), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_an_epoch_without_a_full_step_is_never_compiled(few: Split) -> None:
+    small = trainer(few, build(config()), 501)
+    assert not small.compiled
+    small.run(0)
+    assert not small.compiled
+
+
+@pytest.mark.parametrize(
+    "error", [tf.errors.InternalError, tf.errors.UnavailableError, tf.errors.PermissionDeniedError]
+)
+def test_a_failure_of_xla_is_no_rejection_and_changes_nothing(
+    few: Split, error: type[tf.errors.OpError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error(None, None, "the disk said no\nat length")
+
+    warnings: list[str] = []
+    network = build(config())
+    compiled, before = trainer(few, network, warn=warnings.append), network.get_weights()
+    with monkeypatch.context() as broken:
+        broken.setattr(compiled, "_loop", fail)
+        with pytest.raises(TrainingError) as raised:
+            compiled.run(0)
+    assert str(raised.value) == (
+        "XLA failed to compile the training: the disk said no; "
+        "try again, or train uncompiled and slower with training.jit_compile: false"
+    )
+    assert warnings == []
+    for one, other in zip(before, network.get_weights(), strict=True):
+        assert one.tobytes() == other.tobytes()
+    compiled.run(0)  # the next attempt compiles
+    assert compiled.compiled
 
 
 def test_an_exception_in_the_chunk_callback_ends_the_epoch(few: Split) -> None:
