@@ -2,11 +2,11 @@
 
 import errno
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from dnn_cli.errors import DnnError, UsageError, reason
 
@@ -86,7 +86,7 @@ def write_failure(path: object, error: OSError) -> str:
     return f"{path} cannot be written: {reason(error)}"
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file for reading.
 
     A device or a pipe is rejected, because reading it may never end; opening a pipe does not wait for its other end.
@@ -108,8 +108,8 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 digest of a file's content in hexadecimal."""
-    with path.open("rb") as file:
+    """Return the SHA-256 digest of a regular file's content in hexadecimal."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
