@@ -12,7 +12,13 @@ from pathlib import Path
 import click
 
 from dnn_cli.cli import cli
-from dnn_cli.errors import DnnError
+from dnn_cli.errors import DnnError, is_out_of_memory, reason
+from dnn_cli.terminal import protect_streams
+
+LESS_MEMORY = (
+    "less is needed with fewer images (data.images_per_class), a smaller training.batch_size or smaller layers, "
+    "and without TensorFlow (--engine numpy)"
+)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +35,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except DnnError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"error: there is not enough memory: {reason(error)}; {LESS_MEMORY}", file=sys.stderr)
+        return DnnError.exit_code
     except (KeyboardInterrupt, click.Abort):
         print("interrupted", file=sys.stderr)
         return 130
@@ -53,13 +64,17 @@ def main() -> None:
 
 
 def _prepare_streams() -> None:
-    """Make stdout and stderr accept every character, such as – and ×, and replace closed streams by the null device."""
+    """Make stdout and stderr accept every character, such as – and ×, but none that controls a terminal.
+
+    Closed streams are replaced by the null device.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (open until the process exits)
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace" if name == "stdout" else "backslashreplace")
+    protect_streams()
 
 
 if __name__ == "__main__":

@@ -114,4 +114,5 @@ def sha256(path: Path) -> str:
 
 
 def _bytes(content: str | bytes) -> bytes:
-    return content.encode() if isinstance(content, str) else content
+    # A name that is no UTF-8 has surrogates in Python, which UTF-8 cannot hold; they are written as escapes.
+    return content.encode(errors="backslashreplace") if isinstance(content, str) else content

@@ -33,6 +33,26 @@ def test_a_written_file_holds_the_content_and_leaves_no_temporary_file(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_names_that_are_no_utf_8_are_written_as_escapes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"r\xff")
+    files.write_output(tmp_path / name, name)
+    assert (tmp_path / name).read_text() == "r\\udcff"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs devices and pipes")
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, problem in (
+        (tmp_path / "pipe", "not a regular file"),
+        (Path("/dev/zero"), "not a regular file"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / "none", "No such file or directory"),
+    ):
+        for call in (files.open_regular, files.sha256):
+            with pytest.raises(OSError, match=problem):
+                call(path)
+
+
 @pytest.mark.usefixtures("full_disk")
 def test_a_failed_write_keeps_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"

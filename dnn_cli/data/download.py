@@ -24,6 +24,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from dnn_cli import __version__
 from dnn_cli.errors import DataError, reason
 from dnn_cli.files import flush
+from dnn_cli.terminal import console, printable
 
 MAX_BYTES = 100 * 2**20  # Largest file that is downloaded.
 RETRY_PAUSES = (0.5, 1.0)  # Seconds before the second and the third attempt.
@@ -302,10 +303,9 @@ def _progress(url: str, size: int, quiet: bool) -> Iterator[Callable[[int], None
             print(f"downloading {url}{amount}", file=sys.stderr, flush=True)
         yield lambda received: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}", markup=False), *columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"downloading {url}", total=size or None)
+    with Progress(TextColumn("{task.description}", markup=False), *columns, console=console(sys.stderr)) as bar:
+        task = bar.add_task(printable(f"downloading {url}"), total=size or None)
         yield lambda received: bar.update(task, completed=received)

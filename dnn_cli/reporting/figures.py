@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dnn_cli.reporting.palette import BLUE, LIGHT, VERMILION
+from dnn_cli.terminal import printable
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:
@@ -129,6 +130,11 @@ def _rgb(color: str) -> list[int]:
 
 
 def _saved(figure: "Figure", kind: Format, facecolor: str) -> bytes:
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):  # names can hold what fonts lack, or look like mathematics: $\frac$
+        text.set_parse_math(False)
+        text.set_text(printable(text.get_text()))
     file = io.BytesIO()
     with styled():
         figure.savefig(file, format=kind, dpi=DPI, facecolor=facecolor, metadata=OMITTED_METADATA[kind])
