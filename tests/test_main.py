@@ -101,7 +101,7 @@ class ResourceExhaustedError(Exception):
         (MemoryError("Unable to allocate 9 GiB"), "Unable to allocate 9 GiB"),
         (ResourceExhaustedError("OOM when allocating\nmore lines"), "OOM when allocating"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory"),
-        (ImportError("x.so: failed to map segment from shared object"), "x.so: failed to map segment"),
+        (ImportError("x.so: failed to map segment"), "x.so: failed to map segment"),
     ],
 )  # fmt: skip
 def test_running_out_of_memory_is_one_line(

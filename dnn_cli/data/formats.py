@@ -125,9 +125,9 @@ def _damage_as_data_error(place: str) -> Iterator[None]:
         yield
     except MemoryError:
         raise DataError(f"{place}: there is not enough memory to read it") from None
-    except (OSError, EOFError, ValueError, RuntimeError, OverflowError, struct.error) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, OverflowError, struct.error, zlib.error) as error:
         raise DataError(f"{place}: damaged or unreadable: {reason(error)}") from None
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except zipfile.BadZipFile as error:
         raise DataError(f"{place}: damaged, or not an .npz file: {error}") from None
 
 

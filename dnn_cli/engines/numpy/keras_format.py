@@ -156,6 +156,8 @@ def _layer(described: dict[str, Any], inputs: int, activations: Container[str]) 
             if not 1 <= units <= MAX_UNITS:
                 raise ValueError(f"it has a layer of {units} units")
             known = {key: arguments[key] for key in ("activation", "use_bias")}
+            if type(known["use_bias"]) is not bool:
+                raise ValueError(f"it has a use_bias of {known['use_bias']!r}")
             return Layer(kind, known, units, {"kernel": (inputs, units)})
         case "BatchNormalization" if not (arguments["scale"] and arguments["center"]):
             raise ValueError("it has a BatchNormalization without scale or center")
