@@ -5,10 +5,14 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from dnn_cli.errors import DnnError, UsageError, reason
+
+MAX_DIRECTORY_BYTES = 2**20  # list of an archive's members
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -105,6 +109,34 @@ def open_regular(path: Path) -> io.BufferedReader:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+class _DirectoryReader(io.BufferedReader):
+    """A file that refuses to read more than `MAX_DIRECTORY_BYTES` at once, while `limited`."""
+
+    limited = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most `size` bytes."""
+        if self.limited and (size or 0) > MAX_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile("its list of members is too long")
+        return super().read(size)
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive that is a regular file.
+
+    Python makes an object of each member of an archive when it opens it. A list of millions of them would exhaust
+    memory, so a list of more than `MAX_DIRECTORY_BYTES` is rejected.
+
+    Raises:
+        OSError: the file cannot be opened, or is no regular file.
+        BadZipFile: it is no archive, or its list of members is too long.
+    """
+    with _DirectoryReader(open_regular(path).detach()) as file, zipfile.ZipFile(file) as archive:
+        file.limited = False
+        yield archive
 
 
 def sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,22 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
         for call in (files.open_regular, files.sha256):
             with pytest.raises(OSError, match=problem):
                 call(path)
+
+
+@pytest.mark.parametrize("comment", [b"", b"a comment"])
+def test_an_archive_with_a_long_list_of_members_is_not_opened(
+    comment: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.comment = comment
+        for number in range(100):
+            archive.writestr(f"{number:03}", bytes(10_000))
+    with files.open_archive(path) as archive:
+        assert len(archive.read("099")) == 10_000
+    monkeypatch.setattr(files, "MAX_DIRECTORY_BYTES", 100 * (46 + 3) - 1)
+    with pytest.raises(zipfile.BadZipFile, match="its list of members is too long"), files.open_archive(path):
+        pass
 
 
 @pytest.mark.usefixtures("full_disk")

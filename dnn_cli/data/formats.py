@@ -21,7 +21,7 @@ from typing import IO, Any, Literal
 import numpy as np
 
 from dnn_cli.errors import DataError, reason
-from dnn_cli.files import open_regular
+from dnn_cli.files import open_archive, open_regular
 from dnn_cli.typing import Array
 
 MAX_BYTES = 4 * 2**30  # Largest array that is read.
@@ -52,7 +52,7 @@ def read_npz(path: Path, array_name: str, max_bytes: int = MAX_BYTES) -> Array:
     """
     place = f"{path}: {array_name}"
     member = f"{array_name}.npy"
-    with _damage_as_data_error(str(path)), open_regular(path) as file, zipfile.ZipFile(file) as archive:
+    with _damage_as_data_error(str(path)), open_archive(path) as archive:
         if member not in archive.namelist():
             found = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:8]) or "nothing"
             raise DataError(f"{path}: there is no array {array_name} in this file (found: {found})")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnn_cli.errors import RunError, UsageError, reason
-from dnn_cli.files import open_regular
+from dnn_cli.files import open_archive
 
 if TYPE_CHECKING:
     import h5py
@@ -134,7 +134,7 @@ def _check_dataset(dataset: Any, place: str) -> None:
 @contextmanager
 def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open a `.keras` file; raises `RunError` if it is another archive, or expands to much more than its size."""
-    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+    with open_archive(path) as archive:
         members = {member.filename: member.file_size for member in archive.infolist()}
         if not {CONFIG, METADATA, WEIGHTS} <= members.keys():
             raise RunError(f"{path} is not a Keras model: it is an archive of other files")
@@ -142,7 +142,7 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
             raise RunError(f"{path} is not a Keras model: it is an archive of more than {MAX_MEMBERS:,} files")
         if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in archive.infolist()):
             raise RunError(f"{path} is not accepted: it is compressed in another way than usual")
-        size, stored = sum(member.file_size for member in archive.infolist()), file.seek(0, 2)
+        size, stored = sum(member.file_size for member in archive.infolist()), path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise RunError(f"{path} is larger than the {MAX_FILE_BYTES / 2**30:.0f} GiB allowed")
         if size > max(UNCOUNTED_BYTES, MAX_EXPANSION * stored):
