@@ -138,6 +138,14 @@ def network(materials: Materials, folder: Path, random: Random) -> None:
     _check(call("train", "-c", materials.transfer, "--set", f"model.init_from={path}", "--dry-run"))
 
 
+def keras_network(materials: Materials, folder: Path, random: Random) -> None:
+    """Predict with a damaged `.keras` file by Keras itself."""
+    changes = {"config.json": altered_json, "metadata.json": altered_json, ".h5": altered_hdf5}
+    path = folder / "fuzzed.keras"
+    path.write_bytes(repacked(materials.network, changes, random))
+    _check(call("predict", path, materials.picture, "--engine", "keras"))
+
+
 def picture(materials: Materials, folder: Path, random: Random) -> None:
     """Predict a damaged picture."""
     kind = random.choice(PICTURE_FORMATS)
@@ -210,7 +218,9 @@ KINDS: dict[str, Fuzz] = {
     "npz": npz,
     "idx": idx_files,
     "run": run_directory,
+    "keras": keras_network,
 }
+QUICK = ("config", "network", "picture", "npz", "idx")  # the test suite fuzzes these
 
 
 def run_case(number: int, kinds: Sequence[str], materials: Materials) -> str:
