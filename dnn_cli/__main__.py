@@ -15,7 +15,13 @@ from typing import Any
 import click
 
 from dnn_cli.cli import cli
-from dnn_cli.errors import DnnError, reason
+from dnn_cli.errors import DnnError, is_out_of_memory, reason
+from dnn_cli.terminal import protect_streams
+
+LESS_MEMORY = (
+    "less is needed with fewer images (data.images_per_class), a smaller training.batch_size or smaller layers, "
+    "and without TensorFlow (--engine numpy)"
+)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -32,9 +38,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except DnnError as error:
         _report(f"error: {error}")
         return error.exit_code
-    except OSError as error:
-        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        _report(f"error: {place}{reason(error)}")
+    except Exception as error:
+        if is_out_of_memory(error):
+            _report(f"error: there is not enough memory: {reason(error)}; {LESS_MEMORY}")
+        elif isinstance(error, OSError):
+            place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+            _report(f"error: {place}{reason(error)}")
+        else:
+            raise
         return DnnError.exit_code
     except (KeyboardInterrupt, click.Abort):
         _report("interrupted")
@@ -75,16 +86,20 @@ def _report(text: str) -> None:
 
 
 def _prepare_streams() -> None:
-    """Make stdout and stderr accept every character, such as – and ×, and replace closed streams by the null device."""
+    """Make stdout and stderr accept every character, such as – and ×, but none that controls a terminal.
+
+    Closed streams are replaced by the null device.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (open until the process exits)
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace" if name == "stdout" else "backslashreplace")
-    if isinstance(sys.stderr, TextIOWrapper):
+    if isinstance(sys.stderr, TextIOWrapper) and isinstance(getattr(sys.stderr.buffer, "raw", None), FileIO):
         raw = BufferedWriter(_Messages(sys.stderr.fileno(), "w", closefd=False))
         sys.stderr = TextIOWrapper(raw, sys.stderr.encoding, sys.stderr.errors, line_buffering=True)
+    protect_streams()
 
 
 if __name__ == "__main__":

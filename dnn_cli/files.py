@@ -2,19 +2,21 @@
 
 import errno
 import hashlib
+import io
 import os
 import secrets
 import stat
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
-from io import BufferedReader
 from pathlib import Path
 
 from dnn_cli.errors import DnnError, UsageError, reason
 
 # Characters of a file's name in the name of its temporary file; at most 160 bytes of the 255 that a name may have.
 TEMPORARY_STEM = 40
+MAX_DIRECTORY_BYTES = 2**20  # list of an archive's members
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -123,7 +125,7 @@ def write_failure(path: object, error: OSError) -> str:
     return f"{path} cannot be written: {reason(error)}"
 
 
-def open_regular(path: Path) -> BufferedReader:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file for reading.
 
     A device or a pipe is rejected, because reading it may never end; opening a pipe does not wait for its other end.
@@ -162,6 +164,34 @@ def read_text(path: Path, limit: int) -> str:
     return content.decode("utf-8")
 
 
+class _DirectoryReader(io.BufferedReader):
+    """A file that refuses to read more than `MAX_DIRECTORY_BYTES` at once, while `limited`."""
+
+    limited = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most `size` bytes."""
+        if self.limited and (size or 0) > MAX_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile("its list of members is too long")
+        return super().read(size)
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive that is a regular file.
+
+    Python makes an object of each member of an archive when it opens it. A list of millions of them would exhaust
+    memory, so a list of more than `MAX_DIRECTORY_BYTES` is rejected.
+
+    Raises:
+        OSError: the file cannot be opened, or is no regular file.
+        BadZipFile: it is no archive, or its list of members is too long.
+    """
+    with _DirectoryReader(open_regular(path).detach()) as file, zipfile.ZipFile(file) as archive:
+        file.limited = False
+        yield archive
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 digest of a regular file's content in hexadecimal; raises `OSError` if it cannot be read."""
     with open_regular(path) as file:
@@ -173,10 +203,10 @@ def text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def printable(text: str) -> str:
+def encodable(text: str) -> str:
     r"""Return an encodable text: bytes of a file name that are no UTF-8 are written as ``\udc80`` and so on."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def _bytes(content: str | bytes) -> bytes:
-    return printable(content).encode() if isinstance(content, str) else content
+    return encodable(content).encode() if isinstance(content, str) else content

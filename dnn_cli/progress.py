@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dnn_cli.terminal import console, printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
@@ -271,7 +273,7 @@ def bar(title: str, total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_console(), transient=True, expand=True) as shown:
-        task = shown.add_task(title, total=total)
+        task = shown.add_task(printable(title), total=total)
         yield lambda: shown.advance(task)
 
 
@@ -287,9 +289,7 @@ def _is_terminal() -> bool:
 
 
 def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(file=sys.stderr, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    return console(sys.stderr, color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 
 def format_epoch(row: dict[str, Any], epochs: int, images: int, width: int | None = None) -> str:

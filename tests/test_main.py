@@ -1,5 +1,6 @@
 """Test the `dnn` process: its streams, its exit codes, and the traceback of a bug."""
 
+import errno
 import os
 import shlex
 import shutil
@@ -87,6 +88,41 @@ __main__.main()
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):\n")
     assert done.stderr.endswith("RuntimeError: this should not be\n")
+
+
+class ResourceExhaustedError(Exception):
+    """As TensorFlow names its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "MemoryError"),
+        (MemoryError("Unable to allocate 9 GiB"), "Unable to allocate 9 GiB"),
+        (ResourceExhaustedError("OOM when allocating\nmore lines"), "OOM when allocating"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory"),
+        (ImportError("x.so: failed to map segment"), "x.so: failed to map segment"),
+    ],
+)  # fmt: skip
+def test_running_out_of_memory_is_one_line(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, dnn: Dnn
+) -> None:
+    def exhausted(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(schema, "json_schema", exhausted)
+    answer = dnn("schema")
+    assert (answer.code, answer.stderr.count("\n")) == (1, 1)
+    assert answer.stderr.startswith(f"error: there is not enough memory: {said}; less is needed with fewer images ")
+
+
+def test_another_import_error_is_a_bug(monkeypatch: pytest.MonkeyPatch, dnn: Dnn) -> None:
+    def broken() -> None:
+        raise ImportError("no module")
+
+    monkeypatch.setattr(schema, "json_schema", broken)
+    with pytest.raises(ImportError, match="no module"):
+        dnn("schema")
 
 
 def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, dnn: Dnn) -> None:

@@ -139,7 +139,7 @@ def test_help_imports_nothing_heavy_and_no_other_module_of_ours() -> None:
     loaded = set(done.stdout.split())
     assert "click" in loaded
     ours = {name for name in loaded if name.startswith("dnn_cli.")}
-    assert ours == {"dnn_cli.__main__", "dnn_cli.cli", "dnn_cli.errors"}
+    assert ours == {"dnn_cli.__main__", "dnn_cli.cli", "dnn_cli.errors", "dnn_cli.terminal"}
     assert not {name.split(".")[0] for name in loaded} & {*HEAVY, "numpy", "pydantic", "yaml", "rich", "h5py"}
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from dnn_cli.command import command
+from dnn_cli.terminal import console as printable_console
+from dnn_cli.terminal import unprotected
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -90,8 +92,8 @@ def print_lines(*things: Any, colours: Literal["standard", "auto"] = "standard")
 
     terminal = sys.stdout.isatty()
     text = io.StringIO()
-    console = Console(
-        file=text,
+    console = printable_console(
+        text,
         force_terminal=terminal,
         color_system=colours if terminal and not os.environ.get("NO_COLOR") else None,
         width=Console(file=sys.stdout).width if terminal else UNLIMITED_WIDTH,
@@ -101,7 +103,8 @@ def print_lines(*things: Any, colours: Literal["standard", "auto"] = "standard")
     )
     for thing in things:
         console.print(thing, soft_wrap=isinstance(thing, str))
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in text.getvalue().split("\n")[:-1]))
+    output = unprotected(sys.stdout) if terminal else sys.stdout
+    output.write("".join(f"{line.rstrip()}\n" for line in text.getvalue().split("\n")[:-1]))
 
 
 def print_json(values: Any) -> None:

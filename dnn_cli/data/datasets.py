@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from dnn_cli.data import formats
-from dnn_cli.data.known_sets import KNOWN_DATASETS
+from dnn_cli.data.known_sets import KNOWN_DATASETS, MAX_ARRAY_BYTES
 from dnn_cli.data.locations import (
     ARRAY_NAMES,
     cache_places,
@@ -244,7 +244,7 @@ def _download(name: str, wanted: tuple[SplitName, ...], failed: list[str], quiet
 
     def check_idx(candidate: Path, target: str) -> None:
         array_name = next(array_name for array_name in ARRAY_NAMES if target.startswith(idx_name(array_name)))
-        _checked(name, array_name, formats.read_idx(candidate), str(candidate))
+        _checked(name, array_name, formats.read_idx(candidate, _max_bytes(name)), str(candidate))
 
     def fetch() -> bool:
         hosts = [*mirror, *known.npz_hosts] if known.npz_hosts else []
@@ -276,12 +276,18 @@ def _load(name: str, path: Path, split: SplitName) -> Split:
 
 def _read_array(name: str, path: Path, array_name: str) -> Array:
     """Read and check one array of the dataset `name`, which is stored at `path`."""
+    limit = _max_bytes(name)
     if not path.is_dir():
-        return _checked(name, array_name, formats.read_npz(path, array_name), f"{path}: {array_name}")
+        return _checked(name, array_name, formats.read_npz(path, array_name, limit), f"{path}: {array_name}")
     file = idx_file(path, array_name)
     if file is None:
         raise DataError(f"{path}: no file {idx_name(array_name)} or {idx_name(array_name)}.gz in this folder")
-    return _checked(name, array_name, formats.read_idx(file), str(file))
+    return _checked(name, array_name, formats.read_idx(file, limit), str(file))
+
+
+def _max_bytes(name: str) -> int:
+    """Return the largest size of an array of the dataset `name`: of a known one, what a host sends is bounded by it."""
+    return MAX_ARRAY_BYTES if name in KNOWN_DATASETS else formats.MAX_BYTES
 
 
 def _checked(name: str, array_name: str, array: Array, place: str) -> Array:

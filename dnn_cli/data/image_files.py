@@ -24,6 +24,7 @@ import numpy as np
 
 from dnn_cli.data.digit_normalization import IMAGE_SIDE, normalize, reduce_image
 from dnn_cli.errors import DataError, UsageError, reason, require_extra
+from dnn_cli.files import open_regular
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:
@@ -171,11 +172,11 @@ def require_pillow() -> None:
 def _content(source: Path | BinaryIO) -> bytes:
     try:
         if isinstance(source, Path):
-            with source.open("rb") as file:
+            with open_regular(source) as file:
                 content = file.read(MAX_BYTES + 1)
         else:
             content = source.read(MAX_BYTES + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise DataError(f"cannot be read: {reason(error)}") from None
     if not content:
         raise DataError("the file is empty")
@@ -214,6 +215,8 @@ def _decoder_errors() -> Iterator[None]:
         raise DataError("not a PNG, JPEG, GIF, BMP, TIFF or WebP image") from None
     except DataError:
         raise
+    except MemoryError:
+        raise DataError("there is not enough memory to decode it") from None
     except Exception as error:  # Pillow raises any exception for a damaged file, from OSError to IndexError.
         raise DataError(f"damaged image: {reason(error)}") from None
 

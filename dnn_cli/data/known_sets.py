@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 IMAGE_SHAPE = (28, 28)  # height and width of the images of every known dataset
 CLASSES = 10  # number of classes of every known dataset
+MAX_IMAGES = 60_000  # in a split of a known dataset
+MAX_ARRAY_BYTES = MAX_IMAGES * 28 * 28 * 8  # of the largest array of a known dataset, as numbers of any type
 
 
 @dataclass(frozen=True)

@@ -116,8 +116,15 @@ class Predictions:
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(answer.to_dict() for answer in self.answers)
+        for answer in self.answers:
+            row = answer.to_dict()
+            writer.writerow(row | {"file": _no_formula(row["file"])})
         return text.getvalue()
+
+
+def _no_formula(file: str) -> str:
+    """Return another name of the same file if spreadsheet programs would run this one as a formula: ``./=1+1.png``."""
+    return f"./{file}" if file.startswith(("=", "+", "-", "@", "\t", "\r")) and file != "-" else file
 
 
 def predict(

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dnn_cli.files import printable
 from dnn_cli.reporting.palette import BLUE, LIGHT, VERMILION
+from dnn_cli.terminal import printable
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:
@@ -132,9 +132,10 @@ def _rgb(color: str) -> list[int]:
 def _saved(figure: "Figure", kind: Format, facecolor: str) -> bytes:
     from matplotlib.text import Text
 
-    file = io.BytesIO()
-    for text in figure.findobj(Text):
+    for text in figure.findobj(Text):  # names can hold what fonts lack, or look like mathematics: $\frac$
+        text.set_parse_math(False)
         text.set_text(printable(text.get_text()))
+    file = io.BytesIO()
     with styled():
         figure.savefig(file, format=kind, dpi=DPI, facecolor=facecolor, metadata=OMITTED_METADATA[kind])
     return file.getvalue()

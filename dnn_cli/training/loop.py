@@ -288,8 +288,6 @@ def _check_path(run: RunDirectory, engine: Engine, progress: Progress, *, resume
     run.record_compiled(compiled)
 
 
-
-
 def interrupt_message(run: RunDirectory, checkpointer: Checkpointer, how_to_resume: HowToResume) -> str:
     """Return the message of an interrupted training: what is saved, and how to resume it."""
     return f"interrupted; {checkpointer.describe_last()}\nresume with: {how_to_resume(run)}"

@@ -1,6 +1,7 @@
 """Test the two file formats: what is read, what is rejected, and the messages, for valid and damaged bytes."""
 
 import gzip
+import os
 import struct
 import zipfile
 from contextlib import suppress
@@ -152,6 +153,8 @@ def npy(text: str, payload: bytes = b"") -> bytes:
     [
         (npy(header("(9999999, 999, 999)")), TOO_MUCH),
         (npy(header("(-1, -9, 9)")), TOO_MUCH),
+        (npy(header("(True, 3, 4)"), bytes(12)), "the header claims the shape (True, 3, 4) of uint8"),
+        (npy(header("(8, 3, 4)").replace("|u1", "|V0")), "the header claims the shape (8, 3, 4) of |V0"),
         (npy(header("(8, 9, 9)"), b"?"), "the header claims 648 bytes, but the file has only 1"),
         (npy(header("(1, 1, 1)"), b"??"), "the header claims 1 bytes, but the file has more"),
         (npy("{" * 9000 + "\n"), "damaged or unreadable: "),
@@ -172,6 +175,23 @@ def test_an_npz_with_more_data_than_its_header_claims_is_rejected(tmp_path: Path
     with zipfile.ZipFile(tmp_path / "own.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x_train.npy", npy(header("(8, 3, 4)"), bytes(50_000_000)))
     assert "the header claims 96 bytes, but the file has more" in refusal(tmp_path / "own.npz")
+
+
+@pytest.mark.parametrize("read", [formats.read_idx, lambda path: formats.read_npz(path, "x_train")])
+def test_pipes_and_devices_are_not_read(read: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(DataError, match=f"^{path}: damaged or unreadable: not a regular file$"):
+            read(path)
+
+
+def test_running_out_of_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(formats, "_read_numbers", fail)
+    path = user(tmp_path)
+    assert refusal(path) == f"{path}: x_train: there is not enough memory to read it"
 
 
 def test_an_npz_with_unknown_compression_is_rejected(tmp_path: Path) -> None:

@@ -15,6 +15,14 @@ from dnn_cli.runs.records import CalibrationBin
 LAYER = LayerActivity("model.layers[0]", "relu", 4, 0.25, 0.0, 0.5, 0.3, (6, 0, 2), (0.0, 1.0, 2.0, 3.0))
 
 
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_names_are_no_mathematics_and_need_no_utf_8(kind: figures.Format) -> None:
+    figure = figures.new_figure(3, 2)  # not in the style of reports
+    figure.suptitle("$\\frac$ r\udcff")
+    content = figures.save(figure, kind)
+    assert kind == "png" or b"$\\frac$ r\\udcff" in content
+
+
 def examples() -> dict[str, Figure]:
     random = np.random.default_rng(0)
     bins = [CalibrationBin(0, None, None), CalibrationBin(4, 0.6, 0.5), CalibrationBin(90, 0.9, 1.0)]

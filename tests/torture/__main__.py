@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.torture.outcome import table
 
-PARTS = ("kills", "faults", "power_loss")
+PARTS = ("kills", "faults", "power_loss", "fuzz")
 MEMORY = Path("/dev/shm")
 
 

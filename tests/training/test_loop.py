@@ -278,15 +278,15 @@ def test_a_resume_never_leaves_the_path_that_trained(
     def reject(self: epoch.CompiledEpoch) -> None:
         self.compiled = False
 
-    monkeypatch.setattr(epoch.CompiledEpoch, "prepare", reject)
-    assert dnn("train", "--resume", "compiled", "--epochs", 2, "-q") == Answer(
-        1,
-        "",
-        "error: compiled was trained with compiled steps and would resume uncompiled, so that its weights would differ "
-        "in the last bits; --set training.jit_compile=false resumes it nevertheless\n",
-    )
+    with monkeypatch.context() as patch:
+        patch.setattr(epoch.CompiledEpoch, "prepare", reject)
+        assert dnn("train", "--resume", "compiled", "--epochs", 2, "-q") == Answer(
+            1,
+            "",
+            "error: compiled was trained with compiled steps and would resume uncompiled, so that its weights would "
+            "differ in the last bits; --set training.jit_compile=false resumes it nevertheless\n",
+        )
     assert Path("compiled/state.json").read_bytes() == state
-    monkeypatch.undo()
 
     # XLA rejected the model when the run was started, and would compile it now.
     trained("uncompiled", *ONE_EPOCH, "--set", "training.jit_compile=false")
