@@ -71,8 +71,8 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _environment(shared_folder: Path) -> Iterator[None]:
     """Disable downloads, hide all datasets except the sample, and share compiled code among processes.
 
-    A background job ignores SIGINT, and a job below `nohup` SIGHUP; tests send both. NumPy uses a single thread, because
-    the workers of a session already use all processors.
+    A background job ignores SIGINT, and a job below `nohup` SIGHUP; tests send both. NumPy uses a single thread,
+    because the workers of a session already use all processors.
     """
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1, user_api="blas"):
         patch.setenv("DNN_OFFLINE", "1")
