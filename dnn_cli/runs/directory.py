@@ -5,7 +5,6 @@ always refers to complete files. It vouches for the others by their digests. `co
 run's files, so that a folder with a config is a complete run.
 """
 
-import errno
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -17,9 +16,9 @@ from typing import Literal, Self, TypeVar
 from dnn_cli.command import command
 from dnn_cli.config import loading
 from dnn_cli.config.schema import Config
-from dnn_cli.errors import DnnError, RunError, UsageError, reason
+from dnn_cli.errors import RunError, UsageError, reason
 from dnn_cli.files import flush, read_text, temporary_files, text_sha256, write_atomically, write_failure
-from dnn_cli.runs import lock
+from dnn_cli.runs import location, lock
 from dnn_cli.runs.checkpoints import CheckpointFiles
 from dnn_cli.runs.json_record import JsonRecord
 from dnn_cli.runs.partial import Partial, Position
@@ -34,7 +33,6 @@ from dnn_cli.runs.records import (
 )
 from dnn_cli.runs.state import Best, Checkpoint, State
 
-RUNS = Path("runs")
 EPOCHS_LINE = re.compile(r"^training:\n  epochs: ([0-9]{1,6})$", re.MULTILINE)  # in a config.yaml that dnn wrote
 MAX_BYTES = 2**28  # A million epochs have a history of 100 MB. A larger file was not written by dnn.
 
@@ -99,9 +97,9 @@ class RunDirectory:
             UsageError: `path` exists and is not an empty folder, or names no possible folder; nothing in it is changed.
             RunError: the run cannot be written, or another process creates a run at `path`.
         """
-        run = cls(_new_folder(path) if path else _next_folder(name))
+        run = cls(location.new(path) if path else location.following(name))
         with run.locked(), run._writing():
-            check_free(run.path)  # again: another process may have created a run here since the first check
+            location.check_free(run.path)  # again: another process may have created a run here since the first check
             try:
                 run._fill(config, environment)
             except OSError:
@@ -135,22 +133,22 @@ class RunDirectory:
             raise UsageError(f"{path} cannot be read: {reason(error)}") from None
         if not is_folder:
             raise UsageError(f"there is no run {path}")
-        if not is_run(path):
+        if not location.is_run(path):
             raise UsageError(f"{path} is not a run: it has no config.yaml")
         return cls(path)
 
     @classmethod
     def newest(cls) -> Self:
         """Return the run in ``runs/`` that was started or resumed last; raises `UsageError` if there is none."""
-        found = cls.all(RUNS)
+        found = cls.all(location.RUNS)
         if not found:
-            raise UsageError(f"there is no run in {RUNS}/ yet; `{command('train', '-c', 'mnist')}` makes one")
+            raise UsageError(f"there is no run in {location.RUNS}/ yet; `{command('train', '-c', 'mnist')}` makes one")
         return max(found, key=lambda run: _modified(run.config_file))
 
     @classmethod
     def all(cls, folder: Path) -> list[Self]:
         """Return the runs in `folder`; other files and folders in it are ignored."""
-        return [cls(path) for path in folder.glob("*") if is_run(path)]
+        return [cls(path) for path in folder.glob("*") if location.is_run(path)]
 
     def __str__(self) -> str:
         return str(self.path)
@@ -170,7 +168,7 @@ class RunDirectory:
 
     def files(self) -> dict[str, int]:
         """Return the size in bytes of every file, by its path in the run."""
-        paths = sorted(path for path in self.path.rglob("[!.]*") if _is_file(path))
+        paths = sorted(path for path in self.path.rglob("[!.]*") if location.is_file(path))
         return {path.relative_to(self.path).as_posix(): os.path.getsize(path) for path in paths}  # noqa: PTH202
 
     # Config and environment
@@ -505,84 +503,12 @@ class RunDirectory:
                 unfinished.unlink(missing_ok=True)
 
 
-def is_run(path: Path) -> bool:
-    """Return whether a run is at `path`, and this user may read it."""
-    return _is_file(path / "config.yaml")
-
-
-def check_free(path: Path) -> None:
-    """Raise `UsageError` unless a new run can be created at `path`.
-
-    Nothing may be there, or an empty folder, or the beginning of a run that was killed before its config was written.
-    """
-    try:
-        names = {entry.name for entry in path.iterdir()} if path.is_dir() else None
-        is_taken = path.exists() or path.is_symlink()
-    except OSError as error:
-        raise UsageError(f"the run directory {path} cannot be used: {reason(error)}") from None
-    if names is None and not is_taken:
-        return
-    if names is not None and (not names or _is_unfinished(path, names)):
-        return
-    raise UsageError(f"{path} exists already; resume it with --resume {path}, or choose another --run-dir")
-
-
-def _is_unfinished(path: Path, names: set[str]) -> bool:
-    """Return whether a folder with these `names` in it is the beginning of a run, without anything of value."""
-    checkpoints = path / "checkpoints"
-    begun = {".lock", checkpoints.name} | ({"environment.json"} if ".lock" in names else set())
-    visible = {name for name in names if not name.endswith(".new")}
-    return visible <= begun and not any(checkpoints.glob("*"))
-
-
-def _new_folder(path: Path) -> Path:
-    check_free(path)
-    try:
-        _make_folder(path, exist_ok=True)
-    except OSError as error:
-        raise _not_created(path, error) from None
-    return path
-
-
-def _next_folder(name: str) -> Path:
-    number = 1
-    while True:
-        path = RUNS / f"{name}-{number}"
-        try:
-            _make_folder(path, exist_ok=False)
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise _not_created(path, error) from None
-        else:
-            return path
-
-
-def _make_folder(path: Path, *, exist_ok: bool) -> None:
-    """Create a folder and those that it is in, and make sure that they are on the disk."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=exist_ok)
-    for folder in missing:
-        with suppress(PermissionError):  # a folder that may be written but not read
-            flush(folder.parent)
-
-
-def _not_created(path: Path, error: OSError) -> DnnError:
-    is_failure = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-    kind = RunError if is_failure else UsageError
-    return kind(f"the run directory {path} cannot be created: {reason(error)}")
-
-
 def _modified(path: Path) -> int:
     """Return the time of the last change in nanoseconds since 1970; 0 if the file is gone meanwhile."""
     try:
         return path.lstat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _is_file(path: Path) -> bool:
-    return os.path.isfile(path)  # noqa: PTH113 (`Path.is_file` raises if this user may not look)
 
 
 def _config_digest(text: str) -> str:

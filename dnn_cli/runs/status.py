@@ -9,7 +9,8 @@ from typing import Literal, TypeVar
 from dnn_cli.command import command
 from dnn_cli.config.schema import Config
 from dnn_cli.errors import ConfigError, DnnError, RunError, UsageError, reason
-from dnn_cli.runs.directory import RUNS, RunDirectory, is_run
+from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.location import RUNS, is_run
 from dnn_cli.runs.records import DatasetRecord, Environment, Evaluation, Row, TrainingMetrics
 
 T = TypeVar("T")

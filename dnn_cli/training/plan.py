@@ -12,7 +12,7 @@ from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.engines.network_spec import Layer, NetworkSpec, network_spec
 from dnn_cli.errors import DataError, UsageError, require_extra
-from dnn_cli.runs import directory
+from dnn_cli.runs import location
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.runs.records import DatasetRecord
 from dnn_cli.training import transfer
@@ -105,7 +105,7 @@ def draft(
     """
     check_extras(config)
     if folder is not None:
-        directory.check_free(folder)
+        location.check_free(folder)
     config = resolve_threads(config, run)
     source = None if run or config.model.init_from is None else transfer.read_source(config.model.init_from)
     if dataset is not None:

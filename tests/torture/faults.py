@@ -22,7 +22,8 @@ import numpy as np
 
 from dnn_cli.__main__ import run
 from dnn_cli.errors import DnnError
-from dnn_cli.runs.directory import RunDirectory, is_run
+from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.location import is_run
 from tests.conftest import weights
 from tests.torture.operations import Intercepted
 from tests.torture.outcome import Outcome

@@ -25,7 +25,8 @@ from typing import Any
 from unittest import mock
 
 from dnn_cli.errors import DnnError
-from dnn_cli.runs.directory import RunDirectory, is_run
+from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.location import is_run
 from tests.torture import faults
 from tests.torture.operations import Event, Intercepted
 from tests.torture.outcome import Outcome
