@@ -510,6 +510,7 @@ def test_folders_without_a_checkpoint_are_rejected(own_run: Path, tmp_path: Path
     assert refusal(dnn("evaluate", "empty"), 2) == "empty is not a run: it has no config.yaml"
     assert refusal(dnn("evaluate", "nothing"), 2) == "there is no run or .keras file nothing"
     (own_run / "state.json").unlink()
+    shutil.rmtree(own_run / "checkpoints")
     assert refusal(dnn("evaluate", own_run)) == (
         f"{own_run} has no checkpoint yet; `dnn train --resume {own_run}` trains it"
     )

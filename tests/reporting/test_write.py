@@ -183,6 +183,7 @@ def test_an_unfinished_run_is_a_warning(runs: tuple[str, str], dnn: Dnn) -> None
 
 def test_a_run_without_a_checkpoint_is_rejected(runs: tuple[str, str], dnn: Dnn) -> None:
     Path(runs[0], "state.json").unlink()
+    shutil.rmtree(Path(runs[0], "checkpoints"))
     assert dnn("report", runs[0]) == Answer(
         1, "", "error: runs/one has no checkpoint yet; `dnn train --resume runs/one` trains it\n"
     )
