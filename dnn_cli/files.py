@@ -97,11 +97,16 @@ def check_output(file: Path, option: str = "--out", suffixes: Sequence[str] = ()
         raise UsageError(f"{option} {file}: there is no folder {file.parent}")
 
 
-def write_output(file: Path, content: str | bytes) -> None:
+def write_output(file: Path, content: str | bytes, *, in_run: bool = False) -> None:
     """Write a file for the user: completely, or not at all.
 
     The folder of the file is created if it is missing. A symbolic link stays, and its target is written. A device or a
     pipe, such as ``/dev/stdout``, cannot be replaced, and is written directly.
+
+    Args:
+        file: the file.
+        content: its new content.
+        in_run: the file belongs to a run, which can come from a stranger: whatever is in its place is replaced.
 
     Raises:
         DnnError: the file or its folder cannot be written.
@@ -111,7 +116,9 @@ def write_output(file: Path, content: str | bytes) -> None:
     except OSError as error:
         raise DnnError(write_failure(file.parent, error)) from None
     try:
-        if file.exists() and not file.is_file():
+        if in_run:
+            write_atomically(file, content)
+        elif file.exists() and not file.is_file():
             with file.open("wb") as stream:
                 stream.write(_bytes(content))
         else:
@@ -144,6 +151,11 @@ def open_regular(path: Path) -> io.BufferedReader:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def without_links(path: str, flags: int) -> int:
+    """Open a file, but follow no link in its place; the ``opener`` of `open`, raises `OSError` if it is a link."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def read_text(path: Path, limit: int) -> str:

@@ -185,3 +185,17 @@ def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     assert files.sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_link_in_the_place_of_a_file_of_a_run_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    page = tmp_path / "report.html"
+    page.symlink_to("precious")
+    files.write_output(page, "page", in_run=True)
+    assert (page.is_symlink(), page.read_text()) == (False, "page")
+    events = tmp_path / "events"
+    events.symlink_to("precious")
+    for mode in ("ab", "r+b"):
+        with pytest.raises(OSError, match="symbolic links"), open(events, mode, opener=files.without_links):
+            pass
+    assert (tmp_path / "precious").read_text() == "precious"

@@ -44,7 +44,8 @@ def write(found: Explanation, out: Path | None = None) -> list[Path]:
     """
     files = [out] if out else _default_files(found)
     for file in files:
-        write_output(file, page(found) if file.suffix.lower() == ".html" else picture(found))
+        content = page(found) if file.suffix.lower() == ".html" else picture(found)
+        write_output(file, content, in_run=out is None)
     return files
 
 

@@ -220,7 +220,7 @@ KINDS: dict[str, Fuzz] = {
     "run": run_directory,
     "keras": keras_network,
 }
-QUICK = ("config", "network", "picture", "npz", "idx")  # the test suite fuzzes these
+QUICK = ("config", "network", "picture", "npz", "idx", "run")  # the test suite fuzzes these
 
 
 def run_case(number: int, kinds: Sequence[str], materials: Materials) -> str:
