@@ -69,7 +69,7 @@ def print_evaluation(result: "Evaluation", *, as_json: bool) -> None:
         return
     low, high = result.accuracy_interval
     epoch = f" (epoch {result.epoch})" if result.epoch else ""
-    classes = selected_classes(result.selected_classes)
+    classes = selected_classes(result.selected_classes, [figures.name for figures in result.classes])
     rows = {
         "checkpoint": f"{result.checkpoint}{epoch}",
         "data": f"{result.dataset}, {result.split} split, {classes}{result.images:,} images",
@@ -80,7 +80,8 @@ def print_evaluation(result: "Evaluation", *, as_json: bool) -> None:
     }
     if result.note:
         rows["warning"] = result.note
-    print_lines(_class_table(result.classes), "", *_confusion(result.confusion), "")
+    names = [figures.name or str(figures.label) for figures in result.classes]
+    print_lines(_class_table(result.classes), "", *_confusion(result.confusion, names), "")
     print_facts(rows)
 
 
@@ -89,17 +90,16 @@ def _class_table(classes: "Sequence[ClassFigures]") -> "Table":
     for figures in classes:
         values = (figures.precision, figures.recall, figures.f1)
         shown = (NOTHING if value is None else f"{value:.4f}" for value in values)
-        per_class.add_row(str(figures.label), *shown, f"{figures.support:,}")
+        per_class.add_row(figures.name or str(figures.label), *shown, f"{figures.support:,}")
     return per_class
 
 
-def _confusion(confusion: Sequence[Sequence[int]]) -> "list[Table | str]":
+def _confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> "list[Table | str]":
     """Return the confusion matrix, or for many classes the most frequent errors below a title."""
-    labels = range(len(confusion))
-    if len(labels) <= MATRIX_CLASSES:
-        matrix = table("actual ╲ predicted", *map(str, labels))
-        for label, counts in zip(labels, confusion, strict=True):
-            matrix.add_row(str(label), *(str(count) if count else "·" for count in counts))
+    if len(names) <= MATRIX_CLASSES:
+        matrix = table("actual ╲ predicted", *names)
+        for name, counts in zip(names, confusion, strict=True):
+            matrix.add_row(name, *(str(count) if count else "·" for count in counts))
         return [matrix]
     errors = [
         (count, actual, predicted)
@@ -109,5 +109,5 @@ def _confusion(confusion: Sequence[Sequence[int]]) -> "list[Table | str]":
     ]
     most_frequent = table("actual", "predicted", "images")
     for count, actual, predicted in sorted(errors, key=lambda error: -error[0])[:MATRIX_CLASSES]:
-        most_frequent.add_row(str(actual), str(predicted), f"{count:,}")
+        most_frequent.add_row(names[actual], names[predicted], f"{count:,}")
     return ["most frequent errors:", most_frequent]

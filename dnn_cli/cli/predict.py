@@ -106,7 +106,7 @@ def _table(predictions: "Sequence[Prediction]") -> "Table":
     rows = table("file", "predicted", "probability", "runner-up", "probability")
     for one in predictions:
         first, second = (f"{one.probabilities[which]:.4f}" for which in (one.digit, one.runner_up))
-        rows.add_row(one.file, str(one.digit), first, str(one.runner_up), second)
+        rows.add_row(one.file, one.name, first, one.runner_up_name, second)
     return rows
 
 

@@ -5,8 +5,7 @@ a name for a setting, that name is used. A config cannot import or run code: opt
 from a fixed list.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,8 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from dnn_cli.config import yaml_document
+from dnn_cli.config.data_section import Data
 from dnn_cli.config.optimizers import Adam, AnyOptimizer
-from dnn_cli.config.section import Contradiction, ListAsTuple, Section
+from dnn_cli.config.section import Contradiction, ListAsTuple, Section, repetition
 
 Activation = Literal[
     "relu",
@@ -74,38 +74,6 @@ def _check_threads(value: Any) -> Any:
 
 
 Threads = Annotated[Annotated[int, Field(ge=1, le=MAX_THREADS)] | Literal["auto"], BeforeValidator(_check_threads)]
-
-
-class Data(Section):
-    """The images to train on."""
-
-    dataset: str = Field(
-        "mnist",
-        min_length=1,
-        description="`mnist`, `fashion_mnist`, `mnist-sample`, or the path of an `.npz` file or a folder of IDX files",
-    )
-    validation: Annotated[
-        Annotated[int, Field(ge=0), Tag("<count>")] | Annotated[float, Field(gt=0, lt=1), Tag("<fraction>")],
-        Discriminator(lambda value: "<fraction>" if isinstance(value, float) else "<count>"),
-    ] = Field(0, description="training images to hold out for validation: a count or a fraction; stratified by class")
-    fallback: Literal["mnist-sample"] | None = Field(
-        None, description="dataset to use, with a warning, when `mnist` can be neither found nor downloaded"
-    )
-    classes: (
-        Annotated[tuple[Index, ...], Field(max_length=1000, json_schema_extra={"minItems": 2}), ListAsTuple] | None
-    ) = Field(
-        None,
-        description="labels to train and evaluate on, at least two; they keep their numbers; `null` means all labels",
-    )
-    images_per_class: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="training images to keep of each class, before any are held out; `null` means all images"
-    )
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        """Yield a contradiction if `classes` has fewer than two labels, or one of them twice."""
-        if self.classes is not None and len(self.classes) < 2:
-            yield ("classes",), f"must have at least two labels, got {len(self.classes)}"
-        yield from _repetition("classes", self.classes or ())
 
 
 class BatchNormalization(Section):
@@ -185,7 +153,7 @@ class Model(Section):
             if not self.layers:
                 yield ("freeze",), "has nothing to freeze: layers is empty"
             return
-        yield from _repetition("freeze", self.freeze)
+        yield from repetition("freeze", self.freeze)
         beyond = sorted({index for index in self.freeze if index >= len(self.layers)})
         if beyond:
             count = len(self.layers)
@@ -294,10 +262,3 @@ class Config(Section):
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a config file, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
-
-
-def _repetition(key: str, values: Iterable[int]) -> Iterator[Contradiction]:
-    """Yield a contradiction if one of the values occurs more than once."""
-    twice = sorted(value for value, count in Counter(values).items() if count > 1)
-    if twice:
-        yield (key,), f"must not repeat {', '.join(map(str, twice))}"

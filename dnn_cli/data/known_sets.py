@@ -26,6 +26,7 @@ class KnownDataset:
         npz_hosts: base URLs of hosts that serve ``<stem>.npz``.
         idx_hosts: base URLs of hosts that serve the four gzipped IDX files; empty if it cannot be downloaded.
         is_shipped: whether its file is part of this package.
+        class_names: the published names of the classes; None if the labels are the digits that they name.
     """
 
     title: str
@@ -36,6 +37,7 @@ class KnownDataset:
     npz_hosts: tuple[str, ...] = ()
     idx_hosts: tuple[str, ...] = ()
     is_shipped: bool = False
+    class_names: tuple[str, ...] | None = None
 
 
 KNOWN_DATASETS = {
@@ -70,6 +72,19 @@ KNOWN_DATASETS = {
         idx_hosts=(
             "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        ),
+        # https://github.com/zalandoresearch/fashion-mnist, "Labels"
+        class_names=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
         ),
     ),
     "mnist-sample": KnownDataset(

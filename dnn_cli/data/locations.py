@@ -33,25 +33,21 @@ def cache_places(known: KnownDataset) -> list[Path]:
 
 
 def user_place(name: str) -> Path:
-    """Return the absolute path of a user's own dataset.
+    """Return the absolute path of a user's own data.
 
     Raises:
-        DataError: there is no such file, and no folder of IDX files.
+        DataError: there is no such file or folder.
     """
     try:
         path = Path(name).expanduser().resolve()
-        if path.is_file() or holds_idx_files(path):
+        if path.is_file() or path.is_dir():
             return path
-        is_folder = path.is_dir()
     except (OSError, ValueError, RuntimeError) as error:
         raise DataError(f"{name!r} cannot be read: {reason(error)}") from None
-    if is_folder:
-        raise DataError(f"{path}: no IDX files in this folder, such as {idx_name('x_train')} or {idx_name('x_test')}")
     close = difflib.get_close_matches(name.lower(), KNOWN_DATASETS, 1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
     raise DataError(
-        f"there is no dataset {name!r}{hint}; "
-        f"known: {', '.join(KNOWN_DATASETS)}, or the path of an .npz file or of a folder of IDX files"
+        f"there is no dataset {name!r}{hint}; known: {', '.join(KNOWN_DATASETS)}, or the path of a file or folder"
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dnn_cli.data.class_names import show
 from dnn_cli.runs.records import CalibrationBin, ClassFigures, Score
 from dnn_cli.stats import wilson
 from dnn_cli.typing import Array
@@ -12,12 +13,13 @@ CALIBRATION_BINS = 15
 MIN_PROBABILITY = float(np.finfo(np.float32).tiny)  # a smaller probability counts as this much in the loss
 
 
-def score(probabilities: Array, labels: Array) -> Score:
+def score(probabilities: Array, labels: Array, names: Sequence[str] | None = None) -> Score:
     """Compute every figure of predicted probabilities and true labels.
 
     Args:
         probabilities: (n, classes) float, each row summing to one.
         labels: (n,) integers in [0, classes).
+        names: the names of the classes; None if they have none.
     """
     count, classes = probabilities.shape
     predicted = probabilities.argmax(axis=1)
@@ -32,7 +34,7 @@ def score(probabilities: Array, labels: Array) -> Score:
         errors=count - hits,
         calibration_error=calibration_error(bins),
         calibration=tuple(bins),
-        classes=tuple(_class_figures(confusion, label) for label in range(classes)),
+        classes=tuple(_class_figures(confusion, label, show(label, names)) for label in range(classes)),
         confusion=tuple(map(tuple, confusion.tolist())),
     )
 
@@ -95,7 +97,7 @@ def two_most_probable(probabilities: Array, classes: Sequence[int] | None) -> tu
     return first, second
 
 
-def _class_figures(confusion: Array, label: int) -> ClassFigures:
+def _class_figures(confusion: Array, label: int, name: str) -> ClassFigures:
     hits = int(confusion[label, label])
     support, predicted = int(confusion[label].sum()), int(confusion[:, label].sum())
     return ClassFigures(
@@ -104,4 +106,5 @@ def _class_figures(confusion: Array, label: int) -> ClassFigures:
         recall=hits / support if support else None,
         f1=2 * hits / (support + predicted) if support + predicted else None,
         support=support,
+        name=name,
     )

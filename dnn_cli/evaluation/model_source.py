@@ -5,12 +5,14 @@ NumPy can compute every network that dnn builds, without importing TensorFlow.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from dnn_cli.data import class_names
 from dnn_cli.engines import keras_file
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import tensorflow_import
@@ -43,7 +45,13 @@ class ModelSource:
     @property
     def selected_classes(self) -> tuple[int, ...] | None:
         """The labels that the run was trained on; None for all."""
-        return self.run.config().data.classes if self.run else None
+        return class_names.resolve(self.run.config().data.classes, self.class_names) if self.run else None
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes, from the run or the file; None if they have none."""
+        recorded = self.run.environment().dataset.class_names if self.run else None
+        return recorded or keras_file.class_names(self.file)
 
     @property
     def threads(self) -> int | Literal["auto"]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dnn_cli.data import image_files
+from dnn_cli.data.class_names import show
 from dnn_cli.data.pixels import to_unit_range
 from dnn_cli.engines.numpy import keras_format
 from dnn_cli.errors import RunError, UsageError
@@ -76,7 +77,8 @@ class Explanation:
     @property
     def names(self) -> tuple[str, str, str]:
         """The names of the attributions."""
-        return str(self.predicted), str(self.runner_up), f"{self.predicted} rather than {self.runner_up}"
+        first, second = (show(label, self.source.class_names) for label in (self.predicted, self.runner_up))
+        return first, second, f"{first} rather than {second}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as plain values for JSON."""
@@ -89,7 +91,9 @@ class Explanation:
             "note": self.note,
             "selected_classes": self.source.selected_classes,
             "prediction": self.predicted,
+            "name": self.names[0],
             "runner_up": self.runner_up,
+            "runner_up_name": self.names[1],
             "probabilities": self.probabilities.tolist(),
             "attributions": [
                 {
@@ -198,7 +202,7 @@ def _from_split(source: ModelSource, chosen: SplitImage) -> _ChosenImage:
     if not 0 <= index < count:
         raise UsageError(f"--index {index}: the {split} split of {dataset.name} has images 0 to {count - 1}")
     label = int(part.labels[index])
-    title = f"image {index} of the {split} split of {dataset.name}, labelled {label}"
+    title = f"image {index} of the {split} split of {dataset.name}, labelled {show(label, source.class_names)}"
     return _ChosenImage(part.images[index], title, f"{split}-{index}", label, note)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import log, sqrt
 from statistics import median
 
+from dnn_cli.data import class_names
 from dnn_cli.reporting import remedies
 from dnn_cli.reporting.evidence import TREND_EPOCHS, Evidence, Finding
 from dnn_cli.stats import binomial_deviation, wilson
@@ -202,12 +203,13 @@ def confused_class(run: Evidence) -> Finding | None:
     low, high = wilson(hits, support)
     other_images, other_hits = _other_classes(rows, label)
     count, predicted = _main_confusion(rows, label)
+    name, other = (class_names.show(one, run.dataset.class_names) for one in (label, predicted))
     text = (
-        f"The recall of class {label} on its {support:,} {run.split} images is {hits / support:.4f}, with a 95 % "
+        f"The recall of class {name} on its {support:,} {run.split} images is {hits / support:.4f}, with a 95 % "
         f"interval of {low:.4f} to {high:.4f}; that of all other classes together is {other_hits / other_images:.4f}. "
-        f"{count} of the {support - hits} errors are classified as {predicted}.{_caution(run)}"
+        f"{count} of the {support - hits} errors are classified as {other}.{_caution(run)}"
     )
-    title = f"Class {label} is often classified as {predicted}"
+    title = f"Class {name} is often classified as {other}"
     return run.finding("confused_class", title, text, remedies.augmenting(run.config))
 
 

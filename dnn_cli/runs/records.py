@@ -40,6 +40,7 @@ class DatasetRecord(JsonRecord):
         classes: number of classes in the data.
         selected_classes: the labels of `data.classes`; None for all.
         image_shape: (height, width[, channels]); None if not recorded.
+        class_names: the name of every class in the order of the labels; None if the classes are numbers.
     """
 
     name: str
@@ -52,6 +53,7 @@ class DatasetRecord(JsonRecord):
     classes: int
     selected_classes: tuple[int, ...] | None = None  # not in 0.1.0
     image_shape: tuple[int, ...] | None = None  # not in 0.1.0
+    class_names: tuple[str, ...] | None = None  # not in 0.1.0
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ class ClassFigures(JsonRecord):
 
     Attributes:
         label: the class.
+        name: its name; the label as text if it has none.
         precision: share of the images predicted as this class that belong to it.
         recall: share of the images of this class that are predicted as it.
         f1: the harmonic mean of both.
@@ -199,6 +202,7 @@ class ClassFigures(JsonRecord):
     recall: float | None
     f1: float | None
     support: int
+    name: str = ""  # not in 0.1.0
 
 
 @dataclass(frozen=True, kw_only=True)

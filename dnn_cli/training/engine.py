@@ -129,7 +129,7 @@ class KerasEngine:
         self._network = network
         self._is_compiled = False
         self.count, self.steps = self._epoch.count, self._epoch.steps
-        self.checkpoint_writer: CheckpointWriter = KerasCheckpointWriter(network)
+        self.checkpoint_writer: CheckpointWriter = KerasCheckpointWriter(network, plan.data.class_names)
         self._callbacks = CallbackList(list(callbacks), model=network, epochs=settings.epochs, steps=self.steps)
 
     @property
@@ -182,7 +182,7 @@ class NumpyEngine:
         network = build.build(plan.spec, rows=max(size, VALIDATION_BATCH) if data.held_out else size)
         optimizer = build.optimizer(plan.config.optimizer)
         optimizer.build(network.parameters)
-        writer = NumpyCheckpointWriter(plan.config, plan.spec, network, optimizer)
+        writer = NumpyCheckpointWriter(plan.config, plan.spec, network, optimizer, data.class_names)
         if checkpoint:
             writer.read(checkpoint)
         batches = Batches(data.training.images, data.training.labels, classes, size, smoothing)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from dnn_cli.config import difference
 from dnn_cli.config.schema import Config
-from dnn_cli.data import datasets, known_sets, selection
+from dnn_cli.data import class_names, datasets, known_sets, selection
 from dnn_cli.data.datasets import Dataset
+from dnn_cli.data.reading import Reading
 from dnn_cli.data.selection import TrainingData
 from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
@@ -114,7 +115,9 @@ def draft(
         return Draft(config, source, plan.spec, plan.transfer, dataset)
     if config.data.dataset not in known_sets.KNOWN_DATASETS:
         return Draft(config, source)
-    selection.check_classes(config.data.classes, range(known_sets.CLASSES))
+    names = known_sets.KNOWN_DATASETS[config.data.dataset].class_names
+    selected = class_names.resolve(config.data.classes, class_names.given(Reading.of(config.data, 0), names, "data"))
+    selection.check_classes(selected, range(known_sets.CLASSES))
     spec = network_spec(config, known_sets.IMAGE_SHAPE, known_sets.CLASSES)
     return Draft(config, source, spec, _plan_transfer(source, config, spec, config.data.dataset))
 
@@ -133,7 +136,7 @@ def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | N
         place = "on this machine" if is_present(name) else "not on this machine; training will download it"
         return Preview(drafted.config, drafted.spec, f"data: {name} ({place})", drafted.transfer)
     plan = drafted.complete(
-        selection.select_training_data(datasets.find(config.data.dataset), config.data, config.seed)
+        selection.select_training_data(selection.find_dataset(config.data, config.seed), config.data, config.seed)
     )
     sentence = f"data: {plan.data.dataset.path}, {len(plan.data.training.labels):,} training images"
     return Preview(plan.config, plan.spec, sentence, plan.transfer)
@@ -190,6 +193,7 @@ def dataset_record(data: TrainingData) -> DatasetRecord:
         classes=data.classes,
         selected_classes=data.selected,
         image_shape=data.image_shape,
+        class_names=data.class_names,
     )
 
 
