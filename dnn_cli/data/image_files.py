@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import repeat
@@ -308,3 +308,28 @@ def _in_folder(folder: Path) -> list[ImageSource]:
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
     names = sorted((str(path) for path in found if path.is_file()), key=natural_order)
     return [ImageSource(name) for name in names]
+
+
+def content(path: Path) -> bytes:
+    """Return the bytes of an image file; raises `DataError` if it is empty, too large or cannot be read."""
+    return _content(path)
+
+
+@contextmanager
+def opened(content: bytes) -> Iterator["Image.Image"]:
+    """Open an image of bounded size; any failure within the context becomes a `DataError` of one line."""
+    from PIL import Image
+
+    with _decoder_errors(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        _check_size(image)
+        yield image
+
+
+def begin_worker() -> None:
+    """Prepare a worker process that decodes images."""
+    _begin_worker()
+
+
+def quiet_decoder() -> AbstractContextManager[None]:
+    """Ignore Pillow's warnings within the context, except for too many pixels, which becomes an error."""
+    return _pillow_warnings()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dnn_cli.data import class_names
+from dnn_cli.data.decoding import Form
 from dnn_cli.engines import keras_file
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import tensorflow_import
@@ -95,6 +96,15 @@ def image_shape(file: Path) -> tuple[int, ...]:
         return tuple(map(int, first["config"]["batch_shape"][1:]))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise RunError(f"{file} does not contain the shape of its network's input images") from None
+
+
+def picture_form(source: ModelSource) -> Form | None:
+    """Return what an image file becomes for a network trained on pictures; None if it was trained on arrays."""
+    resize = source.run.environment().dataset.resize if source.run else None
+    if resize is None:
+        return None
+    shape = image_shape(source.file)
+    return Form(shape[:2], len(shape) > 2 and shape[2] == 3, resize)
 
 
 def probabilities(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnn_cli import files, progress
-from dnn_cli.data import image_files, known_sets
+from dnn_cli.data import decoding, image_files, known_sets
 from dnn_cli.data.class_names import show
 from dnn_cli.data.formats import MAX_SIDE
 from dnn_cli.errors import DnnError, RunError
@@ -148,7 +148,7 @@ def predict(
     quiet: bool = False,
     verbose: bool = False,
 ) -> Predictions:
-    """Read image files, prepare each as MNIST's digits are, and predict the digit in it.
+    """Read image files, prepare each as the training pictures or else as MNIST's digits are, and predict its class.
 
     Args:
         target: a run or a ``.keras`` file.
@@ -165,11 +165,12 @@ def predict(
     """
     image_files.require_pillow()
     subject = model_source.find_model(target, checkpoint)
-    side = _side(subject.file)
-    note = _note(subject, notify)
+    form = model_source.picture_form(subject)
+    side = 0 if form else _side(subject.file)
+    note = _note(subject, notify, digits=form is None)
     sources = image_files.find(names)
     with progress.bar("reading", len(sources), quiet=quiet or len(sources) < PROGRESS_BAR_IMAGES) as done:
-        found = image_files.read_all(sources, side, done)
+        found = decoding.read_all(sources, form, done) if form else image_files.read_all(sources, side, done)
     seen = [image for image in found if not isinstance(image, str)]
     rows: Iterator[Array] = iter(())
     if seen:
@@ -216,7 +217,8 @@ def predict_images(
     """
     subject = model_source.find_model(target, checkpoint)
     shape = model_source.image_shape(subject.file)
-    inputs = image_inputs.read(images, shape, cache(lambda: _side(subject.file)), subject.file)
+    form = model_source.picture_form(subject)
+    inputs = image_inputs.read(images, shape, cache(lambda: _side(subject.file)), subject.file, form)
     _note(subject, notify, digits=any(one.is_normalized for one in inputs))
     if not inputs:
         return []

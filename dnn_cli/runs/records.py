@@ -41,6 +41,7 @@ class DatasetRecord(JsonRecord):
         selected_classes: the labels of `data.classes`; None for all.
         image_shape: (height, width[, channels]); None if not recorded.
         class_names: the name of every class in the order of the labels; None if the classes are numbers.
+        resize: how pictures became images, ``fit``, ``fill`` or ``stretch``; None if the data hold no pictures.
     """
 
     name: str
@@ -54,6 +55,7 @@ class DatasetRecord(JsonRecord):
     selected_classes: tuple[int, ...] | None = None  # not in 0.1.0
     image_shape: tuple[int, ...] | None = None  # not in 0.1.0
     class_names: tuple[str, ...] | None = None  # not in 0.1.0
+    resize: Literal["fit", "fill", "stretch"] | None = None  # not in 0.1.0
 
 
 @dataclass(frozen=True)

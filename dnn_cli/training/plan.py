@@ -194,6 +194,7 @@ def dataset_record(data: TrainingData) -> DatasetRecord:
         selected_classes=data.selected,
         image_shape=data.image_shape,
         class_names=data.class_names,
+        resize=data.dataset.reading.resize if data.dataset.source.has_pictures else None,
     )
 
 

@@ -33,6 +33,7 @@ class ArraySource:
     """
 
     kind = "arrays"
+    has_pictures = False
 
     def __init__(self, path: Path, reading: Reading) -> None:
         self.path, self._reading = path, reading

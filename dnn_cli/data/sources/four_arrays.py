@@ -22,6 +22,7 @@ class FourArrays:
     """
 
     kind = "IDX files"
+    has_pictures = False
 
     def __init__(self, name: str, path: Path, reading: Reading) -> None:
         self.name, self.path, self._reading = name, path, reading

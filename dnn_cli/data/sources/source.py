@@ -22,6 +22,10 @@ class Source(Protocol):
     remarks: list[str]
     warnings: list[str]
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether it holds encoded pictures, which have to be decoded."""
+
     def parts(self) -> Sequence[Part]:
         """Return the parts that are stored."""
 
