@@ -5,15 +5,16 @@ from pathlib import Path
 from dnn_cli.data.known_sets import KNOWN_DATASETS
 from dnn_cli.data.locations import holds_idx_files
 from dnn_cli.data.reading import Reading
-from dnn_cli.data.sources import arrays, csv_table
+from dnn_cli.data.sources import arrays, csv_table, parquet
 from dnn_cli.data.sources.arrays import ArraySource
 from dnn_cli.data.sources.class_folders import ClassFolders
 from dnn_cli.data.sources.csv_table import CsvSource
 from dnn_cli.data.sources.four_arrays import FourArrays
+from dnn_cli.data.sources.parquet import ParquetSource
 from dnn_cli.data.sources.source import Source
 from dnn_cli.errors import DataError, reason
 
-FORMS = "a folder of class folders with pictures, a CSV, .npz or .npy file, or a folder of IDX or .npy files"
+FORMS = "a folder of class folders with pictures, a CSV, Parquet, .npz or .npy file, or a folder of IDX or .npy files"
 
 
 def source(name: str, path: Path, reading: Reading) -> Source:
@@ -38,6 +39,8 @@ def source(name: str, path: Path, reading: Reading) -> Source:
 def _file(path: Path, reading: Reading) -> Source:
     if path.name.lower().endswith(csv_table.SUFFIXES):
         return CsvSource(path, reading)
+    if path.suffix.lower() == parquet.SUFFIX:
+        return ParquetSource(path, reading)
     return ArraySource(path, reading)
 
 
@@ -47,6 +50,8 @@ def _folder(path: Path, reading: Reading) -> Source:
         return ArraySource(path, reading)
     if csv_table.holds_tables([entry.name for entry in entries]):
         return CsvSource(path, reading)
+    if parquet.parquet_files(path):
+        return ParquetSource(path, reading)
     if any(entry.is_dir() and not entry.name.startswith(".") for entry in entries):
         return ClassFolders(path, reading)
     raise DataError(f"{path}: nothing in this folder is known; a dataset is {FORMS}")

@@ -20,7 +20,6 @@ PIXELS = np.arange(6 * 4, dtype=np.uint8).reshape(6, 4) * 10
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    csv_rows.read_header.cache_clear()
 
 
 def write(file: Path, *lines: object) -> Path:
@@ -114,7 +113,6 @@ def test_damaged_and_huge_files_are_refused(tmp_path: Path, monkeypatch: pytest.
     file.write_bytes(file.read_bytes()[:-9])
     assert refusal(file).startswith(f"{file}: damaged or unreadable: ")
     file.write_bytes(b"label,pixel0\n\xff\xff")
-    csv_rows.read_header.cache_clear()
     assert refusal(file).startswith(f"{file}: damaged or unreadable: 'utf-8' codec can't decode")
     monkeypatch.setattr(csv_rows, "MAX_LINE", 100)
     assert refusal(write(tmp_path / "b.csv", "label,pixel0", "1," + "0" * 200)) == (
