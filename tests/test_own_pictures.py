@@ -133,8 +133,8 @@ def test_the_whole_of_mnist_is_the_same_in_every_form(mnist_folder: Path, tmp_pa
         plain = train(dnn, "mnist", "plain")
     for form, (write, more) in FORMS.items():
         for part in ("train", "test"):
-            write(tmp_path / form, mnist.load(part), part)  # type: ignore[arg-type]
-        run = train(dnn, tmp_path / form, form, more=more)
+            write(tmp_path / form, mnist.load(part), part)
+        run = train(dnn, tmp_path / form, f"run-{form}", more=more)
         assert fingerprint(run) == fingerprint(plain)
         assert_same_bits(plain / "checkpoints/last.keras", run / "checkpoints/last.keras")
 

@@ -30,7 +30,7 @@ ClassReference = Annotated[
 ]
 
 
-def _names_of(value: Any) -> Any:
+def labels_as_keys(value: Any) -> Any:
     """Turn a list into a tuple, and the keys of a mapping, which are text in YAML and JSON, into labels."""
     if not isinstance(value, dict):
         return tuple(value) if isinstance(value, list) else value
@@ -87,7 +87,7 @@ class Data(Section):
             Annotated[tuple[Name, ...], Field(min_length=1, max_length=1000), Tag("<list>")]
             | Annotated[dict[Label | Name, Name], Tag("<mapping>")],
             Discriminator(lambda value: "<mapping>" if isinstance(value, dict) else "<list>"),
-            BeforeValidator(_names_of),
+            BeforeValidator(labels_as_keys),
         ]
         | None
     ) = Field(

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from dnn_cli.config import yaml_document
-from dnn_cli.config.data_section import Data
+from dnn_cli.config.data_section import Data, Label, Name, labels_as_keys
 from dnn_cli.config.optimizers import Adam, AnyOptimizer
 from dnn_cli.config.section import Contradiction, ListAsTuple, Section, repetition
 
@@ -161,12 +161,13 @@ class Model(Section):
             yield ("freeze",), f"names blocks that do not exist: {', '.join(map(str, beyond))} (allowed: {allowed})"
 
 
+Monitor = Literal["val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "loss", "accuracy"]
+
+
 class EarlyStopping(Section):
     """The rule by which training stops when a metric no longer improves."""
 
-    monitor: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = Field(
-        "val_loss", description="metric that must improve"
-    )
+    monitor: Monitor = Field("val_loss", description="metric that must improve")
     patience: int = Field(5, ge=1, description="epochs without improvement after which training stops")
     min_delta: float = Field(0.0, ge=0, description="smallest change that counts as an improvement")
 
@@ -198,6 +199,16 @@ class Augmentation(Section):
         return any((self.rotation, self.translation, self.scale, self.shear, self.elastic.strength, self.noise))
 
 
+Weight = Annotated[float, Field(ge=0, le=1_000_000)]
+
+
+def _not_empty(weights: dict[int | str, float]) -> dict[int | str, float]:
+    """Reject weights that leave nothing to train on."""
+    if weights and not any(weights.values()):
+        raise PydanticCustomError("class_weight", "must have a weight above 0")
+    return weights
+
+
 class Training(Section):
     """The length of the training, its batches, when it stops early, and how its images are deformed."""
 
@@ -205,6 +216,22 @@ class Training(Section):
     batch_size: int = Field(32, ge=1, le=65_536, description="images per step; the last step of an epoch has the rest")
     label_smoothing: Fraction = Field(
         0.0, description="fraction of each label that is spread over all classes; `loss` and `val_loss` include it"
+    )
+    class_weight: (
+        Annotated[
+            Annotated[Literal["balanced"], Tag("<word>")]
+            | Annotated[dict[Label | Name, Weight], AfterValidator(_not_empty), Tag("<mapping>")],
+            Discriminator(lambda value: "<mapping>" if isinstance(value, dict) else "<word>"),
+            BeforeValidator(labels_as_keys),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="factor on the loss of each image by its class: a mapping from names or labels, 1 for the others; "
+        "`balanced` lets every class count the same. `loss` includes it, `val_loss` does not",
+    )
+    monitor: Monitor | None = Field(
+        None, description="metric that decides which checkpoint is the best; `null` means `val_loss`, or else `loss`"
     )
     early_stopping: EarlyStopping | None = Field(None, description="when to stop before the last epoch")
     augmentation: Augmentation = Field(default_factory=Augmentation, description="how training images are deformed")
@@ -232,8 +259,19 @@ class Config(Section):
     optimizer: AnyOptimizer = Field(default_factory=lambda: Adam(name="adam"), description="its name, or a mapping")
     training: Training = Field(default_factory=Training, description="how long to train, and how")
 
+    @property
+    def validation_figures(self) -> set[str]:
+        """The figures of the validation images, besides those that Keras computes, that decide something."""
+        stopping = self.training.early_stopping
+        monitored = {self.training.monitor, stopping.monitor if stopping else None}
+        return {name for name in ("val_balanced_accuracy", "val_macro_f1") if name in monitored}
+
     def contradictions(self) -> Iterator[Contradiction]:
-        """Yield a contradiction if early stopping monitors validation, but no images are held out."""
+        """Yield a contradiction if validation is monitored, but no images are held out."""
+        monitor = self.training.monitor
+        if monitor and monitor.startswith("val_") and not self.data.validation:
+            message = f"{monitor} needs images held out; set data.validation, or monitor loss or accuracy"
+            yield ("training", "monitor"), message
         stopping = self.training.early_stopping
         if stopping and stopping.monitor.startswith("val_") and not self.data.validation:
             message = f"{stopping.monitor} needs images held out; set data.validation, or monitor loss or accuracy"

@@ -180,6 +180,8 @@ def _facts(results: RunResults) -> list[tuple[str, str, str]]:
         low, high = score.accuracy_interval
         found = [
             ("test accuracy", f"{score.accuracy:.4f}", f"95 % interval {low:.4f} to {high:.4f}"),
+            ("balanced accuracy", report_html.share(score.balanced_accuracy), "mean recall of the classes"),
+            ("macro F1", report_html.share(score.macro_f1), "mean F1 score of the classes"),
             ("test errors", f"{score.errors:,}", f"of {score.images:,} images"),
             ("test loss", f"{score.loss:.4f}", "mean cross-entropy in nats"),
             ("calibration error", f"{score.calibration_error:.4f}", "gap between confidence and accuracy"),

@@ -30,7 +30,7 @@ from dnn_cli.runs.records import (
     format_history,
     parse_history,
 )
-from dnn_cli.runs.state import Best, Checkpoint, State
+from dnn_cli.runs.state import Best, Checkpoint, State, is_higher_better
 
 RUNS = Path("runs")
 EPOCHS_LINE = re.compile(r"^training:\n  epochs: ([0-9]{1,6})$", re.MULTILINE)  # in a config.yaml that dnn wrote
@@ -203,26 +203,31 @@ class RunDirectory:
         """Return the state after the last completed epoch, or None before the first."""
         return self._read_json(State, "state.json") if self._has("state.json") else None
 
-    def commit(self, save: Callable[[Path], None], history: list[Row], state: State | None) -> State:
+    def commit(
+        self, save: Callable[[Path], None], history: list[Row], state: State | None, monitor: str | None = None
+    ) -> State:
         """Save an epoch, from which the run can be resumed.
 
         Args:
             save: is called with a path to write the network to.
             history: the figures of every epoch; the last row is the epoch to save.
             state: the result of the last commit; None before the first.
+            monitor: the figure that decides which epoch is the best; None for ``val_loss``, or else ``loss``.
 
         Raises:
             RunError: something cannot be written.
         """
         try:
-            return self._commit(save, history, state)
+            return self._commit(save, history, state, monitor)
         except OSError as error:
             raise RunError(write_failure(self, error)) from error
 
-    def _commit(self, save: Callable[[Path], None], history: list[Row], state: State | None) -> State:
+    def _commit(
+        self, save: Callable[[Path], None], history: list[Row], state: State | None, monitor: str | None
+    ) -> State:
         new = self._checkpoints.write(save)
         digest = sha256(new)
-        best = _better(history[-1], digest, state)
+        best = _better(history[-1], digest, state, monitor)
         self._checkpoints.make_last(new)
         write_atomically(self.path / "history.csv", format_history(history))
         committed = State(Checkpoint(history[-1]["epoch"], digest, best), state.last if state else None)
@@ -357,9 +362,10 @@ def _next_folder(name: str) -> Path:
             return path
 
 
-def _better(row: Row, digest: str, state: State | None) -> Best:
+def _better(row: Row, digest: str, state: State | None, monitor: str | None) -> Best:
     """Return the best checkpoint so far: the one of `row`, with this digest, or the one in `state`."""
-    monitor = "val_loss" if "val_loss" in row else "loss"
-    if state and state.last.best.value <= row[monitor]:
+    monitor = monitor or ("val_loss" if "val_loss" in row else "loss")
+    sign = -1 if is_higher_better(monitor) else 1
+    if state and sign * state.last.best.value <= sign * row[monitor]:
         return state.last.best
     return Best(row["epoch"], monitor, row[monitor], digest)

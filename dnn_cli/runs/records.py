@@ -219,6 +219,10 @@ class Score(JsonRecord):
         errors: number of images that are classified wrongly.
         calibration_error: the expected calibration error, in [0, 1].
         calibration: the bins of a reliability diagram, from probability 0 to 1.
+        balanced_accuracy: the mean recall of the classes that have images.
+        macro_f1: the mean F1 score of the classes that have images or predictions.
+        weighted_f1: the mean F1 score, each class weighted by its number of images.
+        top_5_accuracy: the share whose class is among the five most probable; None for ten classes or fewer.
         classes: the figures of each class, in the order of labels.
         confusion: (classes, classes) counts; rows are true labels, columns are predictions.
     """
@@ -230,6 +234,10 @@ class Score(JsonRecord):
     errors: int
     calibration_error: float
     calibration: tuple[CalibrationBin, ...] = ()  # not in 0.1.0
+    balanced_accuracy: float | None = None  # not in 0.1.0
+    macro_f1: float | None = None  # not in 0.1.0
+    weighted_f1: float | None = None  # not in 0.1.0
+    top_5_accuracy: float | None = None  # not in 0.1.0
     classes: tuple[ClassFigures, ...]
     confusion: tuple[tuple[int, ...], ...]
 

@@ -24,15 +24,22 @@ class Checkpointer:
         writer: takes snapshots of the network and writes them.
         state: state of the run, None before its first epoch.
         events: writes each epoch for TensorBoard, None if that is off.
+        monitor: the figure that decides which epoch is the best; None for the default.
     """
 
     def __init__(
-        self, run: RunDirectory, writer: CheckpointWriter, state: State | None, events: "EventWriter | None" = None
+        self,
+        run: RunDirectory,
+        writer: CheckpointWriter,
+        state: State | None,
+        events: "EventWriter | None" = None,
+        monitor: str | None = None,
     ) -> None:
         self._run = run
         self._writer = writer
         self._state = state
         self._events = events
+        self._monitor = monitor
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future[None] | None = None
 
@@ -68,4 +75,4 @@ class Checkpointer:
             if self._events is not None:
                 self._events.write(history[-1], self._writer.weights(values))
 
-        self._state = self._run.commit(save, history, self._state)
+        self._state = self._run.commit(save, history, self._state, self._monitor)

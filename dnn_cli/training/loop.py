@@ -227,7 +227,7 @@ def _train(
     progress.begin(done, epochs, engine.steps, engine.count)
     with (
         closing(progress),
-        Checkpointer(run, engine.checkpoint_writer, state, events) as checkpointer,
+        Checkpointer(run, engine.checkpoint_writer, state, events, plan.config.training.monitor) as checkpointer,
         SignalHandler(progress.say, lambda: interrupt_message(run, checkpointer, how_to_resume)) as signals,
     ):
         engine.notify("train_begin")

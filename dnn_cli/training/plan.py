@@ -17,7 +17,9 @@ from dnn_cli.runs import directory
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.runs.records import DatasetRecord
 from dnn_cli.training import transfer
+from dnn_cli.training.class_weights import class_weights
 from dnn_cli.training.transfer import TransferPlan, TransferSource
+from dnn_cli.typing import Array
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,14 @@ class TrainingPlan:
         spec: the network.
         data: the images to train on, and those held out.
         transfer: the weights that a new network starts from; None for weights drawn from the seed.
+        class_weights: (classes,) float32, the factor on the loss of each class; None for no factors.
     """
 
     config: Config
     spec: NetworkSpec
     data: TrainingData
     transfer: TransferPlan | None = None
+    class_weights: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,10 @@ class Draft:
         spec = self.spec
         if spec is None or (spec.image_shape, spec.classes) != (data.image_shape, data.classes):
             spec = network_spec(self.config, data.image_shape, data.classes)
-        return TrainingPlan(self.config, spec, data, _plan_transfer(self.source, self.config, spec, data.dataset.name))
+        transfer = _plan_transfer(self.source, self.config, spec, data.dataset.name)
+        setting = self.config.training.class_weight
+        weights = class_weights(setting, data.training.labels, data.classes, data.class_names)
+        return TrainingPlan(self.config, spec, data, transfer, weights)
 
 
 @dataclass(frozen=True)
