@@ -88,6 +88,19 @@ class Decoded:
     broken: dict[int, str]
 
 
+class DifferentSizesError(DataError):
+    """The pictures have different sizes, and the settings do not say which all of them get.
+
+    Args:
+        message: names the sizes, and a size that suits.
+        proposed: that size.
+    """
+
+    def __init__(self, message: str, proposed: tuple[int, int]) -> None:
+        super().__init__(message)
+        self.proposed = proposed
+
+
 class _OtherFormError(DataError):
     """A picture is not of the expected form: it has another size, or colours."""
 
@@ -113,7 +126,7 @@ def decode(pictures: Sequence[Picture], place: object, reading: Reading) -> Deco
         except _OtherFormError:
             sizes = {size for size, _ in _headers(pictures)}
             if len(sizes) > 1 and reading.image_size is None:
-                raise DataError(_different_sizes(pictures, place)) from None
+                raise _different_sizes(pictures, place) from None
         form = replace(form, rgb=True, is_grey_expected=False)
         reading.check_memory(place, len(pictures), form.shape)
         return _decode_as(pictures, form)
@@ -187,14 +200,15 @@ def _headers(pictures: Sequence[Picture]) -> Iterator[tuple[tuple[int, ...], boo
             continue
 
 
-def _different_sizes(pictures: Sequence[Picture], place: object) -> str:
+def _different_sizes(pictures: Sequence[Picture], place: object) -> DifferentSizesError:
     sizes = Counter(size for size, _ in _headers(pictures))
     side = min(PROPOSED_SIDE, *(min(size) for size in sizes))
     common = listed([f"{_sides(size)} ({count:,})" for size, count in sizes.most_common()])
-    return (
+    message = (
         f"{place}: the pictures have {len(sizes):,} different sizes: {common}; "
         f"set the size that all of them get, for example data.image_size: [{side}, {side}]"
     )
+    return DifferentSizesError(message, (side, side))
 
 
 def _decode_as(pictures: Sequence[Picture], form: Form) -> Decoded:

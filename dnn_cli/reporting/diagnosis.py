@@ -214,8 +214,8 @@ def hidden_class(run: Evidence) -> Finding | None:
     balanced = "–" if run.score.balanced_accuracy is None else f"{run.score.balanced_accuracy:.4f}"
     text = (
         f"None of the {' and none of the '.join(counts)} is classified correctly. The accuracy of "
-        f"{run.score.accuracy:.4f} hides that, because the class is rare; the balanced accuracy, the mean recall of all "
-        f"classes, is {balanced}.{_caution(run)}"
+        f"{run.score.accuracy:.4f} hides that, because the class is rare; the balanced accuracy, the mean recall of "
+        f"all classes, is {balanced}.{_caution(run)}"
     )
     return run.finding(
         "hidden_class", f"Never found: {', '.join(names)}", text, [("training.class_weight", "balanced")]
