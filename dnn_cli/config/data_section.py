@@ -58,8 +58,9 @@ class Data(Section):
     dataset: str = Field(
         "mnist",
         min_length=1,
-        description="a known name, or the path of your own data: a folder of class folders with pictures, a CSV or "
-        "Parquet file, an `.npz` file, or a folder of `.npy` or IDX files",
+        description="`mnist`, `fashion_mnist`, `kmnist`, `emnist-balanced`, `emnist-letters`, `emnist-digits`, `usps`, "
+        "`mnist-sample`, or the path of your own data: a folder of class folders with pictures, a CSV or Parquet file, "
+        "an `.npz` file, or a folder of `.npy` or IDX files",
     )
     validation: AmountOrPart = Field(
         0,

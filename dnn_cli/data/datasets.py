@@ -23,12 +23,21 @@ from typing import Literal, get_args
 
 from dnn_cli.data import class_names, formats
 from dnn_cli.data.hold_out import held_out
-from dnn_cli.data.known_sets import KNOWN_DATASETS
-from dnn_cli.data.locations import ARRAY_NAMES, cache_places, holds_idx_files, idx_name, search_places, user_place
+from dnn_cli.data.known_sets import KNOWN_DATASETS, KnownDataset, Published
+from dnn_cli.data.locations import (
+    ARRAY_NAMES,
+    cache_places,
+    holds,
+    idx_name,
+    published_folder,
+    search_places,
+    user_place,
+)
 from dnn_cli.data.reading import Part as SplitName
 from dnn_cli.data.reading import Reading
 from dnn_cli.data.sources import recognition
 from dnn_cli.data.sources.four_arrays import FourArrays
+from dnn_cli.data.sources.published import MAX_FILE_BYTES, check_file
 from dnn_cli.data.sources.source import Source
 from dnn_cli.errors import DataError, reason
 from dnn_cli.seeds import Purpose
@@ -245,8 +254,9 @@ def _search(
     """
     for path in places:
         try:
-            if not path.is_file() and not holds_idx_files(path):
-                absent.append(f"{path}: {'no IDX files in this folder' if path.is_dir() else 'does not exist'}")
+            if not holds(KNOWN_DATASETS[name], path):
+                wanted_files = "its files" if KNOWN_DATASETS[name].published else "IDX files"
+                absent.append(f"{path}: {f'no {wanted_files} in this folder' if path.is_dir() else 'does not exist'}")
                 continue
             return _load_splits(Dataset(name, path, name), wanted)
         except DataError as error:
@@ -276,6 +286,9 @@ def _not_found(name: str, absent: list[str], failed: list[str]) -> str:
     lines = [f"{known.title} was not found", *(f"  {line}" for line in absent + failed)]
     if known.is_shipped:
         return "\n".join([*lines, "it is part of dnn: reinstall dnn-cli"])
+    if known.published:
+        names = class_names.listed(list(known.published.files))
+        return "\n".join([*lines, f"put {names} into {published_folder(known.published)} or $DNN_DATA_DIR"])
     file, folder = cache_places(known)
     lines.append(f"put {file.name} or the folder {folder.name} of IDX files into {file.parent} or $DNN_DATA_DIR")
     if name == "mnist":
@@ -293,6 +306,8 @@ def _download(name: str, wanted: tuple[SplitName, ...], failed: list[str], quiet
         return None
     from dnn_cli.data import download  # HTTP and TLS are slow to import
 
+    if known.published:
+        return _download_published(name, known, known.published, wanted, failed, quiet=quiet)
     file, folder = cache_places(known)
     mirror = [url.rstrip("/")] if (url := os.environ.get("DNN_MIRROR")) else []
     client = download.Client(failed, quiet=quiet)
@@ -324,6 +339,36 @@ def _download(name: str, wanted: tuple[SplitName, ...], failed: list[str], quiet
         return None
 
 
+def _download_published(
+    name: str,
+    known: KnownDataset,
+    published: Published,
+    wanted: tuple[SplitName, ...],
+    failed: list[str],
+    *,
+    quiet: bool,
+) -> Dataset | None:
+    """Download the published files of a known dataset, as `_download` does for others."""
+    from dnn_cli.data import download
+
+    folder = published_folder(published)
+    mirror = [f"{url.rstrip('/')}/{published.folder}"] if (url := os.environ.get("DNN_MIRROR")) else []
+    client = download.Client(failed, quiet=quiet, max_bytes=MAX_FILE_BYTES)
+
+    def check(candidate: Path, target: str) -> None:
+        check_file(known, published, candidate, target)
+
+    try:
+        with download.lock(folder.parent / f".{published.folder}.lock", quiet=quiet):
+            found = _search(name, [folder], wanted, [], [])
+            if found is None and client.fetch(folder, list(published.files), [*mirror, *published.hosts], check):
+                found = _search(name, [folder], wanted, [], failed)
+            return found
+    except OSError as error:
+        failed.append(f"{folder.parent}: cannot be written: {reason(error)}; set KERAS_HOME to a writable folder")
+        return None
+
+
 def _verify_array(files: FourArrays, array_name: str) -> Part:
     try:
         array = files.read_array(array_name)
@@ -339,8 +384,9 @@ def _verify_part(dataset: Dataset, split: SplitName) -> list[Part]:
         loaded = dataset.load(split)
     except DataError as error:
         return [Part(split, "bad", problem=str(error))]
+    state: Literal["ok", "unknown"] = "ok" if dataset.name in KNOWN_DATASETS else "unknown"
     pairs = {"x": loaded.images, "y": loaded.labels}
     return [
-        Part(f"{axis}_{split}", "unknown", array.shape, array.dtype.name, formats.sha256(array))
+        Part(f"{axis}_{split}", state, array.shape, array.dtype.name, formats.sha256(array))
         for axis, array in pairs.items()
     ]

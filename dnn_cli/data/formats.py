@@ -93,6 +93,12 @@ def read_idx(path: Path) -> Array:
         DataError: the file is damaged, or not an IDX file.
     """
     with _damage_as_data_error(str(path)), path.open("rb") as raw:
+        return read_idx_stream(raw, str(path))
+
+
+def read_idx_stream(raw: IO[bytes], place: str) -> Array:
+    """Return the array of an IDX file that is open and can be rewound; see `read_idx`."""
+    with _damage_as_data_error(place):
         gzipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         stream: Stream = gzip.GzipFile(fileobj=raw) if gzipped else raw

@@ -122,10 +122,11 @@ def draft(
         return Draft(config, source, plan.spec, plan.transfer, dataset)
     if config.data.dataset not in known_sets.KNOWN_DATASETS:
         return Draft(config, source)
-    names = known_sets.KNOWN_DATASETS[config.data.dataset].class_names
+    known = known_sets.KNOWN_DATASETS[config.data.dataset]
+    names = known.class_names
     selected = class_names.resolve(config.data.classes, class_names.given(Reading.of(config.data, 0), names, "data"))
-    selection.check_classes(selected, range(known_sets.CLASSES))
-    spec = network_spec(config, known_sets.IMAGE_SHAPE, known_sets.CLASSES)
+    selection.check_classes(selected, range(known.classes))
+    spec = network_spec(config, known.image_shape, known.classes)
     return Draft(config, source, spec, _plan_transfer(source, config, spec, config.data.dataset))
 
 

@@ -18,7 +18,8 @@ def test_datasets_are_listed_with_their_parts(dnn: Dnn, tmp_path: Path) -> None:
     write_idx(cache / "fashion-mnist", digits())
     answer = dnn("data")
     assert (answer.code, answer.stderr) == (0, "")
-    mnist, fashion, sample = answer.stdout.split("\n\n")
+    mnist, fashion, sample, *others = answer.stdout.split("\n\n")
+    assert [other.split(":")[0] for other in others] == list(known_sets.KNOWN_DATASETS)[3:]
     assert mnist.splitlines() == [
         "mnist: 60,000 training and 10,000 test digits",
         "  not found; download it with `dnn data mnist`",

@@ -52,7 +52,7 @@ def test_without_keras_home_the_cache_is_in_the_home_folder(
 def test_an_unknown_name_suggests_the_most_similar_known_name() -> None:
     assert refusal("MNITS") == (
         "there is no dataset 'MNITS' (did you mean 'mnist'?); known: mnist, fashion_mnist, mnist-sample, "
-        "or the path of a file or folder"
+        "kmnist, emnist-balanced, emnist-letters, emnist-digits, usps, or the path of a file or folder"
     )
     assert "(did you mean 'fashion_mnist'?)" in refusal("fashion-mnist")
     assert "did you mean" not in refusal("/nowhere/at/all")

@@ -11,6 +11,7 @@ from dnn_cli.data.sources.class_folders import ClassFolders
 from dnn_cli.data.sources.csv_table import CsvSource
 from dnn_cli.data.sources.four_arrays import FourArrays
 from dnn_cli.data.sources.parquet import ParquetSource
+from dnn_cli.data.sources.published import PublishedFiles
 from dnn_cli.data.sources.source import Source
 from dnn_cli.errors import DataError, reason
 
@@ -29,7 +30,10 @@ def source(name: str, path: Path, reading: Reading) -> Source:
         DataError: nothing is recognized.
     """
     try:
-        if name in KNOWN_DATASETS or holds_idx_files(path):
+        known = KNOWN_DATASETS.get(name)
+        if known and known.published:
+            return PublishedFiles(known, known.published, path, reading)
+        if known or holds_idx_files(path):
             return FourArrays(name, path, reading)
         return _folder(path, reading) if path.is_dir() else _file(path, reading)
     except OSError as error:
