@@ -179,6 +179,39 @@ def test_every_command_takes_class_folders_of_rgb_pictures(dnn: Dnn, digits: Pat
     assert "data.images_per_class" in dnn("compare", run, other).stdout
 
 
+def real_pictures(folder: Path) -> Path:
+    """Write twenty pictures as people have them: of many sizes, modes and formats, turned by EXIF, with palettes."""
+    random = np.random.default_rng(1)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    modes = ("RGB", "L", "P", "RGBA", "LA", "CMYK", "1", "I;16", "RGB", "RGB")
+    kinds = ("jpg", "png", "gif", "png", "png", "jpg", "png", "png", "webp", "tif")
+    for number in range(20):
+        mode, kind = modes[number % 10], kinds[number % 10]
+        height, width = random.integers(30, 300, 2).tolist()
+        base = 60 if number % 2 else 190  # the one class is dark, the other bright
+        pixels = (base + random.integers(-30, 30, (height, width, 3))).astype(np.uint8)
+        image = Image.fromarray(pixels)
+        image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
+        file = folder / ("dark" if number % 2 else "bright") / f"{number}.{kind}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        options: dict[str, Any] = {"exif": exif} if kind == "jpg" else {}
+        image.save(file, **options)
+    return folder
+
+
+def test_pictures_of_every_kind_are_trained_on_and_predicted(dnn: Dnn, tmp_path: Path) -> None:
+    folder = real_pictures(tmp_path / "real")
+    assert "different sizes" in dnn("train", "-c", "smoke", "--set", f"data.dataset={folder}").stderr
+    run = train(dnn, folder, "run", more=", image_size: [24, 24], test: 4")
+    assert json.loads((run / "environment.json").read_text())["dataset"]["image_shape"] == [24, 24, 3]
+    answer = dnn("predict", run, folder, "--json")
+    assert answer.code == 0, answer.stderr
+    assert len(json.loads(answer.stdout)["images"]) == 20
+    assert json.loads(dnn("evaluate", run, "--json").stdout)["images"] == 4
+    assert dnn("report", run).code == 0
+
+
 def test_other_pictures_are_matched_to_the_network_by_the_names_of_their_classes(
     dnn: Dnn, digits: Path, tmp_path: Path
 ) -> None:
@@ -245,7 +278,7 @@ def test_stock_keras_loads_a_network_with_class_names(dnn: Dnn, digits: Path, tm
     from dnn_cli.engines import keras_file
 
     for engine in ("numpy", "keras"):
-        file = train(dnn, digits, engine, engine) / "checkpoints/last.keras"
+        file = train(dnn, digits, f"run-{engine}", engine) / "checkpoints/last.keras"
         assert keras_file.class_names(file) == tuple(sorted(NAMES))
         network = keras.models.load_model(file)
         assert network.output_shape == (None, 10)

@@ -7,7 +7,7 @@ from pathlib import Path
 from dnn_cli.config.messages import did_you_mean
 from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Dataset, Split
-from dnn_cli.data.reading import Part, Reading
+from dnn_cli.data.reading import Color, Part, Reading
 from dnn_cli.errors import DataError, RunError, UsageError
 from dnn_cli.evaluation import metrics, model_source
 from dnn_cli.evaluation.model_source import ModelSource
@@ -106,15 +106,21 @@ def _dataset(subject: ModelSource, dataset: str | None, split: str) -> Dataset:
         )
     part: Part = "test" if split == "test" else "train"
     if subject.run is None:
-        return datasets.find(
-            dataset or "mnist", split=part, reading=Reading(expected_classes=subject.class_names, test=None)
-        )
+        return datasets.find(dataset or "mnist", split=part, reading=_reading_for(subject))
     config, recorded = subject.run.config(), subject.run.environment().dataset.name
     reading = Reading.of(config.data, config.seed)
     if dataset is not None and dataset != recorded:
         # Other data than the run's are read in the same way, and matched by name; all of them may be tested.
         reading = replace(reading, keys=(), expected_classes=subject.class_names, test=None)
     return datasets.find(dataset or recorded, split=part, reading=reading)
+
+
+def _reading_for(subject: ModelSource) -> Reading:
+    """Return how data are read for a network without a run: pictures get the size and the colours of its inputs."""
+    shape = model_source.image_shape(subject.file)
+    size = (shape[0], shape[1]) if len(shape) > 1 else None
+    color: Color | None = None if size is None else "rgb" if shape[2:] == (3,) else "grey"
+    return Reading(size, color, expected_classes=subject.class_names, test=None)
 
 
 def _split(subject: ModelSource, source: Dataset, split: str) -> Split:

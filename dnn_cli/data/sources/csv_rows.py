@@ -3,6 +3,7 @@
 import csv
 import gzip
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from dnn_cli.typing import Array
 LABEL_NAMES = ("label", "class")
 PATH_NAMES = ("path", "file", "filename", "image")
 CHUNK_ROWS = 2000  # Rows that are converted at a time.
+MAX_NUMBER, MAX_LABEL = 16, 1000  # Characters of a pixel and of a label, with what may stand around them.
+ROW_BYTES = 200  # Memory of a row of a list besides its text.
 MAX_LINE = 2**24  # Characters of a line; a longer one is no row of pixels.
 
 
@@ -87,7 +90,7 @@ def read_pixels(file: Path, header: Header, reading: Reading) -> tuple[Array, li
     count = 0
     with _opened(file) as stream:
         stream.readline(MAX_LINE)
-        lines = _numbered_lines(stream, file)
+        lines = _numbered_lines(stream, file, header)
         while chunk := list(islice(lines, CHUNK_ROWS)):
             count += len(chunk)
             reading.check_memory(file, count, shape)
@@ -112,9 +115,6 @@ def _image_shape(file: Path, pixels: int, reading: Reading) -> tuple[int, ...]:
 
 def _to_bytes(chunk: Sequence[tuple[int, str]], header: Header, file: Path) -> Array:
     """Return the pixels of some lines, (n, pixels) uint8."""
-    for number, line in chunk:
-        if (columns := line.count(",") + 1) != header.columns:
-            raise DataError(f"{file}, line {number}: {columns} columns, but the first line names {header.columns}")
     lines = [line for _, line in chunk]
     try:
         return np.loadtxt(lines, np.uint8, delimiter=",", quotechar='"', comments=None, usecols=header.pixels, ndmin=2)
@@ -131,22 +131,30 @@ def _wrong_pixel(chunk: Sequence[tuple[int, str]], header: Header, file: Path) -
     return f"{file}: the rows cannot be read"
 
 
-def _numbered_lines(stream: TextIO, file: Path) -> Iterator[tuple[int, str]]:
+def _numbered_lines(stream: TextIO, file: Path, header: Header) -> Iterator[tuple[int, str]]:
     """Yield the number and the text of each line below the first that is not empty."""
-    for number, line in enumerate(_bounded(stream, file), start=2):
-        if line.strip():
-            yield number, line.rstrip("\r\n")
+    longest = min(MAX_LINE, MAX_LABEL + MAX_NUMBER * header.columns)
+    for number, line in enumerate(_bounded(stream, file, longest), start=2):
+        if not line.strip():
+            continue
+        if (columns := line.count(",") + 1) != header.columns:
+            raise DataError(f"{file}, line {number}: {columns} columns, but the first line names {header.columns}")
+        yield number, line.rstrip("\r\n")
 
 
-def read_list(file: Path, header: Header) -> list[tuple[int, str, str]]:
-    """Return line, path and label of each row of a list."""
+def read_list(file: Path, header: Header, reading: Reading) -> list[tuple[int, str, str]]:
+    """Return line, path and label of each row of a list; raises `DataError` if the rows need too much memory."""
     assert header.path is not None
-    label = header.label
+    label, size = header.label, 0
+    found = []
     with _opened(file) as stream:
-        found = [
-            (line, row[header.path], row[label] if label is not None else "")
-            for line, row in _rows(stream, file, header)
-        ]
+        for line, row in _rows(stream, file, header):
+            size += ROW_BYTES + sum(map(len, row))
+            if size > reading.memory:
+                raise DataError(
+                    f"{file}: the rows need more memory than the {reading.memory:,} bytes of data.max_bytes"
+                )
+            found.append((line, row[header.path], row[label] if label is not None else ""))
     if not found:
         raise DataError(f"{file}: there are no rows below the first line")
     return found
@@ -161,7 +169,7 @@ def _opened(file: Path) -> Iterator[TextIO]:
         opener = gzip.open if is_gzipped else open
         with opener(file, "rt", encoding="utf-8-sig", newline="") as stream:
             yield stream
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise DataError(f"{file}: damaged or unreadable: {reason(error)}") from None
 
 
@@ -179,8 +187,10 @@ def _rows(stream: TextIO, file: Path, header: Header) -> Iterator[tuple[int, lis
         yield reader.line_num, row
 
 
-def _bounded(stream: TextIO, file: Path) -> Iterator[str]:
-    while line := stream.readline(MAX_LINE):
-        if len(line) == MAX_LINE:
-            raise DataError(f"{file}: a line has more than {MAX_LINE:,} characters")
+def _bounded(stream: TextIO, file: Path, longest: int | None = None) -> Iterator[str]:
+    """Yield the lines of a file; raise `DataError` for one that is longer than any row."""
+    longest = longest or MAX_LINE
+    while line := stream.readline(longest):
+        if len(line) == longest:
+            raise DataError(f"{file}: a line has more than {longest - 1:,} characters")
         yield line

@@ -92,7 +92,7 @@ class CsvSource:
     def _pictures(self, part: Part) -> Pictures:
         """Return the pictures of a list, decoded."""
         file = self._file(part)
-        rows = read_list(file, self._header(part))
+        rows = read_list(file, self._header(part), self._reading)
         folder = file.parent.resolve()
         paths = [_resolved(folder, path, f"{file}, line {line}", self._reading) for line, path, _ in rows]
         texts = [label for _, _, label in rows]
@@ -122,7 +122,7 @@ class CsvSource:
         if header.path is None:
             names: list[str] | None = self._entry(part).about["names"]
             return tuple(names) if names else None
-        texts = {label for _, _, label in read_list(file, header)}
+        texts = {label for _, _, label in read_list(file, header, self._reading)}
         return None if _are_numbers(texts) else class_names.in_order(list(texts))
 
     @cached_property

@@ -23,6 +23,7 @@ from dnn_cli.typing import Array
 SUFFIX = ".parquet"
 IMAGE_COLUMNS = ("image", "img", "picture", "png", "jpg")
 LABEL_COLUMNS = ("label", "labels", "class", "target", "fine_label")
+LABEL_BYTES = 100  # Memory of a label while it is read, at most.
 BATCH_ROWS = 500  # Rows that are taken out of a file at a time.
 FOLDERS = ("", "data")  # Places of the files within a dataset.
 
@@ -66,6 +67,8 @@ class ParquetSource:
         if part not in self._files:
             raise DataError(f"{self.path}: there is no {part} part")
         files = self._files[part]
+        for file in files:
+            _check_memory(file, self._reading.memory)
         stats = [file.stat() for file in files]
         place = str(files[0]) if len(files) == 1 else f"{files[0].parent}: {part}"
         listed = PictureList(
@@ -82,7 +85,6 @@ class ParquetSource:
 
     def _encoded(self, files: Iterable[Path]) -> Iterator[Picture]:
         """Yield the pictures in some files."""
-        size = 0
         for file in files:
             image, _ = _columns(file)
             row = 0
@@ -91,12 +93,6 @@ class ParquetSource:
                     content = value.get("bytes") if isinstance(value, dict) else value
                     if not isinstance(content, bytes):
                         raise DataError(f"{file}: row {row} of {image} holds no encoded picture")
-                    size += len(content)
-                    if size > self._reading.memory:
-                        raise DataError(
-                            f"{file}: the encoded pictures need more than the {self._reading.memory:,} bytes of memory "
-                            "that are allowed; see data.max_bytes"
-                        )
                     yield Picture(f"{file.name} row {row}", content, len(content))
                     row += 1
 
@@ -175,6 +171,21 @@ def _columns(file: Path) -> tuple[str, str]:
             f"it has {class_names.listed(names) or 'none'}"
         )
     return image, label
+
+
+def _check_memory(file: Path, limit: int) -> None:
+    """Raise `DataError` if the columns of a file take more memory than `limit`; nothing is decompressed to know it."""
+    image, label = _columns(file)
+    with _opened(file) as opened:
+        about = opened.metadata
+        groups = [about.row_group(number) for number in range(about.num_row_groups)]
+        chunks = [group.column(column) for group in groups for column in range(group.num_columns)]
+        wanted = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in (image, label)]
+        size = sum(chunk.total_uncompressed_size for chunk in wanted) + LABEL_BYTES * about.num_rows
+    if size > limit:
+        raise DataError(
+            f"{file}: the columns need {size:,} bytes of memory, at most {limit:,} are allowed; see data.max_bytes"
+        )
 
 
 def _batches(file: Path, column: str) -> Iterator[Any]:

@@ -116,8 +116,13 @@ def test_damaged_and_huge_files_are_refused(tmp_path: Path, monkeypatch: pytest.
     assert refusal(file).startswith(f"{file}: damaged or unreadable: 'utf-8' codec can't decode")
     monkeypatch.setattr(csv_rows, "MAX_LINE", 100)
     assert refusal(write(tmp_path / "b.csv", "label,pixel0", "1," + "0" * 200)) == (
-        f"{tmp_path}/b.csv: a line has more than 100 characters"
+        f"{tmp_path}/b.csv: a line has more than 99 characters"
     )
+
+
+def test_a_row_that_is_much_longer_than_the_first_line_says_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", "label,pixel0", "1,2" + ",3" * 2000)
+    assert refusal(file) == f"{file}: a line has more than 1,031 characters"
 
 
 # Lists of paths
@@ -129,6 +134,11 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / "list/pictures").mkdir(parents=True, exist_ok=True)
         Image.new("L", (3, 2), 50 * number).save(tmp_path / f"list/pictures/{number}.png")
     return tmp_path / "list"
+
+
+def test_a_list_that_needs_too_much_memory_is_refused(folder: Path) -> None:
+    file = write(folder / "own.csv", "path,label", *["pictures/1.png,0"] * 10)
+    assert refusal(file, max_bytes=900) == (f"{file}: the rows need more memory than the 900 bytes of data.max_bytes")
 
 
 def test_a_list_names_pictures_relative_to_the_file(folder: Path) -> None:
