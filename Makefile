@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 READY = $(VENV)/.ready
-EXTRAS = report,images,tensorboard
+EXTRAS = report,images,parquet,tensorboard
 
 .PHONY: help train test check torture format docs bench peers clean
 

@@ -255,7 +255,7 @@ def create(*, quiet: bool, warn: Callable[[str], None] | None = None) -> Progres
 
 
 @contextmanager
-def bar(title: str, total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
+def bar(title: str, total: int, *, quiet: bool) -> Iterator[Callable[..., None]]:
     """Show a progress bar on a terminal, and nothing elsewhere.
 
     Args:
@@ -264,17 +264,17 @@ def bar(title: str, total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
         quiet: show nothing.
 
     Yields:
-        A function that reports one more item as done.
+        A function that reports one more item as done, or as many as its argument says.
     """
     if quiet or not _is_terminal():
-        yield lambda: None
+        yield lambda _=1: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_console(), transient=True, expand=True) as shown:
         task = shown.add_task(printable(title), total=total)
-        yield lambda: shown.advance(task)
+        yield lambda count=1: shown.advance(task, count)
 
 
 def _is_notebook() -> bool:

@@ -62,18 +62,29 @@ def predict(
 
     Each image must show one digit on a plain background, in any size and colour. It is converted to the format of
     MNIST: a light digit on black, scaled to fit 20 by 20 pixels and centred in 28 by 28. An unreadable image is
-    reported, the others are classified, and the exit code is 1.
+    reported, the others are classified, and the exit code is 1. For a network that was trained on pictures of your
+    own, images are prepared as those were.
+
+    IMAGE may also be one CSV file with a row of pixels for each image, such as Kaggle's test.csv. The result has the
+    columns ImageId and Label.
 
     \b
     Examples:
       dnn predict runs/mnist-1 seven.jpg --show
       dnn predict runs/mnist-1 scans --out digits.csv
       dnn predict model.keras - --json < seven.png
+      dnn predict runs/digits-1 test.csv --out submission.csv
     """
     if sum((show, as_json, as_csv, out is not None)) > 1:
         raise click.UsageError("--show, --json, --csv and --out exclude each other: choose one")
     from dnn_cli.evaluation import predict as prediction
+    from dnn_cli.evaluation import submission
 
+    if submission.is_table(names):
+        if show or as_json:
+            raise click.UsageError("--show and --json do not apply to the rows of a CSV file")
+        _submit(target, Path(names[0]), checkpoint, engine, out, verbose=verbose)
+        return
     if out is not None:
         prediction.check_output(out)
     found = prediction.predict(
@@ -85,6 +96,28 @@ def predict(
     else:
         print_predictions(found, as_json=as_json, as_csv=as_csv, show=show)
     found.raise_if_broken()
+
+
+def _submit(
+    target: Path,
+    table: Path,
+    checkpoint: str,
+    engine: Literal["numpy", "keras"] | None,
+    out: Path | None,
+    *,
+    verbose: bool,
+) -> None:
+    from dnn_cli import files
+    from dnn_cli.evaluation import submission
+
+    if out is not None:
+        submission.check_output(out)
+    text = submission.predict(target, table, checkpoint=checkpoint, engine=engine, notify=warn, verbose=verbose)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    files.write_output(out, text)
+    click.echo(out)
 
 
 def print_predictions(found: "Predictions", *, as_json: bool, as_csv: bool, show: bool) -> None:
@@ -106,7 +139,7 @@ def _table(predictions: "Sequence[Prediction]") -> "Table":
     rows = table("file", "predicted", "probability", "runner-up", "probability")
     for one in predictions:
         first, second = (f"{one.probabilities[which]:.4f}" for which in (one.digit, one.runner_up))
-        rows.add_row(one.file, str(one.digit), first, str(one.runner_up), second)
+        rows.add_row(one.file, one.name, first, one.runner_up_name, second)
     return rows
 
 

@@ -71,9 +71,10 @@ def setting(value: Any) -> str:
     return NOTHING if value is difference.ABSENT else difference.show(value)
 
 
-def selected_classes(classes: tuple[int, ...] | None) -> str:
+def selected_classes(classes: tuple[int, ...] | None, names: Sequence[str] | None = None) -> str:
     """Return ``classes 0 1 2,`` and a space for a training or an evaluation of some classes; empty for all classes."""
-    return f"classes {' '.join(map(str, classes))}, " if classes else ""
+    shown = [names[label] if names and names[label] else str(label) for label in classes or ()]
+    return f"classes {' '.join(shown)}, " if shown else ""
 
 
 def is_metric(name: str) -> bool:

@@ -190,7 +190,9 @@ def print_training(result: "Result", *, as_json: bool) -> None:
     if as_json:
         print_json(_summary(result))
         return
-    final, best, classes = metrics.final, metrics.best, selected_classes(metrics.selected_classes)
+    final, best = metrics.final, metrics.best
+    names = result.run.environment().dataset.class_names if metrics.selected_classes else None
+    classes = selected_classes(metrics.selected_classes, names)
     epochs = f"{metrics.epochs}, stopped early" if metrics.stopped_early else str(metrics.epochs)
     rows = {
         "run": str(result.run),

@@ -16,6 +16,8 @@ TRAINING = {
     "epochs",
     "batch_size",
     "label_smoothing",
+    "class_weight",
+    "monitor",
     "early_stopping",
     "jit_compile",
     "checkpoint_seconds",

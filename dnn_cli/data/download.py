@@ -50,13 +50,15 @@ class Client:
     Args:
         failures: list to which a line is appended for every URL that failed.
         quiet: whether to print nothing on stderr.
+        max_bytes: largest file that is downloaded; None for `MAX_BYTES`.
 
     Raises:
         DataError: DNN_TIMEOUT is not a number of seconds in the allowed range.
     """
 
-    def __init__(self, failures: list[str], *, quiet: bool) -> None:
+    def __init__(self, failures: list[str], *, quiet: bool, max_bytes: int | None = None) -> None:
         self._failures = failures
+        self._max_bytes = max_bytes
         self._quiet = quiet
         self._seconds = _timeout()
         self._unreachable: set[str] = set()
@@ -121,6 +123,7 @@ class Client:
     def _receive(self, url: str, part: Path) -> None:
         """Download all of `url` into `part`, resuming from the bytes already there if the host supports it."""
         start = part.stat().st_size if part.exists() else 0
+        limit = self._max_bytes or MAX_BYTES
         with self._open(url, part, start) as response:
             resumed = response.status == 206
             if resumed and _first_byte(response) != start:
@@ -130,16 +133,14 @@ class Client:
             part.parent.mkdir(exist_ok=True)
             with part.open("ab" if resumed else "wb") as file, _progress(url, size, self._quiet) as show:
                 received = file.tell()
-                for chunk in (
-                    _body(response, max(SLOW_SECONDS, self._seconds)) if max(size, received) <= MAX_BYTES else ()
-                ):
+                for chunk in _body(response, max(SLOW_SECONDS, self._seconds)) if max(size, received) <= limit else ():
                     received += file.write(chunk)
                     show(received)
-                    if received > MAX_BYTES:
+                    if received > limit:
                         break
-        if max(size, received) > MAX_BYTES:
+        if max(size, received) > limit:
             part.unlink()
-            raise _FailedError(f"larger than the limit of {MAX_BYTES:,} bytes")
+            raise _FailedError(f"larger than the limit of {limit:,} bytes")
         if received < size:
             raise _TransientError(f"the connection ended after {received:,} of {size:,} bytes")
 

@@ -39,8 +39,12 @@ _NPY_HEADERS = {
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
+class TooLargeError(DataError):
+    """An array needs more memory than the caller allows."""
+
+
 def read_npz(path: Path, array_name: str, max_bytes: int = MAX_BYTES) -> Array:
-    """Return one array of an ``.npz`` file, of any numeric type.
+    """Return one array of an ``.npz`` file, of any numeric type or of strings.
 
     Args:
         path: the file.
@@ -59,18 +63,35 @@ def read_npz(path: Path, array_name: str, max_bytes: int = MAX_BYTES) -> Array:
         with _damage_as_data_error(place), archive.open(member) as stream:
             if archive.getinfo(member).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError("unknown compression; save it with numpy.savez or numpy.savez_compressed")
-            version = np.lib.format.read_magic(stream)
-            if version not in _NPY_HEADERS:
-                raise DataError(f"{place}: version {version} of the .npy format is not supported; store plain numbers")
-            try:
-                shape, fortran, dtype = _NPY_HEADERS[version](stream)
-            except Exception:  # NumPy does not catch its parser's errors, from SyntaxError to TokenError.
-                raise ValueError("the header does not describe an array") from None
-            if dtype.hasobject:
-                raise DataError(
-                    f"{place}: contains pickled Python objects, which are never loaded; store plain numbers"
-                )
-            return _read_numbers(stream, shape, dtype, max_bytes, "F" if fortran else "C")
+            return _read_npy(stream, place, max_bytes)
+
+
+def npz_names(path: Path) -> list[str]:
+    """Return the names of the arrays in an ``.npz`` file; raises `DataError` if it is damaged."""
+    with _damage_as_data_error(str(path)), open_archive(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+
+def read_npy(path: Path, max_bytes: int = MAX_BYTES) -> Array:
+    """Return the array of an ``.npy`` file, of any numeric type or of strings; raises `DataError` like `read_npz`."""
+    with _damage_as_data_error(str(path)), open_regular(path) as stream:
+        return _read_npy(stream, str(path), max_bytes)
+
+
+def _read_npy(stream: Stream, place: str, max_bytes: int) -> Array:
+    version = np.lib.format.read_magic(stream)
+    if version not in _NPY_HEADERS:
+        raise DataError(f"{place}: version {version} of the .npy format is not supported; store plain numbers")
+    try:
+        shape, fortran, dtype = _NPY_HEADERS[version](stream)
+    except Exception:  # NumPy does not catch its parser's errors, from SyntaxError to TokenError.
+        raise ValueError("the header does not describe an array") from None
+    if dtype.hasobject:
+        raise DataError(f"{place}: contains pickled Python objects, which are never loaded; store plain numbers")
+    size = math.prod(shape) * dtype.itemsize
+    if max_bytes < size <= MAX_BYTES:
+        raise TooLargeError(f"{place}: needs {size:,} bytes of memory, at most {max_bytes:,} are allowed")
+    return _read_numbers(stream, shape, dtype, max_bytes, "F" if fortran else "C")
 
 
 def read_idx(path: Path, max_bytes: int = MAX_BYTES) -> Array:
@@ -84,6 +105,12 @@ def read_idx(path: Path, max_bytes: int = MAX_BYTES) -> Array:
         DataError: the file is damaged or not an IDX file, or the array is too large.
     """
     with _damage_as_data_error(str(path)), open_regular(path) as raw:
+        return read_idx_stream(raw, str(path), max_bytes)
+
+
+def read_idx_stream(raw: IO[bytes], place: str, max_bytes: int = MAX_BYTES) -> Array:
+    """Return the array of an IDX file that is open and can be rewound; see `read_idx`."""
+    with _damage_as_data_error(place):
         gzipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         stream: Stream = gzip.GzipFile(fileobj=raw) if gzipped else raw

@@ -9,7 +9,7 @@ import json
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from math import prod
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"  # the members of the archive
 ITERATIONS, LEARNING_RATE = "optimizer/vars/0", "optimizer/vars/1"  # datasets of WEIGHTS
+CLASS_NAMES = "class_names"  # a key in METADATA, which Keras does not read when it loads a network
 FIRST_SLOT = 2  # optimizer/vars/2 and the following datasets hold the optimizer's state for each parameter
 
 MAX_FILE_BYTES = 8 * 2**30
@@ -72,6 +73,22 @@ def description(path: Path) -> Any:
     """
     with _archive(path) as archive, archive.open(CONFIG) as member:
         return json.loads(member.read(MAX_DESCRIPTION_BYTES))
+
+
+def class_names(path: Path) -> tuple[str, ...] | None:
+    """Return the names of the classes in a file, which Keras ignores; None if it has none or is damaged."""
+    try:
+        with open_archive(path) as archive, archive.open(METADATA) as member:
+            found = json.loads(member.read(MAX_DESCRIPTION_BYTES)).get(CLASS_NAMES)
+    except (OSError, EOFError, ValueError, KeyError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return None
+    is_valid = isinstance(found, list) and found and all(isinstance(name, str) for name in found)
+    return tuple(found) if is_valid else None
+
+
+def names_as_metadata(names: Sequence[str] | None) -> dict[str, Any]:
+    """Return the entry for `metadata` in `write` that `class_names` reads; empty without names."""
+    return {CLASS_NAMES: list(names)} if names else {}
 
 
 @contextmanager

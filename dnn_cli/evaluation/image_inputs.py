@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from dnn_cli.data import image_files
+from dnn_cli.data import decoding, image_files
+from dnn_cli.data.decoding import Form
 from dnn_cli.data.pixels import to_unit_range
 from dnn_cli.errors import DataError, UsageError
 from dnn_cli.evaluation import model_source
@@ -38,7 +39,11 @@ class ImageInput:
 
 
 def read(
-    images: "ImageLike | Iterable[ImageLike]", shape: tuple[int, ...], side: Callable[[], int], model: object
+    images: "ImageLike | Iterable[ImageLike]",
+    shape: tuple[int, ...],
+    side: Callable[[], int],
+    model: object,
+    form: Form | None = None,
 ) -> list[ImageInput]:
     """Prepare images for a network.
 
@@ -49,6 +54,7 @@ def read(
         side: returns the side of the network's input images; raises `RunError` if they are not grey and square, as
             pictures are made.
         model: the network's file, for messages.
+        form: what pictures become; None if the digit in them is scaled and centred.
 
     Raises:
         DataError: an array has another shape, type or range; or a picture cannot be read. The message names it.
@@ -57,7 +63,7 @@ def read(
     if _is_array(images):
         return [ImageInput(image) for image in _batch(np.asarray(images), shape, model)]
     if _is_picture(images):
-        return list(_pictures(images, "the image", side()))
+        return list(_pictures(images, "the image", side, form))
     if not isinstance(images, Iterable):
         raise UsageError(f"images must be arrays, Pillow images or paths, got {type(images).__name__}")
     found = list[ImageInput]()
@@ -65,7 +71,7 @@ def read(
         if _is_array(one):
             found.append(ImageInput(_single(np.asarray(one), shape, model, f"image {index}")))
         elif _is_picture(one):
-            found += _pictures(one, f"image {index}", side())
+            found += _pictures(one, f"image {index}", side, form)
         else:
             raise UsageError(f"image {index} must be an array, a Pillow image or a path, got {type(one).__name__}")
     return found
@@ -120,14 +126,23 @@ def _checked(array: Array, title: str) -> Array:
     return array.astype(np.float32, copy=False)
 
 
-def _pictures(value: Any, title: str, side: int) -> Iterator[ImageInput]:
+def _pictures(value: Any, title: str, side: Callable[[], int], form: Form | None) -> Iterator[ImageInput]:
     """Yield the picture that `value` is or names, or the pictures in the folder or of the pattern that it names."""
     if _is_pillow(value):
-        yield ImageInput(image_files.normalize_image(value, side, title), is_normalized=True)
+        if form:
+            yield ImageInput(decoding.prepare(value, form))
+        else:
+            yield ImageInput(image_files.normalize_image(value, side(), title), is_normalized=True)
         return
     image_files.require_pillow()
     name = os.fspath(value)
     for source in image_files.find([name]) if name != "-" else [image_files.ImageSource(name)]:
         if source.problem:
             raise DataError(f"{source.name}: {source.problem}")
-        yield ImageInput(image_files.read(Path(source.name), side), source.name, is_normalized=True)
+        if form:
+            (image,) = decoding.read_all([source], form)
+            if isinstance(image, str):
+                raise DataError(f"{source.name}: {image}")
+            yield ImageInput(image, source.name)
+        else:
+            yield ImageInput(image_files.read(Path(source.name), side()), source.name, is_normalized=True)

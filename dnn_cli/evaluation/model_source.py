@@ -5,12 +5,15 @@ NumPy can compute every network that dnn builds, without importing TensorFlow.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from dnn_cli.data import class_names
+from dnn_cli.data.decoding import Form
 from dnn_cli.engines import keras_file
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import tensorflow_import
@@ -43,7 +46,13 @@ class ModelSource:
     @property
     def selected_classes(self) -> tuple[int, ...] | None:
         """The labels that the run was trained on; None for all."""
-        return self.run.config().data.classes if self.run else None
+        return class_names.resolve(self.run.config().data.classes, self.class_names) if self.run else None
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes, from the run or the file; None if they have none."""
+        recorded = self.run.environment().dataset.class_names if self.run else None
+        return recorded or keras_file.class_names(self.file)
 
     @property
     def threads(self) -> int | Literal["auto"]:
@@ -87,6 +96,15 @@ def image_shape(file: Path) -> tuple[int, ...]:
         return tuple(map(int, first["config"]["batch_shape"][1:]))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise RunError(f"{file} does not contain the shape of its network's input images") from None
+
+
+def picture_form(source: ModelSource) -> Form | None:
+    """Return what an image file becomes for a network trained on pictures; None if it was trained on arrays."""
+    resize = source.run.environment().dataset.resize if source.run else None
+    if resize is None:
+        return None
+    shape = image_shape(source.file)
+    return Form(shape[:2], len(shape) > 2 and shape[2] == 3, resize)
 
 
 def probabilities(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnn_cli import files, progress
-from dnn_cli.data import image_files, known_sets
+from dnn_cli.data import decoding, image_files, known_sets
+from dnn_cli.data.class_names import show
 from dnn_cli.data.formats import MAX_SIDE
 from dnn_cli.errors import DnnError, RunError
 from dnn_cli.evaluation import image_inputs, metrics, model_source
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 PROGRESS_BAR_IMAGES = 100  # reading fewer images is too fast for a progress bar
 COLUMNS = ("file", "digit", "probability", "runner_up", "runner_up_probability", "error")
+
+NAME_COLUMNS = ("name", "runner_up_name")
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,6 +41,7 @@ class Prediction:
         probabilities: (classes,) float, the probability of every class.
         digit: the most probable class.
         runner_up: the second most probable class.
+        class_names: the names of the classes in the order of the labels; None if they have none.
     """
 
     file: str
@@ -45,19 +49,32 @@ class Prediction:
     probabilities: Array
     digit: int
     runner_up: int
+    class_names: Sequence[str] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the most probable class."""
+        return show(self.digit, self.class_names)
+
+    @property
+    def runner_up_name(self) -> str:
+        """The name of the second most probable class."""
+        return show(self.runner_up, self.class_names)
 
     def __repr__(self) -> str:
         first, second = (f"{self.probabilities[which]:.4f}" for which in (self.digit, self.runner_up))
         name = f" of {self.file}" if self.file else ""
-        return f"<Prediction{name}: {self.digit}, probability {first}; runner-up {self.runner_up}, {second}>"
+        return f"<Prediction{name}: {self.name}, probability {first}; runner-up {self.runner_up_name}, {second}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON."""
         return {
             "file": self.file,
             "digit": self.digit,
+            "name": self.name,
             "probability": float(self.probabilities[self.digit]),
             "runner_up": self.runner_up,
+            "runner_up_name": self.runner_up_name,
             "runner_up_probability": float(self.probabilities[self.runner_up]),
             "probabilities": self.probabilities.tolist(),
         }
@@ -112,9 +129,10 @@ class Predictions:
         return json.dumps({**about, "images": [answer.to_dict() for answer in self.answers]}, indent=2) + "\n"
 
     def to_csv(self) -> str:
-        """Return a CSV row for each image, below a header of `COLUMNS`."""
+        """Return a CSV row for each image, below a header of `COLUMNS`, and of `NAME_COLUMNS` if classes have names."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        columns = (*COLUMNS, *NAME_COLUMNS) if self.subject.class_names else COLUMNS
+        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         for answer in self.answers:
             row = answer.to_dict()
@@ -137,7 +155,7 @@ def predict(
     quiet: bool = False,
     verbose: bool = False,
 ) -> Predictions:
-    """Read image files, prepare each as MNIST's digits are, and predict the digit in it.
+    """Read image files, prepare each as the training pictures or else as MNIST's digits are, and predict its class.
 
     Args:
         target: a run or a ``.keras`` file.
@@ -154,11 +172,12 @@ def predict(
     """
     image_files.require_pillow()
     subject = model_source.find_model(target, checkpoint)
-    side = _side(subject.file)
-    note = _note(subject, notify)
+    form = model_source.picture_form(subject)
+    side = 0 if form else _side(subject.file)
+    note = _note(subject, notify, digits=form is None)
     sources = image_files.find(names)
     with progress.bar("reading", len(sources), quiet=quiet or len(sources) < PROGRESS_BAR_IMAGES) as done:
-        found = image_files.read_all(sources, side, done)
+        found = decoding.read_all(sources, form, done) if form else image_files.read_all(sources, side, done)
     seen = [image for image in found if not isinstance(image, str)]
     rows: Iterator[Array] = iter(())
     if seen:
@@ -173,7 +192,9 @@ def predict(
             answers.append(UnreadableFile(source.name, image))
         else:
             row = next(rows)
-            answers.append(Prediction(source.name, image, row, *metrics.two_most_probable(row, classes)))
+            answers.append(
+                Prediction(source.name, image, row, *metrics.two_most_probable(row, classes), subject.class_names)
+            )
     return Predictions(subject, note, answers)
 
 
@@ -203,14 +224,15 @@ def predict_images(
     """
     subject = model_source.find_model(target, checkpoint)
     shape = model_source.image_shape(subject.file)
-    inputs = image_inputs.read(images, shape, cache(lambda: _side(subject.file)), subject.file)
+    form = model_source.picture_form(subject)
+    inputs = image_inputs.read(images, shape, cache(lambda: _side(subject.file)), subject.file, form)
     _note(subject, notify, digits=any(one.is_normalized for one in inputs))
     if not inputs:
         return []
     rows = model_source.probabilities(subject.file, image_inputs.stack(inputs, shape), notify=notify)
     classes = subject.selected_classes
     return [
-        Prediction(one.file, one.image, row, *metrics.two_most_probable(row, classes))
+        Prediction(one.file, one.image, row, *metrics.two_most_probable(row, classes), subject.class_names)
         for one, row in zip(inputs, rows, strict=True)
     ]
 
@@ -252,6 +274,6 @@ def _note(subject: ModelSource, notify: Callable[[str], None], *, digits: bool =
     if digits and not known_sets.may_share_labels("mnist", dataset.name):  # its images show no digits
         notify(f"warning: {subject.run} was trained on {dataset.name}, but image files are prepared as digits of MNIST")
     if subject.selected_classes:
-        classes = " ".join(map(str, subject.selected_classes))
+        classes = " ".join(show(label, subject.class_names) for label in subject.selected_classes)
         notify(f"note: {subject.run} was trained only on the classes {classes}, and predicts no others")
     return dataset.note

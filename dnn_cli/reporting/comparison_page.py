@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dnn_cli.config import difference
+from dnn_cli.data.class_names import show
 from dnn_cli.evaluation import significance
 from dnn_cli.evaluation.significance import PairwiseTest
 from dnn_cli.reporting import html as report_html
@@ -94,8 +95,8 @@ def _not_compared(results: Sequence[RunResults], groups: Sequence[Sequence[RunRe
 def _test_images(results: RunResults) -> str:
     """Return the test images of an evaluated run in words."""
     assert results.predictions
-    selected = results.status.data.selected_classes
-    classes = f" of the classes {' '.join(map(str, selected))}" if selected else ""
+    selected, names = results.status.data.selected_classes, results.status.data.class_names
+    classes = f" of the classes {' '.join(show(label, names) for label in selected)}" if selected else ""
     return f"{len(results.predictions.labels):,} images{classes} of {results.predictions.dataset}"
 
 

@@ -83,7 +83,7 @@ def _default_files(found: Explanation) -> list[Path]:
 
 def _title(found: Explanation) -> str:
     first, second = (html.percent(found.probabilities[label]) for label in (found.predicted, found.runner_up))
-    return f"Why {found.predicted} ({first}), and not {found.runner_up} ({second})?"
+    return f"Why {found.names[0]} ({first}), and not {found.names[1]} ({second})?"
 
 
 def _subtitle(found: Explanation) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from dnn_cli.data import class_names
 from dnn_cli.reporting.figures import new_figure, styled, tinted
 from dnn_cli.reporting.palette import BLUE, LIGHT, VERMILION
 from dnn_cli.reporting.unit_activity import LayerActivity
@@ -27,6 +28,7 @@ CURVES: dict[str, tuple[str, Scale]] = {  # column of the history → title and 
 }
 MAX_POINTS = 4000  # Points of all lines of a figure together; more are not visible.
 MAX_MARKERS = 30  # Up to this many epochs, each epoch is marked by a dot.
+MAX_NAME = 16  # Characters of a longer name of a class have no room at an axis.
 MAX_COUNTED_CLASSES = 20  # A larger confusion matrix has no room for the counts.
 
 
@@ -129,12 +131,13 @@ def _mark(axes: "Axes", best: int, count: int) -> None:
     )
 
 
-def confusion(matrix: Array, labels: Sequence[int]) -> "Figure":
+def confusion(matrix: Array, labels: Sequence[int], names: Sequence[str] | None = None) -> "Figure":
     """Draw a confusion matrix.
 
     Args:
         matrix: (classes, classes) counts; rows are actual classes, columns predicted ones.
         labels: the classes to show.
+        names: the name of every class; None if they have none.
     """
     shown = matrix[np.ix_(labels, labels)]
     shares = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1)
@@ -148,8 +151,9 @@ def confusion(matrix: Array, labels: Sequence[int]) -> "Figure":
         axes.grid(visible=False)
         axes.imshow(tinted(strength, diagonal), interpolation="none")
         step = ceil(len(labels) / MAX_COUNTED_CLASSES)
-        axes.set_xticks(range(0, len(labels), step), [str(label) for label in labels[::step]])
-        axes.set_yticks(range(0, len(labels), step), [str(label) for label in labels[::step]])
+        ticks = [_shortened(class_names.show(label, names)) for label in labels[::step]]
+        axes.set_xticks(range(0, len(labels), step), ticks, rotation=90 if max(map(len, ticks)) > 3 else 0)
+        axes.set_yticks(range(0, len(labels), step), ticks)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_xlabel("predicted")
@@ -158,6 +162,10 @@ def confusion(matrix: Array, labels: Sequence[int]) -> "Figure":
             for row, column in zip(*np.nonzero(shown), strict=True):
                 axes.text(column, row, f"{shown[row, column]:,}", ha="center", va="center", fontsize=8)
         return figure
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
 def reliability(bins: Sequence[CalibrationBin]) -> "Figure":

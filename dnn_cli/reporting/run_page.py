@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from dnn_cli.config.yaml_document import dump
+from dnn_cli.data.class_names import show
 from dnn_cli.engines.numpy import keras_format
 from dnn_cli.engines.numpy.keras_format import Loaded, UnknownNetworkError
 from dnn_cli.engines.numpy.network import Dense
@@ -112,7 +113,7 @@ def _evaluation_pictures(predictions: TestPredictions) -> dict[str, Picture]:
     score = predictions.score
     return {
         "confusion": Picture(
-            plots.confusion(np.array(score.confusion), predictions.present),
+            plots.confusion(np.array(score.confusion), predictions.present, [each.name for each in score.classes]),
             f"confusion matrix: {score.errors:,} of {score.images:,} images are off the diagonal",
         ),
         "reliability": Picture(
@@ -140,7 +141,7 @@ def _first_layer_weights(loaded: Loaded) -> tuple[Array | None, str]:
 def _gallery(predictions: TestPredictions, indices: list[int]) -> Picture:
     images = np.stack([image_grids.thumbnail(predictions.images[index]) for index in indices])
     captions = [
-        f"{entry['label']} → {entry['guess']}  {report_html.percent(entry['probability'])}"
+        f"{entry['name']} → {entry['guess_name']}  {report_html.percent(entry['probability'])}"
         for entry in predictions.describe(indices)
     ]
     return Picture(image_grids.gallery(images, captions), "")
@@ -156,7 +157,8 @@ def _summary(results: RunResults) -> str:
     config, data = results.status.config, results.status.data
     layers = [f"{block.units:,} {block.activation}" for block in config.model.layers]
     selected = data.selected_classes
-    classes = f", classes {' '.join(map(str, selected))}" if selected else ""
+    names = " ".join(show(label, data.class_names) for label in selected or ())
+    classes = f", classes {names}" if selected else ""
     return " · ".join(
         [
             f"{data.name}{classes}",
@@ -178,6 +180,8 @@ def _facts(results: RunResults) -> list[tuple[str, str, str]]:
         low, high = score.accuracy_interval
         found = [
             ("test accuracy", f"{score.accuracy:.4f}", f"95 % interval {low:.4f} to {high:.4f}"),
+            ("balanced accuracy", report_html.share(score.balanced_accuracy), "mean recall of the classes"),
+            ("macro F1", report_html.share(score.macro_f1), "mean F1 score of the classes"),
             ("test errors", f"{score.errors:,}", f"of {score.images:,} images"),
             ("test loss", f"{score.loss:.4f}", "mean cross-entropy in nats"),
             ("calibration error", f"{score.calibration_error:.4f}", "gap between confidence and accuracy"),
@@ -245,11 +249,16 @@ def _classes(predictions: TestPredictions) -> list[dict[str, Any]]:
 
 def _most_confused(predictions: TestPredictions) -> list[dict[str, Any]]:
     """Return the pairs of actual and predicted class with the most errors, in descending order."""
+
+    def named(label: int, predicted: int) -> dict[str, Any]:
+        names = predictions.score.classes[label].name, predictions.score.classes[predicted].name
+        return {"label": label, "name": names[0], "predicted": predicted, "predicted_name": names[1]}
+
     matrix = np.array(predictions.score.confusion)
     wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
     order = np.argsort(-wrong, axis=None, kind="stable")[:MAX_CONFUSIONS]
     return [
-        {"label": label, "predicted": predicted, "images": count, "share": count / int(matrix[label].sum())}
+        {**named(label, predicted), "images": count, "share": count / int(matrix[label].sum())}
         for label, predicted in (divmod(place, len(matrix)) for place in order.tolist())
         if (count := int(wrong[label, predicted]))
     ]

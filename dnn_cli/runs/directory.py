@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
 from dnn_cli.command import command
 from dnn_cli.config import loading
-from dnn_cli.config.schema import Config
+from dnn_cli.config.schema import Config, Monitor
 from dnn_cli.errors import RunError, UsageError, reason
 from dnn_cli.files import flush, read_text, temporary_files, text_sha256, write_atomically, write_failure
 from dnn_cli.runs import location, lock
@@ -31,7 +31,7 @@ from dnn_cli.runs.records import (
     history_until,
     parse_history,
 )
-from dnn_cli.runs.state import Best, Checkpoint, State
+from dnn_cli.runs.state import Best, Checkpoint, State, is_higher_better
 
 EPOCHS_LINE = re.compile(r"^training:\n  epochs: ([0-9]{1,6})$", re.MULTILINE)  # in a config.yaml that dnn wrote
 MAX_BYTES = 2**28  # A million epochs have a history of 100 MB. A larger file was not written by dnn.
@@ -296,7 +296,7 @@ class RunDirectory:
             raise RunError(f"{path} is damaged: {error}") from None
         if [row["epoch"] for row in rows] != list(range(1, epochs + 1)):
             raise RunError(f"{path} is damaged: it does not contain one row for each of the epochs 1 to {epochs}")
-        if state and any(_monitor(row) != state.last.best.monitor for row in rows):
+        if state and any(state.last.best.monitor not in row for row in rows):
             raise RunError(f"{path} is damaged: state.json names the best epoch by {state.last.best.monitor}")
         return rows
 
@@ -325,25 +325,30 @@ class RunDirectory:
             raise RunError(f"{self} has no state.json, although it has checkpoints; {self._restart()}")
         return None
 
-    def commit(self, save: Callable[[Path], None], history: list[Row], state: State | None) -> State:
+    def commit(
+        self, save: Callable[[Path], None], history: list[Row], state: State | None, monitor: Monitor | None = None
+    ) -> State:
         """Save an epoch, from which the run can be resumed.
 
         Args:
             save: is called with a path to write the network to.
             history: the figures of every epoch; the last row is the epoch to save.
             state: the result of the last commit; None before the first.
+            monitor: the figure that decides which epoch is the best; None for ``val_loss``, or else ``loss``.
 
         Raises:
             RunError: something cannot be written.
         """
         with self._writing():
-            return self._commit(save, history, state)
+            return self._commit(save, history, state, monitor)
 
-    def _commit(self, save: Callable[[Path], None], history: list[Row], state: State | None) -> State:
+    def _commit(
+        self, save: Callable[[Path], None], history: list[Row], state: State | None, monitor: Monitor | None
+    ) -> State:
         # A run of version 0.1.0 does not record the digest of its config.
         config = (state.config if state else self._recorded_config()) or _config_digest(self._config_text(None))
         digest = self._checkpoints.write(save)
-        best, figures = _better(history[-1], digest, state), format_history(history)
+        best, figures = _better(history[-1], digest, state, monitor), format_history(history)
         write_atomically(self._history_file, figures)
         last = Checkpoint(history[-1]["epoch"], digest, best, text_sha256(figures))
         committed = State(last, state.last if state else None, config)
@@ -521,14 +526,15 @@ def _is_history(text: str, checkpoint: Checkpoint) -> bool:
     return checkpoint.history in (None, text_sha256(history_until(text, checkpoint.epoch)))
 
 
-def _monitor(row: Row) -> Literal["val_loss", "loss"]:
-    """Return the name of the figure that is lowest in the best epoch."""
+def _default_monitor(row: Row) -> Monitor:
+    """Return the name of the figure that is lowest in the best epoch, unless the config names another."""
     return "val_loss" if "val_loss" in row else "loss"
 
 
-def _better(row: Row, digest: str, state: State | None) -> Best:
+def _better(row: Row, digest: str, state: State | None, monitor: Monitor | None) -> Best:
     """Return the best checkpoint so far: the one of `row`, with this digest, or the one in `state`."""
-    monitor = _monitor(row)
-    if state and state.last.best.value <= row[monitor]:
+    monitor = monitor or _default_monitor(row)
+    sign = -1 if is_higher_better(monitor) else 1
+    if state and sign * state.last.best.value <= sign * row[monitor]:
         return state.last.best
     return Best(row["epoch"], monitor, row[monitor], digest)

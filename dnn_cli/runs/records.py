@@ -80,6 +80,8 @@ class DatasetRecord(JsonRecord):
         classes: number of classes in the data.
         selected_classes: the labels of `data.classes`; None for all.
         image_shape: (height, width[, channels]); None if not recorded.
+        class_names: the name of every class in the order of the labels; None if the classes are numbers.
+        resize: how pictures became images, ``fit``, ``fill`` or ``stretch``; None if the data hold no pictures.
     """
 
     name: FileName
@@ -92,6 +94,8 @@ class DatasetRecord(JsonRecord):
     classes: Extent
     selected_classes: Labels | None = None  # not in 0.1.0
     image_shape: Shape | None = None  # not in 0.1.0
+    class_names: tuple[str, ...] | None = None  # not in 0.1.0
+    resize: Literal["fit", "fill", "stretch"] | None = None  # not in 0.1.0
 
 
 @dataclass(frozen=True)
@@ -245,6 +249,7 @@ class ClassFigures(JsonRecord):
 
     Attributes:
         label: the class.
+        name: its name; the label as text if it has none.
         precision: share of the images predicted as this class that belong to it.
         recall: share of the images of this class that are predicted as it.
         f1: the harmonic mean of both.
@@ -256,6 +261,7 @@ class ClassFigures(JsonRecord):
     recall: Share | None
     f1: Share | None
     support: Count
+    name: str = ""  # not in 0.1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +276,10 @@ class Score(JsonRecord):
         errors: number of images that are classified wrongly.
         calibration_error: the expected calibration error, in [0, 1].
         calibration: the bins of a reliability diagram, from probability 0 to 1.
+        balanced_accuracy: the mean recall of the classes that have images.
+        macro_f1: the mean F1 score of the classes that have images or predictions.
+        weighted_f1: the mean F1 score, each class weighted by its number of images.
+        top_5_accuracy: the share whose class is among the five most probable; None for ten classes or fewer.
         classes: the figures of each class, in the order of labels.
         confusion: (classes, classes) counts; rows are true labels, columns are predictions.
     """
@@ -281,6 +291,10 @@ class Score(JsonRecord):
     errors: Count
     calibration_error: Number
     calibration: tuple[CalibrationBin, ...] = ()  # not in 0.1.0
+    balanced_accuracy: Share | None = None  # not in 0.1.0
+    macro_f1: Share | None = None  # not in 0.1.0
+    weighted_f1: Share | None = None  # not in 0.1.0
+    top_5_accuracy: Share | None = None  # not in 0.1.0
     classes: tuple[ClassFigures, ...]
     confusion: tuple[tuple[Count, ...], ...]
 

@@ -1,24 +1,29 @@
 """The contents of `state.json`: the checkpoints that a run can be resumed from, and the files that belong to them."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from dnn_cli.config.schema import Monitor
 from dnn_cli.runs.json_record import JsonRecord, Number, Ordinal
+
+
+def is_higher_better(figure: str) -> bool:
+    """Return whether a larger value of a figure is better: of all but losses."""
+    return not figure.endswith("loss")
 
 
 @dataclass(frozen=True)
 class Best(JsonRecord):
-    """The checkpoint with the lowest validation loss, or training loss if no images are held out.
+    """The checkpoint with the best monitored figure: by default, the lowest validation loss or else training loss.
 
     Attributes:
         epoch: the number of epochs after which it was saved, from 1.
-        monitor: ``val_loss`` or ``loss``.
+        monitor: the figure: ``val_loss``, or the one that the config names.
         value: the value of the monitored figure.
         sha256: the digest of the checkpoint file.
     """
 
     epoch: Ordinal
-    monitor: Literal["val_loss", "loss"]
+    monitor: Monitor
     value: Number
     sha256: str
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from dnn_cli.config.schema import Monitor
 from dnn_cli.runs.directory import Resumable, RunDirectory
 from dnn_cli.runs.partial import Position
 from dnn_cli.runs.records import Row
@@ -28,6 +29,7 @@ class Checkpointer:
         steps: steps in an epoch.
         seconds: time after which `is_due` asks for a checkpoint within an epoch; None for never.
         events: writes each epoch for TensorBoard, None if that is off.
+        monitor: the figure that decides which epoch is the best; None for the default.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Checkpointer:
         steps: int,
         seconds: float | None = None,
         events: "EventWriter | None" = None,
+        monitor: Monitor | None = None,
     ) -> None:
         self._run = run
         self._writer = writer
@@ -47,6 +50,7 @@ class Checkpointer:
         self._steps = steps
         self._seconds = float("inf") if seconds is None else seconds
         self._events = events
+        self._monitor = monitor
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future[None] | None = None
         self._last = time.monotonic()
@@ -97,7 +101,7 @@ class Checkpointer:
             if self._events is not None:
                 self._events.write(history[-1], self._writer.weights(values))
 
-        self._state = self._run.commit(save, history, self._state)
+        self._state = self._run.commit(save, history, self._state, self._monitor)
         self._partial = None
 
     def _write_partial(self, values: Any, position: Position) -> None:

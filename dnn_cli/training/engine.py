@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from threadpoolctl import threadpool_limits
 
+from dnn_cli import stats
 from dnn_cli.runs.partial import Partial
 from dnn_cli.training.plan import TrainingPlan
 from dnn_cli.typing import Array, ChunkCallback, Logs
@@ -121,6 +122,7 @@ class KerasEngine:
     ) -> None:
         from keras.callbacks import CallbackList
 
+        from dnn_cli.engines.keras import build
         from dnn_cli.engines.keras.augmentation import Augmenter
         from dnn_cli.engines.keras.checkpoint_writer import KerasCheckpointWriter
         from dnn_cli.engines.keras.epoch import CompiledEpoch, Evaluation
@@ -134,15 +136,17 @@ class KerasEngine:
             batch_size=settings.batch_size,
             seed=plan.config.seed,
             augmenter=Augmenter(settings.augmentation, images.shape[1:]) if settings.augmentation.is_on else None,
+            class_weights=plan.class_weights,
             rate_factors=plan.transfer.rate_factors(plan.config.model.learning_rate_factor) if plan.transfer else {},
             jit_compile=settings.jit_compile,
             warn=warn,
         )
         held_out = plan.data.held_out
         self._validate = Evaluation(network, held_out.images, held_out.labels).run if held_out else dict
+        self._figures = _ValidationFigures(plan, lambda images: build.predict(network, images))
         self._network = network
         self.count, self.steps = self._epoch.count, self._epoch.steps
-        self.checkpoint_writer: CheckpointWriter = KerasCheckpointWriter(network)
+        self.checkpoint_writer: CheckpointWriter = KerasCheckpointWriter(network, plan.data.class_names)
         self._callbacks = CallbackList(list(callbacks), model=network, epochs=settings.epochs, steps=self.steps)
 
     def prepare(self) -> bool:
@@ -170,7 +174,7 @@ class KerasEngine:
 
     def validate(self) -> Logs:
         """See `Engine`."""
-        return self._validate()
+        return self._validate() | self._figures()
 
     def notify(self, event: str, *details: Any) -> None:
         """See `Engine`."""
@@ -200,10 +204,12 @@ class NumpyEngine:
         network = build.build(plan.spec, rows=max(size, VALIDATION_BATCH) if data.held_out else size)
         optimizer = build.optimizer(plan.config.optimizer)
         optimizer.build(network.parameters)
-        writer = NumpyCheckpointWriter(plan.config, plan.spec, network, optimizer)
+        writer = NumpyCheckpointWriter(plan.config, plan.spec, network, optimizer, data.class_names)
         if checkpoint:
             writer.read(checkpoint)
-        batches = Batches(data.training.images, data.training.labels, classes, size, smoothing)
+        batches = Batches(
+            data.training.images, data.training.labels, classes, size, smoothing, class_weights=plan.class_weights
+        )
         self._epoch = NumpyEpoch(network, optimizer, batches, seed=plan.config.seed)
         self.count, self.steps = self._epoch.count, self._epoch.steps
         self.checkpoint_writer: CheckpointWriter = writer
@@ -212,6 +218,7 @@ class NumpyEngine:
         if data.held_out:
             validation = Batches(data.held_out.images, data.held_out.labels, classes, VALIDATION_BATCH, smoothing)
             self._validate = partial(evaluate, network, validation)
+        self._figures = _ValidationFigures(plan, lambda images: build.predict(network, images, VALIDATION_BATCH))
 
     def prepare(self) -> None:
         """See `Engine`; there is nothing to prepare."""
@@ -228,10 +235,32 @@ class NumpyEngine:
     def validate(self) -> Logs:
         """See `Engine`."""
         with threadpool_limits(1, user_api="blas"):
-            return self._validate()
+            return self._validate() | self._figures()
 
     def notify(self, event: str, *details: Any) -> None:
         """No-op: this engine has no callbacks."""
+
+
+class _ValidationFigures:
+    """Figures of the validation images that Keras does not compute, for those that the config monitors.
+
+    Args:
+        plan: the training.
+        predict: returns the outputs (n, classes) of the network for images.
+    """
+
+    def __init__(self, plan: TrainingPlan, predict: Callable[[Array], Array]) -> None:
+        self._wanted, self._held_out = plan.config.validation_figures, plan.data.held_out
+        self._classes, self._predict = plan.spec.classes, predict
+
+    def __call__(self) -> Logs:
+        """Return the figures by their names in the history, without ``val_``; none if none are monitored."""
+        if not self._wanted or self._held_out is None:
+            return {}
+        predicted = self._predict(self._held_out.images).argmax(axis=1)
+        confusion = stats.confusion_matrix(self._held_out.labels, predicted, self._classes)
+        figures = {"balanced_accuracy": stats.balanced_accuracy, "macro_f1": stats.macro_f1}
+        return {name: figure(confusion) for name, figure in figures.items() if f"val_{name}" in self._wanted}
 
 
 ENGINES: Mapping[str, EngineFactory] = {"keras": KerasEngine, "numpy": NumpyEngine}

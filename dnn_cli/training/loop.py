@@ -13,6 +13,8 @@ from dnn_cli.command import command
 from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets
 from dnn_cli.data.datasets import Dataset
+from dnn_cli.data.known_sets import KNOWN_DATASETS
+from dnn_cli.data.reading import Reading
 from dnn_cli.data.selection import TrainingData, select_training_data
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import RunError, UsageError
@@ -102,6 +104,10 @@ def start_draft(
     plan = draft.complete(_load(config, config.data.dataset, config.data.fallback, draft.dataset, verbose=verbose))
     if plan.data.dataset.note:
         progress.warn(plan.data.dataset.note)
+    for warning in plan.data.dataset.source.warnings:
+        progress.warn(warning)
+    for remark in plan.data.dataset.source.remarks:
+        progress.note(remark)
     if plan.transfer is not None:
         progress.note(plan.transfer.describe())
     record, threads = planning.dataset_record(plan.data), config.training.threads
@@ -177,11 +183,15 @@ def _environment_changes(run: RunDirectory, environment: Environment, config: Co
 
 def _load(config: Config, name: str, fallback: str | None, dataset: Dataset | None, *, verbose: bool) -> TrainingData:
     """Read the training images while TensorFlow is imported, which takes seconds; fail before that if possible."""
-    found = dataset or (None if planning.is_present(name) else datasets.find(name, fallback))
+
+    def find() -> Dataset:
+        return datasets.find(name, fallback, reading=Reading.of(config.data, config.seed))
+
+    # What may be wrong with a user's own data is reported at once.
+    is_safe = name in KNOWN_DATASETS and planning.is_present(name)
+    found = dataset or (None if is_safe else find())
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(
-            lambda: select_training_data(found or datasets.find(name, fallback), config.data, config.seed)
-        )
+        reading = pool.submit(lambda: select_training_data(found or find(), config.data, config.seed))
         if config.engine == "keras":
             tensorflow_import.import_tensorflow(config.training.threads, verbose=verbose)
         return reading.result()
@@ -233,6 +243,7 @@ def _train(
             steps=engine.steps,
             seconds=settings.checkpoint_seconds,
             events=events,
+            monitor=settings.monitor,
         ) as checkpointer,
         SignalHandler(progress.say, lambda: interrupt_message(run, checkpointer, how_to_resume)) as signals,
     ):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from dnn_cli.config import difference
 from dnn_cli.config.schema import Config
-from dnn_cli.data import datasets, known_sets, selection
+from dnn_cli.data import class_names, datasets, known_sets, selection
 from dnn_cli.data.datasets import Dataset
+from dnn_cli.data.reading import Reading
 from dnn_cli.data.selection import TrainingData
 from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
@@ -16,7 +17,9 @@ from dnn_cli.runs import location
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.runs.records import DatasetRecord
 from dnn_cli.training import transfer
+from dnn_cli.training.class_weights import class_weights
 from dnn_cli.training.transfer import TransferPlan, TransferSource
+from dnn_cli.typing import Array
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class TrainingPlan:
         spec: the network.
         data: the images to train on, and those held out.
         transfer: the weights that a new network starts from; None for weights drawn from the seed.
+        class_weights: (classes,) float32, the factor on the loss of each class; None for no factors.
     """
 
     config: Config
     spec: NetworkSpec
     data: TrainingData
     transfer: TransferPlan | None = None
+    class_weights: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,10 @@ class Draft:
         spec = self.spec
         if spec is None or (spec.image_shape, spec.classes) != (data.image_shape, data.classes):
             spec = network_spec(self.config, data.image_shape, data.classes)
-        return TrainingPlan(self.config, spec, data, _plan_transfer(self.source, self.config, spec, data.dataset.name))
+        transfer = _plan_transfer(self.source, self.config, spec, data.dataset.name)
+        setting = self.config.training.class_weight
+        weights = class_weights(setting, data.training.labels, data.classes, data.class_names)
+        return TrainingPlan(self.config, spec, data, transfer, weights)
 
 
 @dataclass(frozen=True)
@@ -114,8 +122,11 @@ def draft(
         return Draft(config, source, plan.spec, plan.transfer, dataset)
     if config.data.dataset not in known_sets.KNOWN_DATASETS:
         return Draft(config, source)
-    selection.check_classes(config.data.classes, range(known_sets.CLASSES))
-    spec = network_spec(config, known_sets.IMAGE_SHAPE, known_sets.CLASSES)
+    known = known_sets.KNOWN_DATASETS[config.data.dataset]
+    names = known.class_names
+    selected = class_names.resolve(config.data.classes, class_names.given(Reading.of(config.data, 0), names, "data"))
+    selection.check_classes(selected, range(known.classes))
+    spec = network_spec(config, known.image_shape, known.classes)
     return Draft(config, source, spec, _plan_transfer(source, config, spec, config.data.dataset))
 
 
@@ -133,7 +144,7 @@ def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | N
         place = "on this machine" if is_present(name) else "not on this machine; training will download it"
         return Preview(drafted.config, drafted.spec, f"data: {name} ({place})", drafted.transfer)
     plan = drafted.complete(
-        selection.select_training_data(datasets.find(config.data.dataset), config.data, config.seed)
+        selection.select_training_data(selection.find_dataset(config.data, config.seed), config.data, config.seed)
     )
     sentence = f"data: {plan.data.dataset.path}, {len(plan.data.training.labels):,} training images"
     return Preview(plan.config, plan.spec, sentence, plan.transfer)
@@ -190,6 +201,8 @@ def dataset_record(data: TrainingData) -> DatasetRecord:
         classes=data.classes,
         selected_classes=data.selected,
         image_shape=data.image_shape,
+        class_names=data.class_names,
+        resize=data.dataset.reading.resize if data.dataset.source.has_pictures else None,
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dnn_cli.data import datasets
+from dnn_cli.data.sources import recognition
 from dnn_cli.typing import Array
 from tests.files import refusal, user, write_idx, write_npz
 
@@ -51,7 +52,7 @@ def test_without_keras_home_the_cache_is_in_the_home_folder(
 def test_an_unknown_name_suggests_the_most_similar_known_name() -> None:
     assert refusal("MNITS") == (
         "there is no dataset 'MNITS' (did you mean 'mnist'?); known: mnist, fashion_mnist, mnist-sample, "
-        "or the path of an .npz file or of a folder of IDX files"
+        "kmnist, emnist-balanced, emnist-letters, emnist-digits, usps, or the path of a file or folder"
     )
     assert "(did you mean 'fashion_mnist'?)" in refusal("fashion-mnist")
     assert "did you mean" not in refusal("/nowhere/at/all")
@@ -69,7 +70,5 @@ def test_a_relative_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert (dataset.name, dataset.requested) == (str(tmp_path / "own.npz"), "own.npz")
 
 
-def test_a_folder_without_idx_files_is_rejected(tmp_path: Path) -> None:
-    assert refusal(tmp_path) == (
-        f"{tmp_path}: no IDX files in this folder, such as train-images-idx3-ubyte or t10k-images-idx3-ubyte"
-    )
+def test_a_folder_of_unknown_files_is_rejected(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == (f"{tmp_path}: nothing in this folder is known; a dataset is {recognition.FORMS}")

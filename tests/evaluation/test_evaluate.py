@@ -284,7 +284,9 @@ def test_splits_of_changed_data_are_rejected(sample: Split, tmp_path: Path, dnn:
         f"{path} has changed since {run} was trained on it, so its splits cannot be selected again; "
         "restore it, or use --split test"
     )
-    assert refusal(dnn("evaluate", run)) == f"{path}: there is no array x_test in this file (found: x_train, y_train)"
+    assert refusal(dnn("evaluate", run)).startswith(
+        f"{path}: there is no array x_test in this file (found: x_train, y_train); "
+    )
 
 
 @pytest.mark.parametrize("form", ["npz", "idx", "idx.gz", "float", "channel"])

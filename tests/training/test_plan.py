@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from dnn_cli.config import loading
-from dnn_cli.config.schema import Config, Data
+from dnn_cli.config.data_section import Data
+from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Split
 from dnn_cli.errors import UsageError
@@ -106,6 +107,7 @@ def test_the_record_of_the_data_contains_what_was_selected_and_held_out(sample: 
         "classes": 10,
         "selected_classes": [3, 8],
         "image_shape": [28, 28],
+        "class_names": None,
     }
     everything = selection.select_training_data(datasets.find("mnist-sample"), Data(), 0)
     assert plan.dataset_record(everything).validation_images == 0

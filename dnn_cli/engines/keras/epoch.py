@@ -46,6 +46,7 @@ class CompiledEpoch:
         batch_size: images in a step; the last step of an epoch takes the remaining images.
         seed: seed of the order of the images, the noise of Dropout and the deformations.
         augmenter: deforms every image before each step; None for no augmentation.
+        class_weights: (classes,) float32, the factor on the loss of each class; None for no factors.
         rate_factors: name of a layer → factor of its learning rate, which scales its weight decay too.
         jit_compile: compile with XLA. If XLA rejects the model, `warn` is called once and training runs uncompiled:
             with the same random numbers, but other rounding, so that the weights differ in their last bits.
@@ -68,6 +69,7 @@ class CompiledEpoch:
         batch_size: int,
         seed: int,
         augmenter: Augmenter | None = None,
+        class_weights: np.ndarray | None = None,
         rate_factors: Mapping[str, float] | None = None,
         jit_compile: bool = True,
         warn: Callable[[str], None] = print,
@@ -80,6 +82,7 @@ class CompiledEpoch:
         self.steps = -(-self.count // batch_size)
         self._images, self._labels = _in_memory(images, labels)
         self._augmenter = augmenter
+        self._class_weights = class_weights
         self._rate_factors = rate_factors or {}
         self.compiled = jit_compile and self.full_steps > 0
         self._is_prepared = self.full_steps == 0
@@ -199,8 +202,11 @@ class CompiledEpoch:
     ) -> None:
         chosen = tf.gather(images, batch)
         inputs = self._augmenter(chosen, step, randomness) if self._augmenter and randomness else to_unit_range(chosen)
+        of_batch = tf.gather(labels, batch)
+        # As `fit` does with its argument `class_weight`.
+        weights = () if self._class_weights is None else (tf.gather(self._class_weights, of_batch),)
         with _scaled_rates(self.model, self._rate_factors):
-            self.model.train_step((inputs, _targets(self.model, tf.gather(labels, batch))))
+            self.model.train_step((inputs, _targets(self.model, of_batch), *weights))
 
     def _call(self, permutation: tf.Tensor, randomness: EpochRandomness | None, start: int, stop: int) -> None:
         self._loop(self._images, self._labels, permutation, randomness, (tf.constant(start), tf.constant(stop)))

@@ -30,9 +30,20 @@ class Batches:
         classes: number of classes.
         size: largest number of images in a batch.
         smoothing: share of each label that is spread over all classes.
+        class_weights: (classes,) float32, the factor on the loss of each class; None for no factors.
     """
 
-    def __init__(self, images: Array, labels: Array, classes: int, size: int, smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        images: Array,
+        labels: Array,
+        classes: int,
+        size: int,
+        smoothing: float = 0.0,
+        *,
+        class_weights: Array | None = None,
+    ) -> None:
+        self._class_weights = class_weights
         self.size, self.count = size, len(images)
         self._images, self._labels = images.reshape(len(images), -1), labels
         self._of_class = build.targets(np.arange(classes), classes, smoothing)
@@ -53,6 +64,10 @@ class Batches:
         to_unit_range(gathered, out=x)
         np.take(self._of_class, labels, axis=0, out=targets, mode="clip")
         return x, targets, labels
+
+    def weights(self, labels: Array) -> Array | None:
+        """Return the factor on the loss of each image, (k, 1); None for no factors."""
+        return None if self._class_weights is None else self._class_weights[labels, None]
 
 
 class NumpyEpoch:
@@ -106,8 +121,9 @@ class NumpyEpoch:
         network = self.network
         x, targets, labels = self.batches.take(chosen)
         outputs = network.forward(x, training=True)
-        self._metrics.add(network.cost(targets), outputs, labels)
-        network.backward(targets)
+        weights = self.batches.weights(labels)
+        self._metrics.add(network.cost(targets, weights), outputs, labels)
+        network.backward(targets, weights)
         self.optimizer.step(network.parameters, network.gradients)
 
     def _seed_dropout(self, epoch: int, rows: int) -> None:

@@ -7,7 +7,7 @@ it with the file that Keras writes for the same network.
 import io
 import json
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from math import prod
@@ -41,13 +41,22 @@ class NumpyCheckpointWriter:
         spec: the network.
         network: as `build.build` makes it of the spec.
         optimizer: built for the network.
+        class_names: the names of its classes, which are stored in every file.
 
     Attributes:
         description: Keras's description of the network, JSON.
     """
 
-    def __init__(self, config: Config, spec: NetworkSpec, network: Network, optimizer: Optimizer) -> None:
+    def __init__(
+        self,
+        config: Config,
+        spec: NetworkSpec,
+        network: Network,
+        optimizer: Optimizer,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         self.description = json.dumps(_model_config(config, spec))
+        self._metadata = {"keras_version": metadata.version("keras"), **keras_file.names_as_metadata(class_names)}
         self._optimizer = optimizer
         weights = _weights(spec, network)
         names = (f"{layer.name}/{name}" for layer in spec.layers for name in layer.shapes)
@@ -72,7 +81,7 @@ class NumpyCheckpointWriter:
         with h5py.File(weights, "w") as file:
             for place, value in values.items():
                 file[place] = value
-        keras_file.write(path, {"keras_version": metadata.version("keras")}, self.description, weights.getbuffer())
+        keras_file.write(path, self._metadata, self.description, weights.getbuffer())
 
     def read(self, path: Path) -> None:
         """Set network and optimizer to the values in a file; raises `RunError` if it does not fit the network."""

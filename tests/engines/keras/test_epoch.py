@@ -65,6 +65,26 @@ def test_training_agrees_with_fit(few: Split, text: str, batch_size: int, jit_co
     assert int(ours.optimizer.iterations) == int(theirs.optimizer.iterations)
 
 
+@pytest.mark.parametrize("text", ["model: {layers: [{units: 16, l2: 0.01}]}", "training: {label_smoothing: 0.1}"])
+def test_class_weights_agree_with_fit(few: Split, text: str) -> None:
+    ours, theirs = build(config(text)), build(config(text))
+    weights = np.linspace(0, 3, 10, dtype=np.float32)
+    logs = trainer(few, ours, class_weights=weights, jit_compile=False).run(0)
+    order = seeds.order(len(few.labels), 7, 0)
+    images, labels = few.images[order].astype("float32") / 255, few.labels[order]
+    fitted = theirs.fit(
+        images,
+        np.eye(10)[labels] if "smoothing" in text else labels,
+        class_weight=dict(enumerate(weights.tolist())),
+        batch_size=32,
+        shuffle=False,
+        verbose=0,
+    )
+    assert logs == pytest.approx({name: values[0] for name, values in fitted.history.items()}, rel=1e-4)
+    for mine, stock in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, stock, rtol=1e-3, atol=2e-5)
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 32, 250, 500, 4096])
 def test_every_image_is_used_exactly_once(few: Split, batch_size: int) -> None:
     few = Split(few.images[:101], few.labels[:101])
