@@ -124,7 +124,7 @@ def test_a_run_without_validation_shows_its_training_figures(both: None, dnn: Dn
     Path("b/history.csv").write_text(
         "epoch,loss,accuracy,learning_rate,seconds\n1,0.5,0.75,0.1,1\n2,0.25,0.875,0.1,1\n"
     )
-    edit("b/state.json", last__best__epoch=2)
+    edit("b/state.json", last__best__epoch=2, last__best__monitor="loss")
     lines = [re.split(r"  +", line) for line in dnn("compare", "a", "b").stdout.splitlines()[:3]]
     table = {line[0]: dict(zip(lines[0], line, strict=True)) for line in lines[1:]}
     assert (table["a"]["accuracy"], table["b"]["val accuracy"]) == ("–", "–")
