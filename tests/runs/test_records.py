@@ -19,6 +19,7 @@ from dnn_cli.runs.records import (
 )
 from dnn_cli.runs.state import State
 from tests.conftest import ROOT
+from tests.runs.helpers import without_later_keys
 
 RUN = ROOT / "tests/fixtures/run-0.1.0-keras"
 FILES: dict[str, type[JsonRecord]] = {
@@ -33,16 +34,6 @@ def values(name: str) -> dict[str, Any]:
     """Return the JSON object in a file of the run."""
     found: dict[str, Any] = json.loads((RUN / name).read_text())
     return found
-
-
-def without_later_keys(written: Any, read: Any) -> Any:
-    """Return what was written without the keys that a later version added, which must be empty for this run."""
-    if isinstance(written, dict):
-        assert not [key for key, value in written.items() if key not in read and value]
-        return {key: without_later_keys(value, read[key]) for key, value in written.items() if key in read}
-    if isinstance(written, list):
-        return [without_later_keys(*pair) for pair in zip(written, read, strict=True)]
-    return written
 
 
 @pytest.mark.parametrize("name", FILES)
