@@ -45,7 +45,7 @@ def data(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """List datasets; download and verify one; describe your own; preview images.
+    """List datasets; fetch and verify one; describe your own.
 
     Without NAME, all known datasets are listed with the places where they were found. NAME is a known dataset, which is
     downloaded if it is missing, or the path of your own data: a folder of class folders with pictures, a CSV, Parquet

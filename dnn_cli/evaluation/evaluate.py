@@ -117,7 +117,10 @@ def _dataset(subject: ModelSource, dataset: str | None, split: str) -> Dataset:
 
 def _reading_for(subject: ModelSource) -> Reading:
     """Return how data are read for a network without a run: pictures get the size and the colours of its inputs."""
-    shape = model_source.image_shape(subject.file)
+    try:
+        shape = model_source.image_shape(subject.file)
+    except RunError:  # Whatever is wrong with the file is reported when it is loaded.
+        shape = ()
     size = (shape[0], shape[1]) if len(shape) > 1 else None
     color: Color | None = None if size is None else "rgb" if shape[2:] == (3,) else "grey"
     return Reading(size, color, expected_classes=subject.class_names, test=None)

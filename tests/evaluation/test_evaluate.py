@@ -33,6 +33,10 @@ FIGURES = (
     "errors",
     "calibration_error",
     "calibration",
+    "balanced_accuracy",
+    "macro_f1",
+    "weighted_f1",
+    "top_5_accuracy",
     "classes",
     "confusion",
 )
@@ -185,12 +189,15 @@ def test_the_table_shows_the_figures_of_the_json_output(trained: Path, dnn: Dnn)
     assert lines[1].split() == ["0", *(f"{zero[name]:.4f}" for name in ("precision", "recall", "f1")), "100"]
     matrix = lines.index("actual ╲ predicted" + lines[12].removeprefix("actual ╲ predicted"))
     assert lines[matrix + 1].split() == ["0", *(str(count or "·") for count in found["confusion"][0])]
-    assert lines[-6:] == [
+    assert lines[-9:] == [
         f"checkpoint         {best(trained)} (epoch {found['epoch']})",
         "data               mnist-sample, test split, 1,000 images",
         f"loss               {found['loss']:.4f}",
         f"test accuracy      {found['accuracy']:.4f}, 95 % interval {low:.4f} to {high:.4f}",
         f"errors             {found['errors']}",
+        f"balanced accuracy  {found['balanced_accuracy']:.4f}",
+        f"macro F1           {found['macro_f1']:.4f}",
+        f"weighted F1        {found['weighted_f1']:.4f}",
         f"calibration error  {found['calibration_error']:.4f}",
     ]
 

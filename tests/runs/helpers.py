@@ -1,4 +1,4 @@
-"""Helpers for tests of records."""
+"""Compare the records of an older version with those of today."""
 
 from typing import Any
 

@@ -108,6 +108,7 @@ def test_the_record_of_the_data_contains_what_was_selected_and_held_out(sample: 
         "selected_classes": [3, 8],
         "image_shape": [28, 28],
         "class_names": None,
+        "resize": None,
     }
     everything = selection.select_training_data(datasets.find("mnist-sample"), Data(), 0)
     assert plan.dataset_record(everything).validation_images == 0
