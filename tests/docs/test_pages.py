@@ -23,6 +23,7 @@ def test_every_command_runs_and_prints_what_the_page_shows(
     dnn: Callable[..., Answer], process: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DNN_DATA_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path.cwd() / "cache"))
     write_scans(Path.cwd())
     answers: dict[str, Answer] = {}
     for page in pages():
