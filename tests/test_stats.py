@@ -2,7 +2,6 @@
 
 from math import comb
 
-import numpy as np
 import pytest
 
 from dnn_cli import stats
@@ -34,13 +33,3 @@ def test_the_deviation_of_a_binomial_count(count: int, share: float) -> None:
 def test_a_certain_count_has_no_deviation() -> None:
     assert stats.binomial_deviation(10, 0.0) == stats.binomial_deviation(10, 1.0) == (0.0, 0.0)
     assert stats.binomial_deviation(10_000, 1 - 2**-53)[0] == pytest.approx(0, abs=1e-9)
-
-
-def test_figures_of_a_confusion_matrix() -> None:
-    labels, predicted = np.array([0, 0, 0, 0, 1, 1, 3]), np.array([0, 0, 0, 1, 1, 0, 3])
-    matrix = stats.confusion_matrix(labels, predicted, 5)
-    assert matrix.tolist() == [[3, 1, 0, 0, 0], [1, 1, 0, 0, 0], [0] * 5, [0, 0, 0, 1, 0], [0] * 5]
-    assert stats.balanced_accuracy(matrix) == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
-    f1 = 2 * 3 / (4 + 4), 2 * 1 / (2 + 2), 1.0
-    assert stats.macro_f1(matrix) == pytest.approx(sum(f1) / 3)
-    assert stats.weighted_f1(matrix) == pytest.approx((4 * f1[0] + 2 * f1[1] + f1[2]) / 7)

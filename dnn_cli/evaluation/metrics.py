@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dnn_cli import stats
+from dnn_cli import confusion_matrix
 from dnn_cli.data.class_names import show
 from dnn_cli.runs.records import CalibrationBin, ClassFigures, Score
 from dnn_cli.stats import wilson
@@ -25,7 +25,7 @@ def score(probabilities: Array, labels: Array, names: Sequence[str] | None = Non
     """
     count, classes = probabilities.shape
     predicted = probabilities.argmax(axis=1)
-    confusion = stats.confusion_matrix(labels, predicted, classes)
+    confusion = confusion_matrix.matrix(labels, predicted, classes)
     hits = int(confusion.trace())
     bins = calibration(probabilities.max(axis=1), predicted == labels)
     return Score(
@@ -36,9 +36,9 @@ def score(probabilities: Array, labels: Array, names: Sequence[str] | None = Non
         errors=count - hits,
         calibration_error=calibration_error(bins),
         calibration=tuple(bins),
-        balanced_accuracy=stats.balanced_accuracy(confusion),
-        macro_f1=stats.macro_f1(confusion),
-        weighted_f1=stats.weighted_f1(confusion),
+        balanced_accuracy=confusion_matrix.balanced_accuracy(confusion),
+        macro_f1=confusion_matrix.macro_f1(confusion),
+        weighted_f1=confusion_matrix.weighted_f1(confusion),
         top_5_accuracy=top_accuracy(probabilities, labels, TOP) if classes > TOP_CLASSES else None,
         classes=tuple(_class_figures(confusion, label, show(label, names)) for label in range(classes)),
         confusion=tuple(map(tuple, confusion.tolist())),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from threadpoolctl import threadpool_limits
 
-from dnn_cli import stats
+from dnn_cli import confusion_matrix
 from dnn_cli.runs.partial import Partial
 from dnn_cli.training.plan import TrainingPlan
 from dnn_cli.typing import Array, ChunkCallback, Logs
@@ -258,8 +258,8 @@ class _ValidationFigures:
         if not self._wanted or self._held_out is None:
             return {}
         predicted = self._predict(self._held_out.images).argmax(axis=1)
-        confusion = stats.confusion_matrix(self._held_out.labels, predicted, self._classes)
-        figures = {"balanced_accuracy": stats.balanced_accuracy, "macro_f1": stats.macro_f1}
+        confusion = confusion_matrix.matrix(self._held_out.labels, predicted, self._classes)
+        figures = {"balanced_accuracy": confusion_matrix.balanced_accuracy, "macro_f1": confusion_matrix.macro_f1}
         return {name: figure(confusion) for name, figure in figures.items() if f"val_{name}" in self._wanted}
 
 
