@@ -30,8 +30,8 @@ format: $(READY)  ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-torture: $(READY)  ## let every file operation fail and cut the power after each, and print a table of counts
-	@echo 'torturing dnn (half an hour or more)'
+torture: $(READY)  ## kill trainings, fail every file operation, cut the power, damage inputs; print a table of counts
+	@echo 'torturing dnn (two hours or more)'
 	$(BIN)/python -m tests.torture
 
 docs: $(READY)  ## build the documentation into docs/_build/html
