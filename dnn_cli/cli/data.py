@@ -79,7 +79,7 @@ def _preview(
     from dnn_cli.config import loading
 
     overrides = options.overrides(settings)
-    chosen = loading.load(config, overrides) if config else loading.parse("", "the command line", overrides)
+    chosen = loading.load(config, overrides) if config else loading.from_values({}, overrides)
 
     from dnn_cli.reporting import augmentation_preview
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,7 @@ SHORT_NAMES = {
     "engine": "engine",
     "threads": "training.threads",
 }
+DATASETS = ("mnist", "fashion_mnist", "mnist-sample")  # the known names of `data.dataset`
 MAX_PLACE = 30  # characters of a Python value in the place of an error
 
 
@@ -84,12 +86,13 @@ class Override:
         return cls(SHORT_NAMES.get(name, name), document.values, place)
 
 
-def load(name: str, overrides: Iterable[Override] = ()) -> Config:
+def load(name: str, overrides: Iterable[Override] = (), *, of_run: bool = False) -> Config:
     """Read a config file and apply overrides.
 
     Args:
         name: the path of a file, or the name of a shipped config.
         overrides: settings to replace, in this order.
+        of_run: whether a run recorded it; its dataset may have moved, or be named relative to another folder.
 
     Raises:
         UsageError: there is no such file, or it cannot be read as text.
@@ -103,7 +106,7 @@ def load(name: str, overrides: Iterable[Override] = ()) -> Config:
         raise UsageError(f"{path} cannot be read: {reason(error)}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} cannot be read: it is not UTF-8 text") from None
-    return parse(text, str(path), overrides)
+    return _validate(yaml_document.parse(text, str(path)), overrides, any_dataset=of_run)
 
 
 def find(name: str) -> Path:
@@ -135,7 +138,7 @@ def shipped_folder() -> Path:
 
 
 def parse(text: str, source: str, overrides: Iterable[Override] = ()) -> Config:
-    """Read a config from YAML text and apply overrides.
+    """Read a config from YAML text and apply overrides; any name of a dataset is accepted.
 
     Args:
         text: the YAML.
@@ -145,7 +148,7 @@ def parse(text: str, source: str, overrides: Iterable[Override] = ()) -> Config:
     Raises:
         ConfigError: the config has problems; the error lists all of them, in reading order.
     """
-    return _validate(yaml_document.parse(text, source), overrides)
+    return _validate(yaml_document.parse(text, source), overrides, any_dataset=True)
 
 
 def from_values(
@@ -164,8 +167,10 @@ def from_values(
     return _validate(python_values.to_document(values, source), overrides)
 
 
-def _validate(document: Document, overrides: Iterable[Override]) -> Config:
+def _validate(document: Document, overrides: Iterable[Override], *, any_dataset: bool = False) -> Config:
     problems = document.problems
+    if document.values is None:
+        problems.append(Problem(document.source, "", "there are no settings; if all defaults are meant, write {}"))
     for override in overrides:
         try:
             document.set(yaml_document.parse_path(override.key), override.value, override.place)
@@ -186,9 +191,21 @@ def _validate(document: Document, overrides: Iterable[Override]) -> Config:
             Problem(document.place(path), yaml_document.format_path(path), message)
             for path, message in consistency.contradictions(config)
         ]
+        if not any_dataset and (message := _unknown_dataset(config.data.dataset)):
+            problems.append(Problem(document.place(("data", "dataset")), "data.dataset", message))
     if problems:
         raise ConfigError(document.source, sorted(problems, key=reading_order))
     return config
+
+
+def _unknown_dataset(name: str) -> str:
+    """Return what is wrong with a name that is neither known nor a path; empty if nothing is."""
+    if name in DATASETS or Path(name).suffix or set(name) & set("/\\~"):
+        return ""
+    with suppress(OSError, ValueError):  # no path can have this name
+        if Path(name).exists():
+            return ""
+    return f"must be one of {', '.join(DATASETS)}, or a path, got {name!r}{did_you_mean(name, DATASETS)}"
 
 
 def _is_inside(key: str, outer: str) -> bool:

@@ -67,7 +67,7 @@ def test_a_config_and_its_sections_can_be_used_again() -> None:
     config = loading.load("small")
     assert loading.from_values(config) == config
     assert loading.from_values({"model": config.model}).model == config.model
-    assert loading.from_values({}) == loading.parse("", "")
+    assert loading.from_values({}) == loading.parse("{}", "")
 
 
 def test_a_config_that_contradicts_itself_is_rejected() -> None:
