@@ -5,6 +5,7 @@ Each command is a module of this package and a function in it, both named after 
 """
 
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -40,6 +41,27 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read ``help COMMAND`` as ``COMMAND --help``."""
+        return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; for an unknown option that is the name of a setting, name the ``--set`` that sets it."""
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            command = error.ctx and error.ctx.command
+            if command and any("--set" in parameter.opts for parameter in command.params):
+                from dnn_cli.config import loading, messages
+
+                name = error.option_name.lstrip("-").replace("-", "_")
+                path = messages.nearest_setting(name, loading.setting_paths())
+                option = f"--{path.rpartition('.')[2].replace('_', '-')}" if path else ""
+                if path and option not in (error.possibilities or ()):
+                    message = f"{error.message} Did you mean '--set {path}=VALUE'?"
+                    raise click.NoSuchOption(error.option_name, message, ctx=error.ctx) from None
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the names and the summaries of the commands without importing them."""
         with formatter.section("Commands"):
@@ -57,7 +79,7 @@ def cli() -> None:
       dnn evaluate              evaluate the newest run on the test images
       dnn report                write an HTML report of it
       dnn runs                  list the runs and the commands that resume them
-      dnn train --help          show the options of a command
+      dnn help train            show the options of a command
 
     \b
     Exit codes:

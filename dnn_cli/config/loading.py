@@ -1,7 +1,7 @@
 """Find, read and validate configs, from files or Python values, with overrides from a command or a function call."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -39,11 +39,13 @@ class Override:
         key: the path of the setting, for example ``training.epochs``.
         value: the new value, as YAML holds it.
         place: the option or the argument that gives it; error messages name it as the place of the value.
+        origin: what the option or the argument belongs to.
     """
 
     key: str
     value: Any
     place: str
+    origin: str = "the command line"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -83,7 +85,7 @@ class Override:
             raise UsageError("\n".join(_named(problem, name) for problem in document.problems))
         shown = repr(document.values)
         place = f"{name}={shown if len(shown) <= MAX_PLACE else f'{shown[: MAX_PLACE - 3]}...'}"
-        return cls(SHORT_NAMES.get(name, name), document.values, place)
+        return cls(SHORT_NAMES.get(name, name), document.values, place, "the function call")
 
 
 def load(name: str, overrides: Iterable[Override] = (), *, of_run: bool = False) -> Config:
@@ -168,7 +170,7 @@ def from_values(
 
 
 def _validate(document: Document, overrides: Iterable[Override], *, any_dataset: bool = False) -> Config:
-    problems = document.problems
+    problems, overrides = document.problems, list(overrides)
     if document.values is None:
         problems.append(Problem(document.source, "", "there are no settings; if all defaults are meant, write {}"))
     for override in overrides:
@@ -182,7 +184,7 @@ def _validate(document: Document, overrides: Iterable[Override], *, any_dataset:
     except ValidationError as error:
         reported = list(problems)
         for details in error.errors(include_url=False):
-            problem = to_problem(details, document, classes, _setting_paths())
+            problem = to_problem(details, document, classes, setting_paths())
             # A value that could not be read is reported already, and fails validation as well.
             if not any(problem.place == one.place and _is_inside(problem.key, one.key) for one in reported):
                 problems.append(problem)
@@ -194,8 +196,14 @@ def _validate(document: Document, overrides: Iterable[Override], *, any_dataset:
         if not any_dataset and (message := _unknown_dataset(config.data.dataset)):
             problems.append(Problem(document.place(("data", "dataset")), "data.dataset", message))
     if problems:
-        raise ConfigError(document.source, sorted(problems, key=reading_order))
+        raise ConfigError(_sources(document.source, problems, overrides), sorted(problems, key=reading_order))
     return config
+
+
+def _sources(source: str, problems: Sequence[Problem], overrides: Sequence[Override]) -> list[str]:
+    """Return the sources of the problems: the config, and what overrides it."""
+    origins = {override.place: override.origin for override in overrides}
+    return list(dict.fromkeys(origins.get(problem.place, source) for problem in sorted(problems, key=reading_order)))
 
 
 def _unknown_dataset(name: str) -> str:
@@ -224,7 +232,7 @@ def _named(problem: Problem, name: str) -> str:
 
 
 @cache
-def _setting_paths() -> dict[str, str]:
+def setting_paths() -> dict[str, str]:
     """Return the path of each setting whose own name is unique: ``epochs`` → ``training.epochs``."""
     paths = [path for path in _paths(Config().to_dict()) if path != "optimizer.name"]  # a name can mean anything
     names = Counter(path.rpartition(".")[2] for path in paths)

@@ -98,6 +98,8 @@ def test_an_override_creates_missing_sections() -> None:
     [
         ("training.epoch=3", "training.epoch: unknown key (did you mean 'epochs'?)"),
         ("epochs=3", "epochs: unknown key (did you mean 'training.epochs'?)"),
+        ("lr=3", "lr: unknown key (did you mean 'optimizer.learning_rate'?)"),
+        ("optimizer.lr=3", "optimizer.lr: unknown key (did you mean 'learning_rate'?)"),
         ("training.epochs=ten", "training.epochs: must be a whole number, got 'ten'"),
         ("training.epochs=", "training.epochs: must be a whole number, got nothing"),
         ("seed.x=1", "seed: must be a whole number, got a mapping"),
@@ -143,7 +145,9 @@ def test_an_override_of_a_file_that_is_not_a_mapping_is_reported_beside_it(text:
 def test_a_problem_names_the_option_that_the_user_typed() -> None:
     with pytest.raises(ConfigError) as caught:
         loading.parse("training: {epochs: 5}", "a.yaml", [Override("training.epochs", 0, "--epochs 0")])
-    assert str(caught.value) == "a.yaml has 1 problem\n  --epochs 0  training.epochs: must be at least 1, got 0"
+    assert (
+        str(caught.value) == "the command line has 1 problem\n  --epochs 0  training.epochs: must be at least 1, got 0"
+    )
 
 
 def test_an_override_is_not_changed_by_its_use() -> None:

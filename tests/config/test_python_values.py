@@ -117,7 +117,7 @@ def test_an_argument_replaces_a_setting() -> None:
 def test_a_wrong_argument_is_the_place_of_its_problem() -> None:
     *lines, last = message({}, epochs=0, learning_rate=0.1, model={"layers": [9] * 101})
     assert lines == [
-        "config has 3 problems",
+        "the function call has 3 problems",
         "  model={'layers': [9, 9, 9, 9, 9, ...  model.layers: must have at most 100 entries, got 101",
         "  epochs=0                              training.epochs: must be at least 1, got 0",
     ]
