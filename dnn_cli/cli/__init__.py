@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 
-import dnn_cli
-
 COMMANDS = {
     "train": "Train the network that a config describes.",
     "evaluate": "Evaluate a trained network on the test images or on others.",
@@ -68,8 +66,23 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _print_version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from dnn_cli.runs import environment
+
+        click.echo(f"dnn, version {environment.program_version()}")
+        raise click.exceptions.Exit
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(dnn_cli.__version__, prog_name="dnn")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Train, evaluate and explain an image classifier that a YAML file describes.
 

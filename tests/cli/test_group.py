@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 import pytest
 
-import dnn_cli
 from dnn_cli import cli
 from dnn_cli.cli import COMMANDS
 from dnn_cli.config import loading
+from dnn_cli.runs import environment
 from tests.cli.conftest import HEAVY, Dnn, Fresh, usage
 from tests.conftest import Answer
 
@@ -107,7 +107,7 @@ def test_help_of_train_names_the_shipped_configs(dnn: Dnn) -> None:
 
 
 def test_version(dnn: Dnn) -> None:
-    assert dnn("--version") == Answer(0, f"dnn, version {dnn_cli.__version__}\n", "")
+    assert dnn("--version") == Answer(0, f"dnn, version {environment.program_version()}\n", "")
 
 
 def test_help_is_shown_without_a_command(dnn: Dnn) -> None:
