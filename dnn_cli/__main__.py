@@ -38,6 +38,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except DnnError as error:
         _report(f"error: {error}")
         return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _report("interrupted")
+        return 130
     except Exception as error:
         if is_out_of_memory(error):
             _report(f"error: there is not enough memory: {reason(error)}; {LESS_MEMORY}")
@@ -47,22 +50,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
         else:
             raise
         return DnnError.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        _report("interrupted")
-        return 130
 
 
 def main() -> None:
     """Run this process's command line and exit with its exit code."""
-    _prepare_streams()
+    results = _prepare_streams()
     code = run()
-    try:
+    with suppress(OSError):
         sys.stdout.flush()
-    except OSError as error:
-        code = 1
-        if not isinstance(error, BrokenPipeError):  # a closed pipe is no error: `dnn schema | head`
-            print(f"error: the result cannot be written: {error.strerror}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    failure = results.failure if results else None
+    if failure and not isinstance(failure, BrokenPipeError):  # a closed pipe is no error: `dnn schema | head`
+        _report(f"error: the result cannot be written: {reason(failure)}")
+        code = code or 1
     if "tensorflow" in sys.modules:
         # TensorFlow's shutdown takes most of a second and has nothing left to save.
         sys.stderr.flush()
@@ -70,13 +69,20 @@ def main() -> None:
     sys.exit(code)
 
 
-class _Messages(FileIO):
-    """A stream of messages. What cannot be written is lost: a training outlives its terminal."""
+class _Output(FileIO):
+    """A file descriptor that never fails: a training outlives its terminal, and a gate the pipe that it prints to.
+
+    Attributes:
+        failure: the last error; what could not be written is lost.
+    """
+
+    failure: OSError | None = None
 
     def write(self, data: Any) -> int | None:  # type: ignore[override]
         try:
             return super().write(data)
-        except OSError:
+        except OSError as error:
+            self.failure = error
             return len(data)
 
 
@@ -85,21 +91,32 @@ def _report(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def _prepare_streams() -> None:
+def _prepare_streams() -> _Output | None:
     """Make stdout and stderr accept every character, such as – and ×, but none that controls a terminal.
 
-    Closed streams are replaced by the null device.
+    Closed streams are replaced by the null device, and those of a file descriptor never fail.
+
+    Returns:
+        The output that stdout writes to, if it has a file descriptor.
     """
+    results = None
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (open until the process exits)
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace" if name == "stdout" else "backslashreplace")
-    if isinstance(sys.stderr, TextIOWrapper) and isinstance(getattr(sys.stderr.buffer, "raw", None), FileIO):
-        raw = BufferedWriter(_Messages(sys.stderr.fileno(), "w", closefd=False))
-        sys.stderr = TextIOWrapper(raw, sys.stderr.encoding, sys.stderr.errors, line_buffering=True)
+            if isinstance(getattr(stream.buffer, "raw", stream.buffer), FileIO):
+                output = _Output(stream.fileno(), "w", closefd=False)
+                at_once = name == "stderr" or stream.line_buffering or stream.write_through
+                setattr(
+                    sys,
+                    name,
+                    TextIOWrapper(BufferedWriter(output), stream.encoding, stream.errors, line_buffering=at_once),
+                )
+                results = output if name == "stdout" else results
     protect_streams()
+    return results
 
 
 if __name__ == "__main__":

@@ -215,7 +215,7 @@ def resume(run: Run | StrPath, epochs: int | None = None, *, callbacks: "Callbac
     directory = load(run)._directory
     directory.check_config()
     overrides = [] if epochs is None else [Override.from_python("epochs", epochs)]
-    chosen = loading.load(str(directory.config_file), overrides)
+    chosen = loading.load(str(directory.config_file), overrides, of_run=True)
     _check_callbacks(chosen, callbacks)
     from dnn_cli import progress
     from dnn_cli.training import loop

@@ -82,15 +82,16 @@ class ConfigError(UsageError):
     """A config has problems. The message lists all of them, one per line.
 
     Args:
-        source: the name of the config.
+        source: the name of the config, or the names of all that have a problem.
         problems: at least one.
     """
 
-    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+    def __init__(self, source: str | Sequence[str], problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         width = max(len(problem.place) for problem in problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        lines = [f"{source} has {count}"]
+        sources = [source] if isinstance(source, str) else source
+        lines = [f"{' and '.join(sources)} {'has' if len(sources) == 1 else 'have'} {count}"]
         for problem in problems:
             key = f"{problem.key}: " if problem.key else ""
             lines.append(f"  {problem.place:<{width}}  {key}{problem.message}")

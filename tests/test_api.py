@@ -197,13 +197,13 @@ def test_settings_are_replaced_by_short_names_and_by_paths() -> None:
 
 def test_all_problems_of_a_config_are_reported_before_anything_is_written() -> None:
     message = failure(dnn.ConfigError, lambda: dnn.train("smoke", epochs=0, settings={"optimizer.learning_rte": 1}))
-    assert message.splitlines()[0].endswith("smoke.yaml has 2 problems")
+    assert message.splitlines()[0] == "the function call has 2 problems"
     assert message.splitlines()[1:] == [
         "  optimizer.learning_rte=1  optimizer.learning_rte: unknown key (did you mean 'learning_rate'?)",
         "  epochs=0                  training.epochs: must be at least 1, got 0",
     ]
     assert failure(dnn.ConfigError, lambda: dnn.train({"training": {"epoch": 3}}, epoch=3)) == (
-        "config has 2 problems\n"
+        "config and the function call have 2 problems\n"
         "  config   training.epoch: unknown key (did you mean 'epochs'?)\n"
         "  epoch=3  epoch: unknown key (did you mean 'training.epochs'?)"
     )

@@ -5,10 +5,9 @@ Each command is a module of this package and a function in it, both named after 
 """
 
 from importlib import import_module
+from typing import Any
 
 import click
-
-import dnn_cli
 
 COMMANDS = {
     "train": "Train the network that a config describes.",
@@ -41,14 +40,50 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read ``help COMMAND`` as ``COMMAND --help``."""
+        return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; for an unknown option that is the name of a setting, name the ``--set`` that sets it."""
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            command = error.ctx and error.ctx.command
+            if command and any("--set" in parameter.opts for parameter in command.params):
+                from dnn_cli.config import loading, messages
+
+                name = error.option_name.lstrip("-").replace("-", "_")
+                path = messages.nearest_setting(name, loading.setting_paths())
+                option = f"--{path.rpartition('.')[2].replace('_', '-')}" if path else ""
+                if path and option not in (error.possibilities or ()):
+                    message = f"{error.message} Did you mean '--set {path}=VALUE'?"
+                    raise click.NoSuchOption(error.option_name, message, ctx=error.ctx) from None
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the names and the summaries of the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _print_version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from dnn_cli.runs import environment
+
+        click.echo(f"dnn, version {environment.program_version()}")
+        raise click.exceptions.Exit
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(dnn_cli.__version__, prog_name="dnn")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Train, evaluate and explain an image classifier that a YAML file describes.
 
@@ -58,7 +93,7 @@ def cli() -> None:
       dnn evaluate              evaluate the newest run on the test images
       dnn report                write an HTML report of it
       dnn runs                  list the runs and the commands that resume them
-      dnn train --help          show the options of a command
+      dnn help train            show the options of a command
 
     \b
     Exit codes:

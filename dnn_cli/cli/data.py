@@ -96,7 +96,7 @@ def _settings(config: str | None, settings: tuple[str, ...]) -> "Config":
     from dnn_cli.config import loading
 
     overrides = options.overrides(settings)
-    return loading.load(config, overrides) if config else loading.parse("", "the command line", overrides)
+    return loading.load(config, overrides) if config else loading.from_values({}, overrides)
 
 
 def _describe(name: str, preview: Path | None, config: str | None, settings: tuple[str, ...], *, as_json: bool) -> None:

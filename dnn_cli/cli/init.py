@@ -38,7 +38,7 @@ def init(path: Path, out: Path | None, force: bool, settings: tuple[str, ...]) -
     files.check_output(file, suffixes=(".yaml", ".yml"))
     if file.exists() and not force:
         raise UsageError(f"{file} exists already; --force replaces it, --out names another file")
-    config = loading.parse("", "the command line", options.overrides(settings))
+    config = loading.from_values({}, options.overrides(settings))
     found = describe.describe(str(path), Reading.of(config.data, config.seed))
     for warning in found.warnings():
         warn(f"warning: {warning}")

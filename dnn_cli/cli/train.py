@@ -127,7 +127,7 @@ def _load(
     if run is not None:
         run.check_config()
     source = config[0] if config else str(run and run.config_file)
-    return run, loading.load(source, overrides), Path(source).stem
+    return run, loading.load(source, overrides, of_run=not config), Path(source).stem
 
 
 def _train(

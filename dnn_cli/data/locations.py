@@ -10,17 +10,23 @@ import os
 from pathlib import Path
 
 from dnn_cli.data.known_sets import KNOWN_DATASETS, KnownDataset, Published
-from dnn_cli.errors import DataError, reason
+from dnn_cli.errors import DataError, UsageError, reason
 
 ARRAY_NAMES = ("x_train", "y_train", "x_test", "y_test")  # as in Keras's own mnist.npz
 SHIPPED = Path(__file__).parent / "shipped"
 
 
 def search_places(known: KnownDataset) -> list[Path]:
-    """Return the files and folders that may hold a known dataset, in the order in which they are searched."""
+    """Return the files and folders that may hold a known dataset, in the order in which they are searched.
+
+    Raises:
+        UsageError: ``DNN_DATA_DIR`` is set and is not a folder.
+    """
     if known.is_shipped:
         return [SHIPPED / f"{known.stem}.npz"]
     own = os.environ.get("DNN_DATA_DIR")
+    if own and not Path(own).expanduser().is_dir():
+        raise UsageError(f"DNN_DATA_DIR is {own}, which is not a folder; correct or unset it")
     if known.published:
         folders = [Path(own, known.published.folder), Path(own)] if own else []
         return [folder.expanduser().absolute() for folder in folders] + [published_folder(known.published)]

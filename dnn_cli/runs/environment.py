@@ -14,6 +14,7 @@ from dnn_cli import processor
 from dnn_cli.runs.records import DatasetRecord, Environment, TransferRecord
 
 GIT_SECONDS = 5  # for a git command; in a huge repository or on a slow disk, the revision is not recorded
+SHORT_REVISION = 12  # digits of a commit's name that are shown
 SHA256_DIGITS = 64  # of a commit's name in a repository that uses SHA-256 instead of SHA-1
 
 
@@ -51,26 +52,41 @@ def versions() -> dict[str, str]:
     }
 
 
-def git_revision() -> str | None:
-    """Return the commit of the working directory, with ``-dirty`` if its files differ; None outside a repository.
+def program_version() -> str:
+    """Return the version of dnn, and the git revision if it runs from a checkout: ``0.2.0 (git 98eee7a41c02)``."""
+    checkout = Path(dnn_cli.__file__).parents[1]
+    # Without this test, an installation inside of another project's repository would show that project's revision.
+    revision = git_revision(checkout) if (checkout / ".git").exists() else None
+    if revision is None:
+        return dnn_cli.__version__
+    commit, *dirty = revision.split("-")
+    return f"{dnn_cli.__version__} (git {'-'.join([commit[:SHORT_REVISION], *dirty])})"
+
+
+def git_revision(folder: Path | None = None) -> str | None:
+    """Return the commit of `folder`, with ``-dirty`` if the repository's files differ; None outside a repository.
+
+    By default it is that of the working directory.
 
     Nothing that the repository's configuration names is run: git may run a file system monitor or filters when it looks
     at files. So they are compared through an empty repository beside it, which has the same objects and index.
     """
-    places = _git("rev-parse", "HEAD", "--show-toplevel", "--git-path", "objects", "--git-path", "index")
+    folder = folder or Path.cwd()
+    here = ("-C", str(folder))
+    places = _git(*here, "rev-parse", "HEAD", "--show-toplevel", "--git-path", "objects", "--git-path", "index")
     if places is None or len(lines := places.splitlines()) != 4:
         return None
     revision, top, objects, index = lines
-    with tempfile.TemporaryDirectory() as folder:
-        own = Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        own = Path(temporary)
         try:
             for name in ("objects/info", "refs"):
                 (own / name).mkdir(parents=True)
-            (own / "objects/info/alternates").write_text(f"{Path(objects).absolute()}\n")
+            (own / "objects/info/alternates").write_text(f"{folder.absolute() / objects}\n")
             (own / "HEAD").write_text(f"{revision}\n")
             if len(revision) == SHA256_DIGITS:
                 (own / "config").write_text("[core]\nrepositoryformatversion=1\n[extensions]\nobjectformat=sha256\n")
-            shutil.copyfile(index, own / "index")
+            shutil.copyfile(folder / index, own / "index")
         except OSError:
             return revision
         place = (f"--git-dir={own}", f"--work-tree={top}")

@@ -56,7 +56,7 @@ total                                     50,890
     [
         (
             ["-c", "bad.yaml", "--epochs", "0"],
-            "error: bad.yaml has 3 problems\n"
+            "error: the command line and bad.yaml have 3 problems\n"
             "  --epochs 0    training.epochs: must be at least 1, got 0\n"
             "  bad.yaml:1:9  model.layer: unknown key (did you mean 'layers'?)\n"
             "  bad.yaml:2:7  seed: must be at least 0, got -1\n",

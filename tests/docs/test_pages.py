@@ -81,6 +81,16 @@ def test_the_readme_is_one_page_and_names_every_command() -> None:
     assert text.count("textbook chapter") == 1
 
 
+@pytest.mark.parametrize("page", ["README.md", "README.zh.md"])
+def test_the_readme_installs_with_uv_pipx_or_a_virtual_environment(page: str) -> None:
+    commands = [command for block in blocks(ROOT / page) if block.language == "console" for command in block.commands]
+    assert [command for command in commands if "install" in command] == [
+        "uv tool install '.[report,images]'",
+        "pipx install '.[report,images]'",
+        "python3 -m venv venv && venv/bin/pip install '.[report,images]'",
+    ]
+
+
 def test_every_make_target_that_a_page_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     texts = [page.read_text(encoding="utf-8") for page in [*pages(), ROOT / "CONTRIBUTING.md"]]

@@ -318,7 +318,7 @@ def test_the_numpy_engine_rejects_a_larger_number(dnn: Dnn, small: Path) -> None
     assert answer == Answer(
         2,
         "",
-        "error: small.yaml has 1 problem\n"
+        "error: the command line has 1 problem\n"
         "  --set training.threads=2  training.threads: the NumPy engine uses 1 thread\n",
     )
     assert dnn("train", "-c", small, "--engine", "numpy", "--set", "training.threads=1", "--dry-run").code == 0

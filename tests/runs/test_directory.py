@@ -27,7 +27,7 @@ from dnn_cli.runs.state import State
 from tests.conftest import PATIENCE, ROOT, Answer, assert_same_bits
 from tests.shared_runs import SharedRuns, forget_digests
 
-CONFIG = loading.parse("", "test")
+CONFIG = loading.parse("{}", "test")
 DATASET = DatasetRecord(
     name="mnist",
     requested="mnist",

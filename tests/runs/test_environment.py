@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import dnn_cli
 from dnn_cli.runs import environment
 from tests.conftest import PATIENCE
 
@@ -65,6 +66,32 @@ def test_nothing_that_the_configuration_names_is_run(revision: str, tmp_path: Pa
     assert not proof.exists()
     git("describe", "--always", "--dirty")
     assert proof.exists()  # the trap works
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the planted program is a shell script")
+def test_the_version_names_the_revision_of_its_checkout_and_runs_nothing(
+    revision: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dnn_cli, "__file__", str(tmp_path / "dnn_cli/__init__.py"))
+    program, proof = tmp_path / "program.sh", tmp_path / "proof"
+    program.write_text(f"#!/bin/sh\ntouch {proof}\n")
+    program.chmod(0o700)
+    git("config", "core.fsmonitor", str(program))
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    version = f"{dnn_cli.__version__} (git {revision[:12]}"
+    assert environment.program_version() == f"{version})"
+    (tmp_path / "tracked.txt").write_text("changed\n")
+    assert environment.program_version() == f"{version}-dirty)"
+    assert not proof.exists()
+
+
+def test_an_installation_inside_of_another_repository_has_no_revision(
+    revision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dnn_cli, "__file__", str(Path("site-packages/dnn_cli/__init__.py").absolute()))
+    Path("site-packages").mkdir()
+    assert environment.git_revision(Path("site-packages")) == revision
+    assert environment.program_version() == dnn_cli.__version__
 
 
 def test_outside_a_repository_there_is_no_revision() -> None:

@@ -130,9 +130,9 @@ def test_all_problems_of_all_configs_are_reported_before_training_starts(dnn: Dn
         assert answer == Answer(
             2,
             "",
-            "error: first.yaml has 1 problem\n"
+            "error: the command line has 1 problem\n"
             "  --batch-size 0  training.batch_size: must be at least 1, got 0\n"
-            "bad.yaml has 3 problems\n"
+            "the command line and bad.yaml have 3 problems\n"
             "  --batch-size 0  training.batch_size: must be at least 1, got 0\n"
             "  bad.yaml:1:1    sed: unknown key (did you mean 'seed'?)\n"
             "  bad.yaml:2:20   training.epochs: must be at least 1, got 0\n"
