@@ -7,10 +7,11 @@ import click
 
 from dnn_cli.cli import options
 from dnn_cli.cli.run_summary import data_source, data_warnings, figures, metrics_to_json, setting
-from dnn_cli.cli.tables import fits, folded, print_json, print_lines
+from dnn_cli.cli.tables import NOTHING, fits, folded, print_json, print_lines
 
 if TYPE_CHECKING:
     from dnn_cli.runs.comparison import Comparison
+    from dnn_cli.runs.seed_groups import ConfigComparison
     from dnn_cli.runs.status import RunStatus
 
 COLUMN_WIDTH = 30  # characters; two columns of this width and the headings fit into 80
@@ -33,6 +34,9 @@ def compare(runs: tuple[Path, ...], sort: str | None, as_json: bool) -> None:
     same validation images, else by test accuracy if all were evaluated on the same test images. Otherwise they are not
     ranked, and the reason is printed.
 
+    Runs that differ in their seeds alone count as one config: a second table has the mean ± standard deviation and the
+    95 % interval of each config, and the best config is tested against the others, seed by seed.
+
     \b
     Examples:
       dnn compare runs/mnist-1 runs/small-1
@@ -51,7 +55,8 @@ def print_comparison(found: "Comparison", *, as_json: bool) -> None:
     candidates = found.candidates
     if as_json:
         runs = [_candidate(one, found.settings, place) for place, one in enumerate(candidates)]
-        print_json({"ranked_by": found.ranked_by, "remarks": found.remarks, "runs": runs})
+        configs = found.configs and found.configs.to_dict()
+        print_json({"ranked_by": found.ranked_by, "remarks": found.remarks, "runs": runs, "configs": configs})
         return
     columns = {
         "run": [str(one.run) for one in candidates],
@@ -60,7 +65,23 @@ def print_comparison(found: "Comparison", *, as_json: bool) -> None:
         **figures(candidates),
     }
     lines = [*found.remarks, *data_warnings(candidates)]
-    print_lines(*_side_by_side(columns), *[""] * bool(lines), *lines)
+    over_seeds = ["", *config_table(found.configs)] if found.configs else []
+    print_lines(*_side_by_side(columns), *over_seeds, *[""] * bool(lines), *lines)
+
+
+def config_table(found: "ConfigComparison") -> list[Any]:
+    """Return a table of the configs with their accuracies over seeds: mean ± standard deviation (95 % interval)."""
+    from dnn_cli.runs.criteria import ACCURACIES, CRITERIA
+
+    columns = {
+        "config": [group.name for group in found.groups],
+        "seeds": [" ".join(map(str, group.seeds)) for group in found.groups],
+    }
+    for criterion in (CRITERIA[name] for name in ACCURACIES):
+        spreads = [group.spread(criterion) for group in found.groups]
+        if any(spreads):
+            columns[criterion.title] = [str(spread) if spread else NOTHING for spread in spreads]
+    return _side_by_side(columns)
 
 
 def _candidate(one: "RunStatus", settings: dict[str, list[Any]], place: int) -> dict[str, Any]:

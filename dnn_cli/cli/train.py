@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dnn_cli.cli import options
+from dnn_cli.cli.compare import config_table
 from dnn_cli.cli.run_summary import is_metric, selected_classes
 from dnn_cli.cli.tables import print_facts, print_json, print_lines, print_next, table
 
@@ -214,6 +215,12 @@ def print_trainings(results: "list[Result]", *, as_json: bool) -> None:
     if as_json:
         print_json([_summary(result) for result in results])
     elif len(results) > 1:
+        from dnn_cli.runs import comparison
+
+        # Finished trainings of one config with several seeds are summed up as one thing.
+        configs = comparison.compare_runs([result.run.path for result in results]).configs
+        if configs:
+            print_lines("", *config_table(configs), *[""] * bool(configs.remarks), *configs.remarks, "")
         print_next("compare", *(result.run for result in results))
 
 

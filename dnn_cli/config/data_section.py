@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
 from dnn_cli.config.section import Contradiction, ListAsTuple, Section, repetition
 
@@ -24,7 +25,18 @@ def _kind(value: Any) -> str:
 Count = Annotated[int, Field(ge=0), Tag("<count>")]
 Share = Annotated[float, Field(gt=0, lt=1), Tag("<fraction>")]
 Amount = Annotated[Count | Share, Discriminator(lambda value: _kind(value).replace("name", "count"))]
-AmountOrPart = Annotated[Count | Share | Annotated[Literal["part"], Tag("<name>")], Discriminator(_kind)]
+
+
+def _check_name(value: Any) -> Any:
+    if isinstance(value, str) and value != "part":
+        raise PydanticCustomError("validation", "must be a count, a fraction or part")
+    return value
+
+
+AmountOrPart = Annotated[
+    Annotated[Count | Share | Annotated[Literal["part"], Tag("<name>")], Discriminator(_kind)],
+    BeforeValidator(_check_name),
+]
 ClassReference = Annotated[
     Count | Annotated[Name, Tag("<name>")], Discriminator(lambda value: _kind(value).replace("fraction", "count"))
 ]

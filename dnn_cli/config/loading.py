@@ -27,7 +27,16 @@ SHORT_NAMES = {
     "engine": "engine",
     "threads": "training.threads",
 }
-DATASETS = ("mnist", "fashion_mnist", "mnist-sample")  # the known names of `data.dataset`
+DATASETS = (  # the known names of `data.dataset`
+    "mnist",
+    "fashion_mnist",
+    "mnist-sample",
+    "kmnist",
+    "emnist-balanced",
+    "emnist-letters",
+    "emnist-digits",
+    "usps",
+)
 MAX_PLACE = 30  # characters of a Python value in the place of an error
 
 

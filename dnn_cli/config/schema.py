@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from dnn_cli.config import yaml_document
 from dnn_cli.config.data_section import Data, Label, Name, labels_as_keys
 from dnn_cli.config.optimizers import Adam, AnyOptimizer
+from dnn_cli.config.schedules import Schedule
 from dnn_cli.config.section import Contradiction, ListAsTuple, Section, repetition
 
 Activation = Literal[
@@ -273,7 +274,7 @@ class Config(Section):
         return {name for name in ("val_balanced_accuracy", "val_macro_f1") if name in monitored}
 
     def contradictions(self) -> Iterator[Contradiction]:
-        """Yield a contradiction if validation is monitored, but no images are held out."""
+        """Yield what validates without images held out, and a schedule that is impossible in these epochs."""
         monitor = self.training.monitor
         if monitor and monitor.startswith("val_") and not self.data.validation:
             message = f"{monitor} needs images held out; set data.validation, or monitor loss or accuracy"
@@ -282,6 +283,12 @@ class Config(Section):
         if stopping and stopping.monitor.startswith("val_") and not self.data.validation:
             message = f"{stopping.monitor} needs images held out; set data.validation, or monitor loss or accuracy"
             yield ("training", "early_stopping", "monitor"), message
+        rate = self.optimizer.learning_rate
+        if isinstance(rate, Schedule):
+            known = list(rate.contradictions())
+            for contradiction in rate.over(self.training.epochs).contradictions():
+                if contradiction not in known:
+                    yield ("optimizer", "learning_rate", *contradiction[0]), contradiction[1]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain nested values, as YAML and JSON hold them."""
@@ -294,6 +301,19 @@ class Config(Section):
     def with_epochs(self, epochs: int) -> Self:
         """Return a copy of the config with another number of epochs."""
         return self._with_training(epochs=epochs)
+
+    def with_absolute_schedule(self, run: Self | None = None) -> Self:
+        """Return a copy whose schedule has no length relative to the training.
+
+        Args:
+            run: the config of a run that is resumed, whose lengths are kept.
+        """
+        rate = self.optimizer.learning_rate
+        if not isinstance(rate, Schedule):
+            return self
+        recorded = run.optimizer.learning_rate if run else None
+        absolute = rate.over(self.training.epochs, recorded if isinstance(recorded, Schedule) else None)
+        return self.model_copy(update={"optimizer": self.optimizer.model_copy(update={"learning_rate": absolute})})
 
     def with_threads(self, threads: int | Literal["auto"]) -> Self:
         """Return a copy of the config with another number of threads."""

@@ -16,18 +16,24 @@ from dnn_cli.reporting.palette import LIGHT
 from dnn_cli.reporting.plots import Line
 from dnn_cli.reporting.run_results import RunResults
 from dnn_cli.runs.comparison import Comparison
+from dnn_cli.runs.criteria import ACCURACIES, CRITERIA
+from dnn_cli.runs.seed_groups import ConfigComparison
 
 MAX_DISAGREEMENTS = 16  # Images shown that only one of two runs classifies correctly.
 
 
 def build(found: Comparison, results: Sequence[RunResults]) -> Page:
     """Build the page of several runs; `results` are in the order of `found`."""
-    groups = _groups_by_test_images(results)
+    configs = found.configs
+    # Where configs have several seeds, their runs are samples: single ones are not tested against each other.
+    groups = [] if configs else _groups_by_test_images(results)
     tests = [test for group in groups for test in _pairwise_tests(group)]
-    verdicts = [_verdict(test) for test in tests] + _not_compared(results, groups)
+    verdicts = [_verdict(test) for test in tests] + ([] if configs else _not_compared(results, groups))
+    verdicts += [f"{text}." for text in configs.verdicts] if configs else []
     pictures = _curves(results)
     # A test on the same images decides what overlapping intervals leave open.
-    remarks = [remark for remark in found.remarks if not (tests and remark in found.doubts)]
+    shown = [*(found.doubts if tests else ()), *(configs.verdicts if configs else ())]
+    remarks = [remark for remark in found.remarks if remark not in shown]
     settings = {name: [_setting(value) for value in values] for name, values in found.settings.items()}
     html = report_html.render(
         "comparison.html",
@@ -36,6 +42,8 @@ def build(found: Comparison, results: Sequence[RunResults]) -> Page:
         warnings=list(dict.fromkeys(text for each in results for text in each.warnings)),
         verdicts=verdicts,
         tests=tests,
+        configs=_config_rows(configs) if configs else [],
+        config_tests=configs.tests if configs else [],
         is_corrected=any(test.p != test.corrected for test in tests),
         settings=settings,
         remarks=remarks,
@@ -48,8 +56,17 @@ def build(found: Comparison, results: Sequence[RunResults]) -> Page:
         "duels": [asdict(test) | {"more_than_chance": test.is_decided} for test in tests],
         "verdicts": verdicts,
         "remarks": remarks,
+        "configs": configs and configs.to_dict(),
     }
     return Page(html, pictures, numbers, verdicts)
+
+
+def _config_rows(configs: ConfigComparison) -> list[dict[str, Any]]:
+    """Return the row of each config in the table: its name, its seeds, and its accuracies over them."""
+    return [
+        {"name": group.name, "seeds": group.seeds, **{name: group.spread(CRITERIA[name]) for name in ACCURACIES}}
+        for group in configs.groups
+    ]
 
 
 def _groups_by_test_images(results: Sequence[RunResults]) -> list[list[RunResults]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dnn_cli import processor
 from dnn_cli.command import command
+from dnn_cli.config.schedules import Schedule
 from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets
 from dnn_cli.data.datasets import Dataset
@@ -231,6 +232,7 @@ def _train(
     partial = _check_partial(run, saved.partial, engine)
     if done < settings.epochs:
         _check_path(run, engine, progress, resumed=saved.checkpoint is not None, change_path=change_path)
+        _check_schedule(plan.config, engine, progress, resumed=saved.checkpoint is not None)
     events = _event_writer(run, plan.config, engine, done)
 
     progress.begin(done, settings.epochs, engine.steps, engine.count)
@@ -297,6 +299,16 @@ def _check_path(run: RunDirectory, engine: Engine, progress: Progress, *, resume
             )
         progress.warn(f"{change.replace('would resume', 'resumes')}; its weights differ in the last bits")
     run.record_compiled(compiled)
+
+
+def _check_schedule(config: Config, engine: Engine, progress: Progress, *, resumed: bool) -> None:
+    """Warn if the learning rate's schedule does not end with the training."""
+    rate = config.optimizer.learning_rate
+    mismatch = rate.mismatch(engine.steps, config.training.epochs) if isinstance(rate, Schedule) else ""
+    if mismatch and resumed:
+        progress.warn(f"{mismatch}; a resumed run keeps its schedule")
+    elif mismatch:
+        progress.warn(mismatch)
 
 
 def interrupt_message(run: RunDirectory, checkpointer: Checkpointer, how_to_resume: HowToResume) -> str:

@@ -46,7 +46,7 @@ class Draft:
     """The part of a plan that is decided before the images are read.
 
     Attributes:
-        config: the settings.
+        config: the settings; what is relative to the training or the machine is resolved.
         source: the trained network that the new one starts from, if any.
         spec: the network; None if the shape of the images is not known yet.
         transfer: the weights that the new network starts from, where `spec` is known.
@@ -114,6 +114,7 @@ def draft(
     check_extras(config)
     if folder is not None:
         location.check_free(folder)
+    config = config.with_absolute_schedule(run.config() if run else None)
     config = resolve_threads(config, run)
     source = None if run or config.model.init_from is None else transfer.read_source(config.model.init_from)
     if dataset is not None:

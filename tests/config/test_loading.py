@@ -213,7 +213,8 @@ def test_an_empty_file_is_rejected_even_with_overrides(tmp_path: Path) -> None:
 def test_an_unknown_dataset_is_rejected_with_its_place(name: str, hint: str, tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(f"seed: 1\ndata:\n  dataset: {name}\n")
-    message = f"data.dataset: must be one of mnist, fashion_mnist, mnist-sample, or a path, got '{name}'{hint}"
+    known = ", ".join(loading.DATASETS)
+    message = f"data.dataset: must be one of {known}, or a path, got '{name}'{hint}"
     assert refusal(str(path)) == f"{path} has 1 problem\n  {path}:3:12  {message}"
     with pytest.raises(ConfigError, match="^config has 1 problem\n  config  data.dataset: must be one of "):
         loading.from_values({"data": {"dataset": name}})

@@ -14,7 +14,7 @@ import pytest
 
 from dnn_cli.cli.compare import compare
 from dnn_cli.config import loading
-from dnn_cli.runs import comparison
+from dnn_cli.runs import criteria
 from dnn_cli.runs.directory import RunDirectory
 from tests.conftest import PATIENCE, ROOT, Answer, command
 from tests.shared_runs import SharedRuns, forget_digests
@@ -104,7 +104,8 @@ def test_the_table_shows_differing_settings_and_figures(both: None, dnn: Dnn) ->
 
 def test_json_output_holds_the_settings_and_figures(trained: Path, dnn: Dnn) -> None:
     found = figures(dnn("compare", trained / "a", trained / "b", "--json"))
-    assert list(found) == ["ranked_by", "remarks", "runs"]
+    assert list(found) == ["ranked_by", "remarks", "runs", "configs"]
+    assert found["configs"] is None
     assert found["ranked_by"] == "val_accuracy"
     assert [Path(one["run"]).name for one in found["runs"]] == ["b", "a"]
     second = found["runs"][1]
@@ -124,7 +125,7 @@ def test_a_run_without_validation_shows_its_training_figures(both: None, dnn: Dn
     Path("b/history.csv").write_text(
         "epoch,loss,accuracy,learning_rate,seconds\n1,0.5,0.75,0.1,1\n2,0.25,0.875,0.1,1\n"
     )
-    edit("b/state.json", last__best__epoch=2, last__best__monitor="loss")
+    edit("b/state.json", last__best={"epoch": 2, "monitor": "loss", "value": 0.25, "sha256": "0" * 64})
     lines = [re.split(r"  +", line) for line in dnn("compare", "a", "b").stdout.splitlines()[:3]]
     table = {line[0]: dict(zip(lines[0], line, strict=True)) for line in lines[1:]}
     assert (table["a"]["accuracy"], table["b"]["val accuracy"]) == ("–", "–")
@@ -237,7 +238,7 @@ def test_times_on_different_machines_are_not_ranked(both: None, dnn: Dnn) -> Non
 
 def test_the_sort_option_offers_every_criterion() -> None:
     (option,) = [parameter for parameter in compare.params if parameter.name == "sort"]
-    assert option.to_info_dict()["type"]["choices"] == tuple(comparison.CRITERIA)
+    assert option.to_info_dict()["type"]["choices"] == tuple(criteria.CRITERIA)
 
 
 # Unfinished, old and damaged runs

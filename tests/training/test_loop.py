@@ -128,6 +128,23 @@ def test_ema_weights_and_schedules_in_epochs_are_extended_bit_for_bit(dnn: Dnn, 
     assert scores["loss"] == pytest.approx(history("straight")[-1]["val_loss"], rel=1e-4)
 
 
+def test_a_schedule_over_all_epochs_is_recorded_and_kept_when_a_run_is_extended(dnn: Dnn, tiny: Path) -> None:
+    def options(length: object) -> tuple[str, str]:
+        schedule = f"{{name: cosine_decay, initial_learning_rate: 0.003, decay_epochs: {length}}}"
+        return "--set", f"optimizer.learning_rate={schedule}"
+
+    answer = dnn("train", "-c", tiny, "--run-dir", "all", "--epochs", 1, *options("all"))
+    assert (answer.code, answer.stderr.count("warning")) == (0, 0)
+    assert "decay_epochs: 1.0" in Path("all/config.yaml").read_text()
+    ends = "warning: the learning rate's cosine_decay ends after 1 epochs; for the rest of the 2 it stays at 0"
+    answer = dnn("train", "-c", tiny, "--run-dir", "straight", "--epochs", 2, *options(1))
+    assert (answer.code, answer.stderr.splitlines()[0]) == (0, ends)
+    # The config says `all`, the run 1: the run is extended as if it had been given the longer training from the start.
+    answer = dnn("train", "--resume", "all", "-c", tiny, "--epochs", 2, *options("all"))
+    assert (answer.code, answer.stderr.splitlines()[0]) == (0, f"{ends}; a resumed run keeps its schedule")
+    assert_same_training("straight", "all")
+
+
 @pytest.mark.slow
 def test_a_run_killed_at_any_time_and_resumed_ends_as_an_uninterrupted_one(
     dnn: Dnn, start: Callable[..., "subprocess.Popen[str]"], tiny: Path

@@ -36,7 +36,9 @@ def build(spec: NetworkSpec, config: Config, steps_per_epoch: int | None = None)
     if smoothing := config.training.label_smoothing:
         # The sparse loss does not support label smoothing.
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
-    network.compile(_keras_optimizer(config.optimizer, steps_per_epoch), loss, metrics=["accuracy"])
+    network.compile(
+        _keras_optimizer(config.with_absolute_schedule().optimizer, steps_per_epoch), loss, metrics=["accuracy"]
+    )
     return network
 
 
