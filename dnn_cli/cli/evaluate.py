@@ -80,8 +80,14 @@ def print_evaluation(result: "Evaluation", *, as_json: bool) -> None:
     }
     if result.note:
         rows["warning"] = result.note
-    print_lines(_class_table(result.classes), "", *_confusion(result.confusion), "")
+    shown = [figures for figures in result.classes if _is_shown(figures.label, result)]
+    print_lines(_class_table(shown), "", *_confusion(result), "")
     print_facts(rows)
+
+
+def _is_shown(label: int, result: "Evaluation") -> bool:
+    """Return whether a class is one of those that the run was trained on."""
+    return result.selected_classes is None or label in result.selected_classes
 
 
 def _class_table(classes: "Sequence[ClassFigures]") -> "Table":
@@ -93,13 +99,15 @@ def _class_table(classes: "Sequence[ClassFigures]") -> "Table":
     return per_class
 
 
-def _confusion(confusion: Sequence[Sequence[int]]) -> "list[Table | str]":
+def _confusion(result: "Evaluation") -> "list[Table | str]":
     """Return the confusion matrix, or for many classes the most frequent errors below a title."""
-    labels = range(len(confusion))
-    if len(labels) <= MATRIX_CLASSES:
-        matrix = table("actual ╲ predicted", *map(str, labels))
-        for label, counts in zip(labels, confusion, strict=True):
-            matrix.add_row(str(label), *(str(count) if count else "·" for count in counts))
+    confusion = result.confusion
+    rows = [label for label in range(len(confusion)) if _is_shown(label, result)]
+    columns = [label for label in range(len(confusion)) if label in rows or any(row[label] for row in confusion)]
+    if len(columns) <= MATRIX_CLASSES:
+        matrix = table("actual ╲ predicted", *map(str, columns))
+        for label in rows:
+            matrix.add_row(str(label), *(str(confusion[label][other] or "·") for other in columns))
         return [matrix]
     errors = [
         (count, actual, predicted)

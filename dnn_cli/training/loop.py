@@ -99,9 +99,10 @@ def start_draft(
 ) -> Result:
     """Train a new network from a checked draft; see `start`."""
     config = draft.config
-    plan = draft.complete(_load(config, config.data.dataset, config.data.fallback, draft.dataset, verbose=verbose))
-    if plan.data.dataset.note:
-        progress.warn(plan.data.dataset.note)
+    data = _load(config, config.data.dataset, config.data.fallback, draft.dataset, progress, verbose=verbose)
+    plan = draft.complete(data)
+    for warning in filter(None, (data.dataset.note, planning.unused_labels(data))):
+        progress.warn(warning)
     if plan.transfer is not None:
         progress.note(plan.transfer.describe())
     record, threads = planning.dataset_record(plan.data), config.training.threads
@@ -175,7 +176,9 @@ def _environment_changes(run: RunDirectory, environment: Environment, config: Co
         )
 
 
-def _load(config: Config, name: str, fallback: str | None, dataset: Dataset | None, *, verbose: bool) -> TrainingData:
+def _load(
+    config: Config, name: str, fallback: str | None, dataset: Dataset | None, progress: Progress, *, verbose: bool
+) -> TrainingData:
     """Read the training images while TensorFlow is imported, which takes seconds; fail before that if possible."""
     found = dataset or (None if planning.is_present(name) else datasets.find(name, fallback))
     with ThreadPoolExecutor(1) as pool:
@@ -183,7 +186,8 @@ def _load(config: Config, name: str, fallback: str | None, dataset: Dataset | No
             lambda: select_training_data(found or datasets.find(name, fallback), config.data, config.seed)
         )
         if config.engine == "keras":
-            tensorflow_import.import_tensorflow(config.training.threads, verbose=verbose)
+            with progress.waiting("loading TensorFlow"):
+                tensorflow_import.import_tensorflow(config.training.threads, verbose=verbose)
         return reading.result()
 
 
@@ -191,7 +195,7 @@ def _load_recorded(
     run: RunDirectory, config: Config, recorded: DatasetRecord, progress: Progress, *, verbose: bool
 ) -> TrainingData:
     """Read the images that a run was trained on; raises `RunError` if they have changed."""
-    data = _load(config, recorded.name, None, None, verbose=verbose)
+    data = _load(config, recorded.name, None, None, progress, verbose=verbose)
     if data.fingerprint != recorded.fingerprint:
         raise RunError(
             f"{run} cannot be resumed: {data.dataset.path} has changed since the run was started; "
