@@ -7,10 +7,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dnn_cli.terminal import console, printable
+from dnn_cli.terminal import console, printable, unprotected
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +33,9 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Print a message, but not with ``--quiet``."""
+
+    def waiting(self, text: str) -> AbstractContextManager[None]:
+        """Show what the training waits for while a ``with`` block runs; nothing else may be printed in it."""
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Report that training starts or resumes.
@@ -109,6 +112,10 @@ class QuietProgress:
     def note(self, text: str) -> None:
         """Print nothing."""
 
+    def waiting(self, text: str) -> AbstractContextManager[None]:
+        """Show nothing."""
+        return nullcontext()
+
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Show nothing."""
 
@@ -154,6 +161,16 @@ class LiveProgress(LineProgress):
             super().say(text)
         else:
             self._bar.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Show `text` in the place of the bar. It does not move: stderr is redirected while TensorFlow is imported."""
+        stream = unprotected(sys.stderr)
+        print(text, end="\r", file=stream, flush=True)
+        try:
+            yield
+        finally:
+            print(" " * len(text), end="\r", file=stream, flush=True)
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Draw the bar."""

@@ -4,6 +4,7 @@ Each command is a module of this package and a function in it, both named after 
 ``dnn --help`` prints: printing the help imports no command module, and running a command imports no other.
 """
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -23,7 +24,13 @@ COMMANDS = {
     "gradcheck": "Compare the gradients of Keras, NumPy and finite differences.",
     "trace": "Print one training step with every formula and its numbers.",
     "schema": "Print the JSON Schema of config files.",
+    "completion": "Print the script that completes commands in bash, zsh or fish.",
 }
+
+
+def is_completing() -> bool:
+    """Return whether a shell runs this process to complete a command line."""
+    return "_DNN_COMPLETE" in os.environ
 
 
 class LazyGroup(click.Group):
@@ -38,7 +45,17 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        if is_completing():
+            from dnn_cli.cli import completion
+
+            completion.prepare(command)
         return command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command line, or complete one, for which our completion for Bash takes the place of Click's."""
+        if is_completing():
+            from dnn_cli.cli import completion  # noqa: F401 (this registers it)
+        return super().main(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read ``help COMMAND`` as ``COMMAND --help``."""

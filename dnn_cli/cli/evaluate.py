@@ -93,8 +93,8 @@ def print_evaluation(result: "Evaluation", *, as_json: bool) -> None:
     }
     if result.note:
         rows["warning"] = result.note
-    names = [figures.name or str(figures.label) for figures in result.classes]
-    print_lines(_class_table(result.classes), "", *_confusion(result.confusion, names), "")
+    shown = [figures for figures in result.classes if _is_shown(figures.label, result)]
+    print_lines(_class_table(shown), "", *_confusion(result), "")
     print_facts(rows)
 
 
@@ -102,6 +102,11 @@ def _averages(result: "Evaluation") -> dict[str, float]:
     """Return the averages over classes, and the accuracy of the most probable ones, as far as they are defined."""
     names = ("balanced_accuracy", "macro_f1", "weighted_f1", "top_5_accuracy")
     return {name: value for name in names if (value := getattr(result, name)) is not None}
+
+
+def _is_shown(label: int, result: "Evaluation") -> bool:
+    """Return whether a class is one of those that the run was trained on."""
+    return result.selected_classes is None or label in result.selected_classes
 
 
 def _class_table(classes: "Sequence[ClassFigures]") -> "Table":
@@ -113,12 +118,15 @@ def _class_table(classes: "Sequence[ClassFigures]") -> "Table":
     return per_class
 
 
-def _confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> "list[Table | str]":
+def _confusion(result: "Evaluation") -> "list[Table | str]":
     """Return the confusion matrix, or for many classes the most frequent errors below a title."""
-    if len(names) <= MATRIX_CLASSES:
-        matrix = table("actual ╲ predicted", *names)
-        for name, counts in zip(names, confusion, strict=True):
-            matrix.add_row(name, *(str(count) if count else "·" for count in counts))
+    confusion, names = result.confusion, [figures.name or str(figures.label) for figures in result.classes]
+    rows = [label for label in range(len(confusion)) if _is_shown(label, result)]
+    columns = [label for label in range(len(confusion)) if label in rows or any(row[label] for row in confusion)]
+    if len(columns) <= MATRIX_CLASSES:
+        matrix = table("actual ╲ predicted", *(names[label] for label in columns))
+        for label in rows:
+            matrix.add_row(names[label], *(str(confusion[label][other] or "·") for other in columns))
         return [matrix]
     errors = [
         (count, actual, predicted)

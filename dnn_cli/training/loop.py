@@ -102,12 +102,11 @@ def start_draft(
 ) -> Result:
     """Train a new network from a checked draft; see `start`."""
     config = draft.config
-    plan = draft.complete(_load(config, config.data.dataset, config.data.fallback, draft.dataset, verbose=verbose))
-    if plan.data.dataset.note:
-        progress.warn(plan.data.dataset.note)
-    for warning in plan.data.dataset.source.warnings:
+    data = _load(config, config.data.dataset, config.data.fallback, draft.dataset, progress, verbose=verbose)
+    plan = draft.complete(data)
+    for warning in filter(None, (data.dataset.note, planning.unused_labels(data), *data.dataset.source.warnings)):
         progress.warn(warning)
-    for remark in plan.data.dataset.source.remarks:
+    for remark in data.dataset.source.remarks:
         progress.note(remark)
     if plan.transfer is not None:
         progress.note(plan.transfer.describe())
@@ -182,7 +181,9 @@ def _environment_changes(run: RunDirectory, environment: Environment, config: Co
         )
 
 
-def _load(config: Config, name: str, fallback: str | None, dataset: Dataset | None, *, verbose: bool) -> TrainingData:
+def _load(
+    config: Config, name: str, fallback: str | None, dataset: Dataset | None, progress: Progress, *, verbose: bool
+) -> TrainingData:
     """Read the training images while TensorFlow is imported, which takes seconds; fail before that if possible."""
 
     def find() -> Dataset:
@@ -194,7 +195,8 @@ def _load(config: Config, name: str, fallback: str | None, dataset: Dataset | No
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(lambda: select_training_data(found or find(), config.data, config.seed))
         if config.engine == "keras":
-            tensorflow_import.import_tensorflow(config.training.threads, verbose=verbose)
+            with progress.waiting("loading TensorFlow"):
+                tensorflow_import.import_tensorflow(config.training.threads, verbose=verbose)
         return reading.result()
 
 
@@ -202,7 +204,7 @@ def _load_recorded(
     run: RunDirectory, config: Config, recorded: DatasetRecord, progress: Progress, *, verbose: bool
 ) -> TrainingData:
     """Read the images that a run was trained on; raises `RunError` if they have changed."""
-    data = _load(config, recorded.name, None, None, verbose=verbose)
+    data = _load(config, recorded.name, None, None, progress, verbose=verbose)
     if data.fingerprint != recorded.fingerprint:
         raise RunError(
             f"{run} cannot be resumed: {data.dataset.path} has changed since the run was started; "

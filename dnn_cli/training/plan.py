@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from dnn_cli.config import difference
 from dnn_cli.config.schema import Config
 from dnn_cli.data import class_names, datasets, known_sets, selection
@@ -20,6 +22,8 @@ from dnn_cli.training import transfer
 from dnn_cli.training.class_weights import class_weights
 from dnn_cli.training.transfer import TransferPlan, TransferSource
 from dnn_cli.typing import Array
+
+SHOWN_LABELS = 10  # a warning lists no more labels one by one
 
 
 @dataclass(frozen=True)
@@ -147,8 +151,23 @@ def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | N
     plan = drafted.complete(
         selection.select_training_data(selection.find_dataset(config.data, config.seed), config.data, config.seed)
     )
+    warning = unused_labels(plan.data)
     sentence = f"data: {plan.data.dataset.path}, {len(plan.data.training.labels):,} training images"
+    sentence += f"\nwarning: {warning}" if warning else ""
     return Preview(plan.config, plan.spec, sentence, plan.transfer)
+
+
+def unused_labels(data: TrainingData) -> str:
+    """Return a warning if labels below the largest have no training images; empty if there are none, or on request."""
+    parts = [data.training, *([data.held_out] if data.held_out else [])]
+    used = sorted(set[int]().union(*(np.unique(part.labels).tolist() for part in parts)))
+    if data.selected is not None or len(used) == data.classes:
+        return ""
+    shown = ", ".join(map(str, used)) if len(used) <= SHOWN_LABELS else f"{used[0]} to {used[-1]}"
+    return (
+        f"{data.dataset.path}: only {len(used)} of the labels 0 to {data.classes - 1} have training images ({shown}); "
+        f"the network gets {data.classes} outputs all the same; number the classes from 0 without gaps"
+    )
 
 
 def check_extras(config: Config) -> None:
