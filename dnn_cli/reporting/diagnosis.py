@@ -207,7 +207,8 @@ def confused_class(run: Evidence) -> Finding | None:
         f"interval of {low:.4f} to {high:.4f}; that of all other classes together is {other_hits / other_images:.4f}. "
         f"{count} of the {support - hits} errors are classified as {predicted}.{_caution(run)}"
     )
-    title = f"Class {label} is often classified as {predicted}"
+    # An error rate that is higher than that of others may still be low: the title says how many errors there are.
+    title = f"{count / support:.1%}".replace("%", " %") + f" of class {label} are classified as {predicted}"
     return run.finding("confused_class", title, text, remedies.augmenting(run.config))
 
 
