@@ -28,6 +28,7 @@ Format = Literal["svg", "png"]
 
 DPI = 160
 HOVER = "hover-"  # begins the identifiers of areas with a text for the pointer
+ABOVE_ALL = 10  # the drawing order of such an area, so that nothing is between it and the pointer
 NEARLY_INVISIBLE = 1e-3  # an opacity; matplotlib omits the area at 0, and then the pointer is never over it
 FIGURE_COLORS = {LIGHT.variables[name]: name for name in LIGHT.variables if name.startswith("--series")} | {
     LIGHT.ink: "--ink",
@@ -114,7 +115,7 @@ def hover(axes: "Axes", x: tuple[float, float], y: tuple[float, float] | None, t
     bottom, top = y or (0.0, 1.0)
     place = axes.transData if y else axes.get_xaxis_transform()
     area = Rectangle((x[0], bottom), x[1] - x[0], top - bottom, transform=place, linewidth=0)
-    area.set(facecolor=LIGHT.ink, alpha=NEARLY_INVISIBLE, label=text, in_layout=False)
+    area.set(facecolor=LIGHT.ink, alpha=NEARLY_INVISIBLE, label=text, in_layout=False, zorder=ABOVE_ALL)
     area.set_gid(f"{HOVER}{len(axes.figure.findobj(_is_hover))}")
     axes.add_artist(area)
 

@@ -99,13 +99,15 @@ def _curves(results: RunResults) -> dict[str, Picture]:
     """Plot each column of the history, training and validation in one plot."""
     pictures = {}
     for name, (title, scale) in plots.CURVES.items():
+        of = "" if name in ("loss", "accuracy") else title  # a learning rate is not one "in training"
+        values = {key: [row[key] for row in results.history] for key in (name, f"val_{name}") if key in results.best}
         lines = [
-            Line(label, [row[key] for row in results.history], color, dashed=dashed, best=results.best["epoch"])
+            Line(label, values[key], color, dashed=dashed, best=results.best["epoch"], name=of)
             for label, key, color, dashed in (
                 ("training", name, BLUE, f"val_{name}" in results.best),
                 ("validation", f"val_{name}", VERMILION, False),
             )
-            if key in results.best
+            if key in values
         ]
         if lines:
             final = " and ".join(f"{line.values[-1]:.4g} in {line.label}" for line in lines)
