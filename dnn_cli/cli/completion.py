@@ -105,7 +105,8 @@ def _configs(incomplete: str) -> list[CompletionItem]:
 
 
 def _runs(incomplete: str) -> list[CompletionItem]:
-    from dnn_cli.runs.directory import RUNS, RunDirectory
+    from dnn_cli.runs.directory import RunDirectory
+    from dnn_cli.runs.location import RUNS
 
     return _beginning(incomplete, sorted(str(run) for run in RunDirectory.all(RUNS)), "file")
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from dnn_cli.command import command
 from dnn_cli.config import difference
 from dnn_cli.data.class_names import show
 from dnn_cli.evaluation import significance
@@ -19,12 +20,14 @@ from dnn_cli.runs.comparison import Comparison
 from dnn_cli.runs.criteria import ACCURACIES, CRITERIA
 from dnn_cli.runs.seed_groups import ConfigComparison
 
+TRAINING_COLUMNS = ("loss", "accuracy")  # columns of the history that are measured on the training images
 MAX_DISAGREEMENTS = 16  # Images shown that only one of two runs classifies correctly.
 
 
 def build(found: Comparison, results: Sequence[RunResults]) -> Page:
     """Build the page of several runs; `results` are in the order of `found`."""
-    configs = found.configs
+    # Without validation or recorded test figures, nothing is known over seeds.
+    configs = found.configs if found.configs and found.configs.verdicts else None
     # Where configs have several seeds, their runs are samples: single ones are not tested against each other.
     groups = [] if configs else _groups_by_test_images(results)
     tests = [test for group in groups for test in _pairwise_tests(group)]
@@ -129,13 +132,19 @@ def _curves(results: Sequence[RunResults]) -> dict[str, Picture]:
 
 
 def _lines(results: RunResults, name: str, number: int) -> list[Line]:
-    """Return the validation line of a run, if it has one, and its training line, which is then dashed."""
+    """Return the validation line of a run, if it has one, and its training line; a loss of training is dashed."""
     color, best = LIGHT.series[_color_number(number) - 1], results.best["epoch"]
     keys = [key for key in (f"val_{name}", name) if key in results.best]
-    columns = [[row[key] for row in results.history] for key in keys]
     return [
-        Line("" if dashed else results.name, values, color, dashed=dashed, best=None if dashed else best)
-        for dashed, values in zip((False, True), columns, strict=False)
+        Line(
+            "" if number else results.name,
+            [row[key] for row in results.history],
+            color,
+            dashed=key in TRAINING_COLUMNS,
+            best=None if number else best,
+            name=f"{results.name}, training" if key in TRAINING_COLUMNS else results.name,
+        )
+        for number, key in enumerate(keys)
     ]
 
 
@@ -153,7 +162,8 @@ def _disagreements(results: Sequence[RunResults], test: PairwiseTest) -> list[di
     for correct, wrong, winner, loser in ((best, other, test.best, test.other), (other, best, test.other, test.best)):
         chosen = [index for index in wrong.worst(len(wrong.labels)) if correct.correct[index]][:MAX_DISAGREEMENTS]
         if chosen:
-            parts.append({"winner": winner, "loser": loser, "tiles": report_html.tiles(wrong, chosen)})
+            tiles, explain = report_html.tiles(wrong, chosen), command("explain", loser)
+            parts.append({"winner": winner, "loser": loser, "tiles": tiles, "explain": explain})
     return parts
 
 

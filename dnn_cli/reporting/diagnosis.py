@@ -245,7 +245,8 @@ def confused_class(run: Evidence) -> Finding | None:
         f"interval of {low:.4f} to {high:.4f}; that of all other classes together is {other_hits / other_images:.4f}. "
         f"{count} of the {support - hits} errors are classified as {other}.{_caution(run)}"
     )
-    title = f"Class {name} is often classified as {other}"
+    # An error rate that is higher than that of others may still be low: the title says how many errors there are.
+    title = f"{count / support:.1%}".replace("%", " %") + f" of class {name} are classified as {other}"
     return run.finding("confused_class", title, text, remedies.augmenting(run.config))
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def describe_environment(
         threads: number of threads that an operation is divided among.
     """
     return Environment(
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
         command=tuple(sys.argv),
         folder=str(Path.cwd()),
         versions=versions(),

@@ -126,6 +126,7 @@ class Environment(JsonRecord):
     """Everything besides the config that the result of a run depends on.
 
     Attributes:
+        started: the time when the run was started, in UTC, as ISO 8601; None if not recorded.
         command: the command line that started the run.
         folder: the working directory.
         versions: the versions of dnn, Python and the libraries that compute.
@@ -142,6 +143,7 @@ class Environment(JsonRecord):
         transfer: the trained weights that it starts from; None if it starts from random ones.
     """
 
+    started: str | None = None  # not in 0.1.0
     command: tuple[FileName, ...] = ()
     folder: FileName = ""
     versions: dict[str, str] = field(default_factory=dict)

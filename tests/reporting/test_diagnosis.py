@@ -401,6 +401,19 @@ def test_a_rare_class_that_is_never_found_is_reported(rare: list[int], hits: int
         assert "confused_class" not in [finding.kind for finding in found]
 
 
+def test_the_title_of_a_confused_class_states_its_share() -> None:
+    matrix = [[970, 26, 4], [1, 998, 1], [1, 1, 998]]
+    evidence = Evidence(
+        loading.parse("data: {validation: 5000}", "test"),
+        WELL_TRAINED,
+        score(matrix, (3000, 0.988, 0.988)),
+        [],
+        dataset(50_000, 5000, 3),
+    )
+    (finding,) = diagnosis.diagnose(evidence)
+    assert finding.title == "2.6 % of class 0 are classified as 1"
+
+
 @pytest.mark.parametrize(("images", "off"), [(10_000, True), (100, False)])
 def test_a_calibration_error_may_be_chance_on_few_images(images: int, *, off: bool) -> None:
     hits = round(0.95 * images)

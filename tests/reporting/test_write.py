@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,23 @@ def test_the_page_shows_the_figures_of_the_evaluation(runs: tuple[str, str], dnn
     assert "validation 400" in said
     assert "layers: - units: 32 - units: 16" in said
     assert "numpy" in said
+
+
+def test_the_page_says_when_where_and_how_to_look_further(runs: tuple[str, str], dnn: Dnn) -> None:
+    found = report(dnn, runs[0])
+    page = Path(found["report"]).read_text()
+    environment = json.loads(Path(runs[0], "environment.json").read_text())
+    for name in ("started", "processor"):
+        assert f"<dt>{name}</dt><dd>{escape(environment[name])}</dd>" in page
+    assert datetime.fromisoformat(environment["started"]).tzinfo == UTC
+    index = found["mistakes"][0]["index"]
+    assert f"<code>dnn explain {runs[0]} --index {index}</code>" in page
+    assert f'<li title="dnn explain {runs[0]} --index {index}">' in page
+    # The training accuracy is a running mean, of which no interval can be given.
+    training = re.search(r'<th scope="row">training</th>.*', page)
+    assert training is not None
+    assert training[0].count("<td>–</td>") == 1
+    assert " to " not in training[0]
 
 
 def test_a_page_is_reproducible_and_is_replaced(runs: tuple[str, str], dnn: Dnn) -> None:
