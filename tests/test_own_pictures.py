@@ -175,7 +175,7 @@ def test_every_command_takes_class_folders_of_rgb_pictures(dnn: Dnn, digits: Pat
     assert dnn("explain", run, "--index", 0).code == 0
     assert dnn("report", run).code == 0
     assert ">three</th>" in (run / "report.html").read_text()
-    other = train(dnn, digits, "other", more=", image_size: [20, 20], classes: [one, two, three], images_per_class: 20")
+    other = train(dnn, digits, "other", more=", image_size: [20, 20], classes: [one, two, three], images_per_class: 15")
     assert "data.images_per_class" in dnn("compare", run, other).stdout
 
 

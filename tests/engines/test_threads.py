@@ -17,6 +17,7 @@ from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import ConfigError, UsageError
 from tests.conftest import Answer, command
+from tests.shared_runs import forget_digests
 from tests.training.helpers import assert_same_training, history
 
 Dnn = Callable[..., Answer]
@@ -86,6 +87,7 @@ def recorded(run: str | Path) -> Any:
 
 def remove_number(run: str | Path) -> None:
     """Remove the threads and the processor from the records of a run; version 0.1.0 did not record them."""
+    forget_digests(run)
     config, environment = Path(run, "config.yaml"), Path(run, "environment.json")
     text, count = re.subn(r"^  threads: \d+\n", "", config.read_text(), flags=re.MULTILINE)
     assert count == 1
