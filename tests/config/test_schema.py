@@ -175,6 +175,8 @@ def test_an_empty_mapping_gives_all_defaults() -> None:
             "epochs": 10,
             "batch_size": 32,
             "label_smoothing": 0.0,
+            "class_weight": None,
+            "monitor": None,
             "early_stopping": None,
             "augmentation": {
                 "rotation": 0.0,
