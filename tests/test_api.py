@@ -367,7 +367,7 @@ def test_a_damaged_or_deleted_run_describes_itself(copy: dnn.Run) -> None:
     assert repr(copy).startswith("<Run runs/copy-1: damaged; problem runs/copy-1/state.json is damaged: ")
     assert "<td" in copy._repr_html_()
     copy.path.rename("moved")
-    assert repr(copy).startswith("<Run runs/copy-1: unreadable; problem ")
+    assert repr(copy).startswith("<Run runs/copy-1: damaged; problem runs/copy-1 has no environment.json")
 
 
 # Evaluating

@@ -12,6 +12,7 @@ import pytest
 from dnn_cli import progress
 from dnn_cli.config import loading
 from dnn_cli.data import datasets
+from dnn_cli.data.sources.four_arrays import FourArrays
 from dnn_cli.errors import RunError
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.runs.records import TrainingMetrics
@@ -60,7 +61,7 @@ def test_each_training_gives_the_same_bits_as_alone(
     dnn: Dnn, shared_runs: SharedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = shared_runs.path(SECOND)
-    read = counting(datasets, "_load", monkeypatch)
+    read = counting(FourArrays, "read", monkeypatch)
     answer = dnn("train", "-c", "first.yaml", "-c", "second.yaml")
     assert answer.code == 0
     assert len(read) == 1
