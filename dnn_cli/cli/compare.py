@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dnn_cli.cli import options
-from dnn_cli.cli.run_summary import data_source, data_warnings, figures, metrics_to_json, setting
-from dnn_cli.cli.tables import NOTHING, fits, folded, print_json, print_lines
+from dnn_cli.cli.run_summary import config_table, data_source, data_warnings, figures, metrics_to_json, setting
+from dnn_cli.cli.tables import print_json, print_lines, side_by_side
 
 if TYPE_CHECKING:
     from dnn_cli.runs.comparison import Comparison
-    from dnn_cli.runs.seed_groups import ConfigComparison
     from dnn_cli.runs.status import RunStatus
-
-COLUMN_WIDTH = 30  # characters; two columns of this width and the headings fit into 80
 
 
 @click.command
@@ -66,22 +63,7 @@ def print_comparison(found: "Comparison", *, as_json: bool) -> None:
     }
     lines = [*found.remarks, *data_warnings(candidates)]
     over_seeds = ["", *config_table(found.configs)] if found.configs else []
-    print_lines(*_side_by_side(columns), *over_seeds, *[""] * bool(lines), *lines)
-
-
-def config_table(found: "ConfigComparison") -> list[Any]:
-    """Return a table of the configs with their accuracies over seeds: mean ± standard deviation (95 % interval)."""
-    from dnn_cli.runs.criteria import ACCURACIES, CRITERIA
-
-    columns = {
-        "config": [group.name for group in found.groups],
-        "seeds": [" ".join(map(str, group.seeds)) for group in found.groups],
-    }
-    for criterion in (CRITERIA[name] for name in ACCURACIES):
-        spreads = [group.spread(criterion) for group in found.groups]
-        if any(spreads):
-            columns[criterion.title] = [str(spread) if spread else NOTHING for spread in spreads]
-    return _side_by_side(columns)
+    print_lines(*side_by_side(columns), *over_seeds, *[""] * bool(lines), *lines)
 
 
 def _candidate(one: "RunStatus", settings: dict[str, list[Any]], place: int) -> dict[str, Any]:
@@ -89,18 +71,3 @@ def _candidate(one: "RunStatus", settings: dict[str, list[Any]], place: int) -> 
 
     chosen = {key: values[place] for key, values in settings.items() if values[place] is not difference.ABSENT}
     return {"run": str(one.run), "settings": chosen, **metrics_to_json(one)}
-
-
-def _side_by_side(columns: dict[str, list[str]]) -> list[Any]:
-    """Return a table with one row per run or, if the terminal is too narrow, tables with one column per run."""
-    rows = list(zip(*columns.values(), strict=True))
-    if fits(whole := folded(list(columns), rows)):
-        return [whole]
-    for count in range(len(rows), 0, -1):
-        tables: list[Any] = []
-        for start in range(0, len(rows), count):
-            names, *values = zip(list(columns), *rows[start : start + count], strict=True)
-            tables += [*[""] * bool(tables), folded(names, values, width=COLUMN_WIDTH)]
-        if count == 1 or all(fits(table) for table in tables if table):
-            break
-    return tables

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 UNLIMITED_WIDTH = 100_000  # characters; in a file or a pipe each row stays on one line, so that grep finds it
 NOTHING = "–"  # printed in a cell without a value
+COLUMN_WIDTH = 30  # characters; two columns of this width and the headings fit into 80
 
 
 def table(*columns: str) -> "Table":
@@ -115,3 +116,18 @@ def print_json(values: Any) -> None:
 def warn(text: str) -> None:
     """Print a line on stderr."""
     click.echo(text, err=True)
+
+
+def side_by_side(columns: dict[str, list[str]]) -> list[Any]:
+    """Return a table with one row per run or, if the terminal is too narrow, tables with one column per run."""
+    rows = list(zip(*columns.values(), strict=True))
+    if fits(whole := folded(list(columns), rows)):
+        return [whole]
+    for count in range(len(rows), 0, -1):
+        tables: list[Any] = []
+        for start in range(0, len(rows), count):
+            names, *values = zip(list(columns), *rows[start : start + count], strict=True)
+            tables += [*[""] * bool(tables), folded(names, values, width=COLUMN_WIDTH)]
+        if count == 1 or all(fits(table) for table in tables if table):
+            break
+    return tables

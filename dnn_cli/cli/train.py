@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dnn_cli.cli import options
-from dnn_cli.cli.compare import config_table
-from dnn_cli.cli.run_summary import is_metric, selected_classes
+from dnn_cli.cli.run_summary import config_table, is_metric, selected_classes
 from dnn_cli.cli.tables import print_facts, print_json, print_lines, print_next, table
 
 if TYPE_CHECKING:

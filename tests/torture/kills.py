@@ -16,6 +16,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -186,7 +187,10 @@ def fork(words: list[str], *, often: bool = False) -> int:
             numpy_epoch.CHUNK_SECONDS = 0.0
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
             code = run(words)
-    except BaseException:  # a traceback is what the torture looks for
+    except KeyboardInterrupt:  # SIGINT arrived before the command began
+        code = GENTLE[signal.SIGINT]
+    except BaseException:
+        os.write(2, traceback.format_exc().encode())
         code = 99
     os._exit(code)
 
