@@ -8,7 +8,7 @@ import click
 
 from dnn_cli.cli import options
 from dnn_cli.cli.run_summary import selected_classes
-from dnn_cli.cli.tables import NOTHING, print_facts, print_json, print_lines, table, warn
+from dnn_cli.cli.tables import NOTHING, matrix, print_facts, print_json, print_lines, table, warn
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -124,10 +124,10 @@ def _confusion(result: "Evaluation") -> "list[Table | str]":
     rows = [label for label in range(len(confusion)) if _is_shown(label, result)]
     columns = [label for label in range(len(confusion)) if label in rows or any(row[label] for row in confusion)]
     if len(columns) <= MATRIX_CLASSES:
-        matrix = table("actual ╲ predicted", *(names[label] for label in columns))
+        counts = matrix("actual ╲ predicted", *(names[label] for label in columns))
         for label in rows:
-            matrix.add_row(names[label], *(str(confusion[label][other] or "·") for other in columns))
-        return [matrix]
+            counts.add_row(names[label], *(str(confusion[label][other] or "·") for other in columns))
+        return [counts]
     errors = [
         (count, actual, predicted)
         for actual, counts in enumerate(confusion)

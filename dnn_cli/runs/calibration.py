@@ -1,15 +1,16 @@
 """The calibration of a run's best network: it brings the stated probabilities closer to the share that is right."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 from pydantic import Field
 
 from dnn_cli.runs.json_record import JsonRecord
-from dnn_cli.typing import Array
 
-SMALLEST = np.finfo(np.float32).tiny  # a smaller probability counts as this one, because its logarithm is needed
+if TYPE_CHECKING:
+    from dnn_cli.typing import Array
+
+SMALLEST = 2.0**-126  # a smaller probability, which float32 holds inexactly, counts as this one: it has a logarithm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,10 @@ class Calibration(JsonRecord):
     checkpoint: str
     temperature: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 
-    def apply(self, probabilities: Array) -> Array:
+    def apply(self, probabilities: "Array") -> "Array":
         """Return the calibrated probabilities, float64, of a network's probabilities (n, classes)."""
+        import numpy as np  # commands that list runs don't need it
+
         logits = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST)) / self.temperature
         powers: Array = np.exp(logits - logits.max(axis=1, keepdims=True))
         powers /= powers.sum(axis=1, keepdims=True)
