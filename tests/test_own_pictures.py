@@ -125,7 +125,7 @@ def test_equal_images_give_equal_weights_in_every_form(engine: str, dnn: Dnn, st
         assert (found["fingerprint"], found["loss"]) == (tested["fingerprint"], tested["loss"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_of_mnist_is_the_same_in_every_form(mnist_folder: Path, tmp_path: Path, dnn: Dnn) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DNN_DATA_DIR", str(mnist_folder))
