@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -231,8 +232,41 @@ def test_other_pictures_are_matched_to_the_network_by_the_names_of_their_classes
     assert support == {"two": 4, "three": 4}
 
 
-def test_a_training_on_pictures_that_is_killed_resumes_to_the_same_bits(dnn: Dnn, digits: Path, start: Any) -> None:
-    undisturbed = train(dnn, digits, "undisturbed")
+TABLES = [form for form in FORMS if form != "folders"]
+
+
+@pytest.mark.parametrize("form", TABLES)
+def test_every_command_takes_tables_and_arrays(dnn: Dnn, stored: Path, digits: Path, form: str) -> None:
+    run = train(dnn, stored / form, "run", more=FORMS[form][1])
+    picture = next(digits.rglob("*.png"))
+    commands: list[tuple[tuple[object, ...], str]] = [
+        (("evaluate", run), "test accuracy"),
+        (("evaluate", run, "--split", "validation"), "validation accuracy"),
+        (("predict", run, picture), picture.name),
+        (("explain", run, picture, "--json"), "name"),
+        (("show", run), f"dataset path +{stored / form}"),
+        (("train", "--resume", run, "--epochs", 3), "epochs +3"),
+        (("gradcheck", "-c", "c.yaml"), "largest"),
+        (("trace", "-c", "c.yaml"), "update"),
+    ]
+    if form == "csv":
+        commands += [(("report", run), "report.html"), (("explain", run, "--index", 3), "attributed")]
+    if form != "arrays":  # flat arrays have no height and width without a config
+        commands.append((("data", stored / form), "600"))
+    for words, wanted in commands:
+        answer = dnn(*words)
+        assert answer.code == 0, answer.stderr
+        assert re.search(wanted, answer.stdout), answer.stdout
+    other = train(dnn, stored / form, "other", more=f"{FORMS[form][1]}, images_per_class: 15")
+    assert "data.images_per_class" in dnn("compare", run, other).stdout
+
+
+@pytest.mark.parametrize("form", ["pictures", *TABLES])
+def test_a_training_that_is_killed_resumes_to_the_same_bits(
+    dnn: Dnn, digits: Path, stored: Path, start: Any, form: str
+) -> None:
+    dataset, more = (digits, "") if form == "pictures" else (stored / form, FORMS[form][1])
+    undisturbed = train(dnn, dataset, "undisturbed", more=more)
     Path("long.yaml").write_text(Path("c.yaml").read_text().replace("epochs: 2", "epochs: 2000"))
     training = start("train", "-c", "long.yaml", "--run-dir", "killed", "--quiet")
     wait_for_epoch("killed", 2, training)
