@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 READY = $(VENV)/.ready
-EXTRAS = report,images,parquet,tensorboard
+EXTRAS = report,images,parquet,onnx,litert,serve,tensorboard
 
 .PHONY: help train test long check torture format docs bench peers clean
 
