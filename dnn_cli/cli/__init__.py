@@ -18,6 +18,8 @@ COMMANDS = {
     "predict": "Classify the digits in image files.",
     "explain": "Show which pixels and hidden units decided a prediction.",
     "compare": "Compare the settings and the metrics of runs.",
+    "diff": "Compare two runs bit by bit: settings, history, weights.",
+    "reproduce": "Train a run again, and say whether every bit is the same.",
     "report": "Write an HTML report of one run, or of several runs compared.",
     "data": "List datasets; fetch and verify one; describe your own.",
     "init": "Write a config for your own data, which trains at once.",
