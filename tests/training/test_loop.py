@@ -66,6 +66,7 @@ def test_a_training_writes_progress_and_all_files_of_a_run(dnn: Dnn, tiny: Path)
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     assert files == {
         ".lock",
+        "calibration.json",
         "config.yaml",
         "environment.json",
         "history.csv",
