@@ -9,7 +9,7 @@ chart plays a part in it.
 """
 
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,18 +53,17 @@ class Kind:
     images: Array
 
 
-def printed(*, clear: bool) -> Kind:
-    """Draw the letters of Matplotlib's fonts, with or without those that look like digits."""
+def printed(name: str, letters: Iterable[str]) -> Kind:
+    """Draw letters or digits in Matplotlib's fonts."""
     files = sorted(Path(mpl.get_data_path(), "fonts", "ttf").glob("*.ttf"))
     fonts = [ImageFont.truetype(str(file), SIDE // 2) for file in files if _is_text(file)]
-    letters = sorted(set(string.ascii_letters) - (AMBIGUOUS if clear else set()))
     found = []
     for font in fonts:
-        for letter in letters:
+        for letter in sorted(letters):
             picture = Image.new("L", (SIDE, SIDE), 255)
             ImageDraw.Draw(picture).text((SIDE // 4, SIDE // 6), letter, font=font, fill=20)
             found += _prepared(picture)
-    return Kind(f"printed letters{', clear' if clear else ''}", np.array(found))
+    return Kind(name, np.array(found))
 
 
 def _is_text(file: Path) -> bool:
@@ -72,7 +71,7 @@ def _is_text(file: Path) -> bool:
 
 
 def handwritten(folder: Path, *, clear: bool) -> Kind:
-    """Read the Latin letters of Omniglot, character01 to character26 for a to z, as `printed` does."""
+    """Read the Latin letters of Omniglot, character01 to character26 for a to z, with or without those that look like digits."""
     found = []
     for letter, files in zip(string.ascii_lowercase, sorted(folder.glob("Latin/character*")), strict=True):
         if not (clear and letter in AMBIGUOUS):
@@ -230,8 +229,14 @@ def main(run: Path, omniglot: Path | None, out: Path | None) -> None:
         "distance in the last hidden layer": by_distance(source, training),
         "distance to the planes of the classes": by_residual(training),
     }
-    clear = [printed(clear=True), *([handwritten(omniglot, clear=True)] if omniglot else []), noise(), textures()]
-    everything = [printed(clear=False)]
+    letters = set(string.ascii_letters)
+    clear = [
+        printed("printed letters, clear", letters - AMBIGUOUS),
+        *([handwritten(omniglot, clear=True)] if omniglot else []),
+        noise(),
+        textures(),
+    ]
+    everything = [printed("printed digits", string.digits), printed("printed letters", letters)]
     if omniglot:
         everything += [handwritten(omniglot, clear=False), alphabets(omniglot)]
     refused = (detector.scores(digits) > 0).mean()

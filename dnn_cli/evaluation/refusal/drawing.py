@@ -1,10 +1,14 @@
 """Draw many shapes at once with a pen, in the format of MNIST: a box of 20×20 pixels, centred by mass in 28×28."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dnn_cli.data.digit_normalization import BOX_SIDE, IMAGE_SIDE
 from dnn_cli.typing import Array
 
+POINTS = 160  # along all strokes of a shape together: more than one for each pixel that they pass
+CHUNK = 2000  # shapes at a time
 REACH = 2  # pixels around a point that a pen may blacken
 MIN_EXTENT = 1e-6  # a shape that is a single point is not enlarged
 
@@ -31,7 +35,19 @@ def curve(controls: Array, points: int, *, smooth: bool) -> Array:
     matrix = np.zeros((points, count))
     for step, weight in zip(steps, weights, strict=True):
         np.add.at(matrix, (np.arange(points), np.clip(index + step, 0, count - 1)), weight)
-    return np.asarray(matrix @ controls)
+    return np.asarray(matrix.astype(np.float32) @ controls.astype(np.float32))
+
+
+def trace(strokes: Sequence[tuple[bool, Array]]) -> Array:
+    """Return `POINTS` points along the strokes of shapes, (n, POINTS, 2), as many for each line between two points.
+
+    Args:
+        strokes: whether each is smooth, and the points (n, k, 2) that it goes through.
+    """
+    lines = np.cumsum([0, *(controls.shape[1] - 1 for _, controls in strokes)])
+    counts = np.diff(np.rint(lines * POINTS / lines[-1]).astype(int)).tolist()
+    parts = [curve(controls, count, smooth=smooth) for (smooth, controls), count in zip(strokes, counts, strict=True)]
+    return np.concatenate(parts, axis=1)
 
 
 def deform(points: Array, random: np.random.Generator) -> Array:
@@ -39,12 +55,13 @@ def deform(points: Array, random: np.random.Generator) -> Array:
     n = len(points)
     low, high = points.min(axis=1, keepdims=True), points.max(axis=1, keepdims=True)
     extent = np.maximum(high - low, MIN_EXTENT)
-    points = low + extent * ((points - low) / extent) ** np.exp(random.normal(0, 0.3, (n, 1, 2)))
+    bent = np.exp(random.normal(0, 0.3, (n, 1, 2))).astype(points.dtype)  # what is in the middle moves to a side
+    points = low + extent * ((points - low) / extent) ** bent
     turn, slant, width = random.normal(0, 0.12, n), random.normal(0.1, 0.17, n), np.exp(random.normal(0, 0.2, n))
     cosine, sine = np.cos(turn), np.sin(turn)
     matrix = np.array([[cosine, -sine], [sine, cosine]]).transpose(2, 0, 1)
     matrix = matrix @ np.stack([np.stack([width, -slant], -1), np.tile([0.0, 1.0], (n, 1))], 1)
-    deformed: Array = np.matmul(points, matrix.transpose(0, 2, 1))
+    deformed: Array = np.matmul(points, matrix.transpose(0, 2, 1).astype(points.dtype))
     return deformed
 
 
@@ -55,10 +72,16 @@ def draw(points: Array, radius: Array) -> Array:
         points: (n, p, 2) x and y of points along the strokes of each shape, in any unit.
         radius: (n,) the radius of the pen in pixels.
     """
+    starts = range(0, len(points), CHUNK)
+    parts = [_draw(points[start : start + CHUNK], radius[start : start + CHUNK]) for start in starts]
+    return np.concatenate(parts) if parts else np.empty((0, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
+
+
+def _draw(points: Array, radius: Array) -> Array:
     n, half = len(points), IMAGE_SIDE / 2
     low, high = points.min(axis=1), points.max(axis=1)
     scale = (BOX_SIDE - 2 * radius) / np.maximum((high - low).max(axis=1), MIN_EXTENT)
-    placed = (points - points.mean(axis=1, keepdims=True)) * scale[:, None, None] + half
+    placed = (points - points.mean(axis=1, keepdims=True)) * scale[:, None, None].astype(points.dtype) + half
     margin = (IMAGE_SIDE - BOX_SIDE) // 4
     placed += np.maximum(margin - placed.min(axis=1), 0)[:, None]
     placed -= np.maximum(placed.max(axis=1) - (IMAGE_SIDE - margin), 0)[:, None]

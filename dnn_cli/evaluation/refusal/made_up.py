@@ -13,7 +13,6 @@ from dnn_cli.typing import Array
 
 Random = np.random.Generator
 
-POINTS_PER_LINE = 14  # along the line between two points of a letter
 SERIFS = 0.25  # share of the letters that are drawn with serifs
 SCRIBBLES = 40  # plans of strokes, each for many scribbles
 SYMMETRIC = {  # digits that a mirror, or a quarter turn, may make another digit of
@@ -53,40 +52,36 @@ def _letters(count: int, random: Random) -> Array:
         each = max(1, count // len(forms))
         with_serifs = round(each * SERIFS)
         parts += [_letter(form, each - with_serifs, random), _letter(form, with_serifs, random, serifs=True)]
-    return np.concatenate(parts)
+    points = drawing.deform(np.concatenate(parts), random)
+    return drawing.draw(points, random.uniform(0.5, 2.3, len(points)))
 
 
 def _letter(form: list[tuple[bool, Array]], count: int, random: Random, *, serifs: bool = False) -> Array:
-    """Draw a form of a letter `count` times."""
-    lines = []
-    for smooth, points in form:
-        controls = points + random.normal(0, 0.2, (count, *points.shape))
-        lines.append(drawing.curve(controls, POINTS_PER_LINE * (len(points) - 1) + 1, smooth=smooth))
-        for end in (controls[:, 0], controls[:, -1]) if serifs else ():
-            if random.random() < 0.6:
-                half = np.stack([random.uniform(0.4, 1, count), np.zeros(count)], axis=1)
-                lines.append(drawing.curve(np.stack([end - half, end + half], axis=1), 9, smooth=False))
-    return drawing.draw(drawing.deform(np.concatenate(lines, axis=1), random), random.uniform(0.5, 2.3, count))
+    """Return the points of a form of a letter, written `count` times by a shaking hand."""
+    strokes = [(smooth, points + random.normal(0, 0.2, (count, *points.shape))) for smooth, points in form]
+    ends = [controls[:, end] for _, controls in strokes for end in (0, -1) if serifs and random.random() < 0.6]
+    for end in ends:
+        half = np.stack([random.uniform(0.4, 1, count), np.zeros(count)], axis=1)
+        strokes.append((False, np.stack([end - half, end + half], axis=1)))
+    return drawing.trace(strokes)
 
 
 def _scribble(count: int, random: Random) -> Array:
     """Draw a few strokes that mostly begin where another one bends or ends."""
     each, parts = max(1, count // SCRIBBLES), []
     for _ in range(SCRIBBLES):
-        strokes: list[Array] = []
-        lines = []
+        strokes: list[tuple[bool, Array]] = []
         for _ in range(random.integers(2, 5)):
             bends = int(random.choice([2, 2, 3, 4, 5]))
             grid = (random.choice([0, 2, 4], (each, bends)), random.choice([0, 3, 6], (each, bends)))
             controls = np.stack(grid, axis=-1) + random.normal(0, 0.5, (each, bends, 2))
             if strokes and random.random() < 0.7:
-                other = strokes[random.integers(len(strokes))]
+                _, other = strokes[random.integers(len(strokes))]
                 controls[:, 0] = other[:, random.integers(other.shape[1])]
-            strokes.append(controls)
-            lines.append(drawing.curve(controls, 20 * (bends - 1) + 1, smooth=bool(random.integers(2))))
-        points = drawing.deform(np.concatenate(lines, axis=1), random)
-        parts.append(drawing.draw(points, random.uniform(0.6, 1.9, each)))
-    return np.concatenate(parts)
+            strokes.append((bool(random.integers(2)), controls))
+        parts.append(drawing.trace(strokes))
+    points = drawing.deform(np.concatenate(parts), random)
+    return drawing.draw(points, random.uniform(0.6, 1.9, len(points)))
 
 
 def _turned(count: int, digits: Array, labels: Array, random: Random) -> Array:

@@ -11,13 +11,20 @@ CORNER = np.array([[[0.0, 0.0], [2.0, 0.0], [2.0, 4.0]]])
 @pytest.mark.parametrize("smooth", [True, False])
 def test_a_stroke_goes_through_its_points(smooth: bool) -> None:
     points = drawing.curve(CORNER, 21, smooth=smooth)
-    np.testing.assert_allclose(points[0, [0, 10, 20]], CORNER[0], atol=1e-12)
+    np.testing.assert_allclose(points[0, [0, 10, 20]], CORNER[0], atol=1e-6)
+
+
+def test_the_points_are_shared_among_the_lines_of_all_strokes() -> None:
+    points = drawing.trace([(False, CORNER), (True, CORNER[:, :2] + 10)])
+    assert points.shape == (1, drawing.POINTS, 2)
+    assert (points[0, :, 0] < 5).sum() == pytest.approx(2 * drawing.POINTS / 3, abs=1)
+    np.testing.assert_allclose(points[0, [0, -1]], [CORNER[0, 0], CORNER[0, 1] + 10], atol=1e-6)
 
 
 def test_straight_lines_are_straight_and_curves_are_not() -> None:
     straight, smooth = (drawing.curve(CORNER, 21, smooth=smooth)[0] for smooth in (False, True))
-    np.testing.assert_allclose(straight[:11, 1], 0, atol=1e-12)
-    np.testing.assert_allclose(straight[10:, 0], 2, atol=1e-12)
+    np.testing.assert_allclose(straight[:11, 1], 0, atol=1e-6)
+    np.testing.assert_allclose(straight[10:, 0], 2, atol=1e-6)
     assert np.abs(smooth[:11, 1]).max() > 0.1
 
 
