@@ -71,8 +71,9 @@ def _is_text(file: Path) -> bool:
 
 
 def handwritten(folder: Path, *, clear: bool) -> Kind:
-    """Read the Latin letters of Omniglot, character01 to character26 for a to z, with or without those that look like digits."""
+    """Read the Latin letters of Omniglot, a to z, with or without those that look like digits."""
     found = []
+    # character01 is a, and so on.
     for letter, files in zip(string.ascii_lowercase, sorted(folder.glob("Latin/character*")), strict=True):
         if not (clear and letter in AMBIGUOUS):
             for file in sorted(files.glob("*.png")):
