@@ -27,6 +27,7 @@ REFUSED_DIGITS = 0.018  # share of the digits unseen in its training that are re
 UNSEEN = 0.2  # share of the digits that decide what is refused
 LEARNED_DIGITS = 20_000  # at most
 PICTURES_PER_DIGIT = 2  # made-up pictures for each digit learned
+DRAWN_DIGITS = 0.3  # digits drawn like the made-up letters, for each digit learned
 EPOCHS = 6
 CONFIG: dict[str, Any] = {
     "model": {"input_dropout": 0.1, "layers": [{"units": 256, "dropout": 0.3}, 64]},
@@ -63,8 +64,11 @@ class Detector:
         unseen, learned = np.split(random.permutation(len(digits)), [round(UNSEEN * len(digits))])
         learned = learned[:LEARNED_DIGITS]
         others = made_up.pictures(PICTURES_PER_DIGIT * len(learned), digits[learned], labels[learned], random)
-        images = np.concatenate([edges.describe(digits[learned]), edges.describe(others)])
-        classes = np.concatenate([labels[learned], np.full(len(others), labels.max() + 1)]).astype(np.int32)
+        drawn, shown = made_up.digits(round(DRAWN_DIGITS * len(learned)), random)
+        drawn, shown = drawn[known := np.isin(shown, labels)], shown[known]
+        images = np.concatenate([edges.describe(each) for each in (digits[learned], drawn, others)])
+        none = np.full(len(others), labels.max() + 1)
+        classes = np.concatenate([labels[learned], shown, none]).astype(np.int32)
         with threadpool_limits(1, user_api="blas"):  # the last bits would depend on the number of threads
             detector = cls._train(images, classes, seed)
             detector._refuse(digits[unseen])

@@ -45,15 +45,30 @@ def pictures(count: int, digits: Array, labels: Array, random: Random) -> Array:
     return np.concatenate(parts)
 
 
+def digits(count: int, random: Random) -> tuple[Array, Array]:
+    """Return about `count` digits as they are printed, (m, 28, 28) uint8, and which they are, (m,).
+
+    They are drawn like the letters: how a picture was made must not tell that it shows no digit.
+    """
+    points, names = _written(shapes.DIGITS, count, random)
+    return drawing.draw(points, random.uniform(0.5, 2.3, len(points))), np.array(names).astype(int)
+
+
 def _letters(count: int, random: Random) -> Array:
-    forms = shapes.strokes()
-    parts = []
-    for form in forms:
+    points, _ = _written(shapes.LETTERS, count, random)
+    return drawing.draw(points, random.uniform(0.5, 2.3, len(points)))
+
+
+def _written(table: str, count: int, random: Random) -> tuple[Array, list[str]]:
+    """Return points of the forms of a table as different hands write them, as many of each form, and their names."""
+    forms = shapes.forms(table)
+    parts, names = [], []
+    for name, form in forms:
         each = max(1, count // len(forms))
         with_serifs = round(each * SERIFS)
         parts += [_letter(form, each - with_serifs, random), _letter(form, with_serifs, random, serifs=True)]
-    points = drawing.deform(np.concatenate(parts), random)
-    return drawing.draw(points, random.uniform(0.5, 2.3, len(points)))
+        names += [name] * each
+    return drawing.deform(np.concatenate(parts), random), names
 
 
 def _letter(form: list[tuple[bool, Array]], count: int, random: Random, *, serifs: bool = False) -> Array:

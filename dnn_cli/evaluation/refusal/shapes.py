@@ -12,7 +12,7 @@ from dnn_cli.typing import Array
 # A line is a form of a letter or sign: its name and its strokes. A stroke is a row of points, each of two digits, x and
 # y, from 00 at the top left to 46 at the bottom right; y is 8 at the end of a descender. A stroke is straight lines, or
 # with ~ a smooth curve.
-TABLE = """
+LETTERS = """
 A 062046 1434
 A 0620 2046 0343
 C ~412002042645
@@ -164,20 +164,53 @@ step 00300333
 """
 
 
+# Digits as people print them, in the same notation.
+DIGITS = """
+0 ~200204264442 4220
+0 ~1001051636453110
+0 ~20110305162635433120
+0 ~3011030516253210
+1 2026
+1 112026
+1 022026 1636
+1 1120 2026 1636
+1 0210 1016 0626
+2 ~0110304233 3306 0646
+2 ~021030422406 0646
+2 ~0110203132 3206 0636
+3 ~0110304123 ~2344361605
+3 ~0110303223 ~2334451605
+3 0040 4023 ~2344361605
+4 300444 3036
+4 3004 0444 3036
+4 0004 0444 3036
+4 200434 2026
+5 4000 0003 ~03234445361605
+5 3000 0003 ~03133334352605
+6 ~30110305163645331304
+6 ~3010020516364533 3313 1304
+6 ~20110405163635241304
+7 004016
+7 0040 4016 1333
+7 0040 ~402216
+7 0030 3016
+8 ~20011223324120 ~23040526454423
+8 ~20110213233231 3120 ~23141526353423
+9 ~41200103133341 4136
+9 ~41200103133341 ~41453616
+9 ~31200103132331 3126
+"""
+
+
 @cache
-def strokes() -> list[list[tuple[bool, Array]]]:
-    """Return the strokes of each form: whether it is smooth, and its points (k, 2) of x and y."""
-    return [[_stroke(word) for word in words] for _, words in _forms()]
-
-
-def _forms() -> list[tuple[str, list[str]]]:
-    """Return the name and the words of each line of the table; a name may have two words."""
-    forms = []
-    for line in TABLE.strip().splitlines():
+def forms(table: str) -> list[tuple[str, list[tuple[bool, Array]]]]:
+    """Return the forms of a table: a name, and strokes. Each stroke is smooth or not, and has points (k, 2) of x and y."""
+    found = []
+    for line in table.strip().splitlines():
         words = line.split()
-        first = next(index for index, word in enumerate(words) if word.lstrip("~").isdecimal())
-        forms.append((" ".join(words[:first]), words[first:]))
-    return forms
+        first = next(index for index, word in enumerate(words) if index and word.lstrip("~").isdecimal())
+        found.append((" ".join(words[:first]), list(map(_stroke, words[first:]))))
+    return found
 
 
 def _stroke(word: str) -> tuple[bool, Array]:

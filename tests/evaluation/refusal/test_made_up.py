@@ -40,5 +40,15 @@ def test_what_a_mirror_makes_another_digit_of_is_not_turned(few: Split) -> None:
     assert len(made_up._turned(400, few.images, fours, np.random.default_rng(0))) == 400
 
 
+def test_drawn_digits_are_of_the_digits_that_they_are_said_to_be() -> None:
+    images, shown = made_up.digits(600, np.random.default_rng(0))
+    assert images.shape[1:] == (28, 28)
+    assert len(images) == len(shown) == pytest.approx(600, rel=0.1)
+    assert set(shown.tolist()) == set(range(10))
+    means = np.stack([images[shown == digit].mean(axis=0) for digit in range(10)]).reshape(10, -1)
+    distances = ((images.reshape(len(images), 1, -1) - means) ** 2).sum(axis=2)
+    assert (distances.argmin(axis=1) == shown).mean() > 0.7
+
+
 def test_few_pictures_are_possible(few: Split) -> None:
     assert len(make(few, count=20)) > 20
