@@ -204,7 +204,7 @@ DIGITS = """
 
 @cache
 def forms(table: str) -> list[tuple[str, list[tuple[bool, Array]]]]:
-    """Return the forms of a table: a name, and strokes. Each stroke is smooth or not, and has points (k, 2) of x and y."""
+    """Return the forms of a table: a name and strokes, each with whether it is smooth and its points (k, 2)."""
     found = []
     for line in table.strip().splitlines():
         words = line.split()
