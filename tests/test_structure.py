@@ -23,7 +23,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 FRAMEWORK = {"tensorflow", "keras"}
-HEAVY = FRAMEWORK | {"matplotlib", "jinja2", "PIL", "tensorboard"}
+HEAVY = FRAMEWORK | {"matplotlib", "jinja2", "PIL", "cv2", "tensorboard"}
 NEEDING_TENSORFLOW = {
     "engines.keras.augmentation",
     "engines.keras.checkpoint_writer",
@@ -35,7 +35,13 @@ FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/|tensorboard/"
     r"|(?:last|best|previous)\.keras|report\.html"
 )
-DISTRIBUTIONS = {"google": "tensorboard", "yaml": "pyyaml", "pydantic_core": "pydantic", "PIL": "pillow"}
+DISTRIBUTIONS = {
+    "google": "tensorboard",
+    "yaml": "pyyaml",
+    "pydantic_core": "pydantic",
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("target", type=click.Path(path_type=Path), metavar="[RUN]", required=False)
 @click.argument("image", metavar="[IMAGE]", required=False)
 @click.option("--index", type=int, metavar="N", help="Explain image N of a split, counted from 0, instead of a file.")
+@click.option("--digit", type=int, metavar="N", help="Explain digit N of a picture of several, counted from 1.")
 @options.split(help="Split that --index refers to: test, validation or train.  [default: test]")
 @click.option(
     "--data",
@@ -37,6 +38,7 @@ def explain(
     target: Path | None,
     image: str | None,
     index: int | None,
+    digit: int | None,
     split: str,
     data: str | None,
     checkpoint: str,
@@ -59,6 +61,8 @@ def explain(
     """
     if (image is None) == (index is None):
         raise click.UsageError("nothing to explain: give RUN and IMAGE, or --index N")
+    if index is not None and digit is not None:
+        raise click.UsageError("--digit needs an IMAGE")
     if index is None and data is not None:
         raise click.UsageError("--data needs --index")
     from dnn_cli.explanation import explain as explanation
@@ -66,7 +70,7 @@ def explain(
 
     explanation_page.check(out, image)
     chosen = image if image is not None else explanation.SplitImage(index or 0, split, data)
-    found = explanation.explain(target, chosen, checkpoint=checkpoint, notify=warn)
+    found = explanation.explain(target, chosen, digit=digit, checkpoint=checkpoint, notify=warn)
     print_explanation(found, explanation_page.write(found, out), as_json=as_json)
 
 

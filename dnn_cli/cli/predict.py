@@ -103,10 +103,12 @@ def print_predictions(found: "Predictions", *, as_json: bool, as_csv: bool, show
 
 
 def _table(predictions: "Sequence[Prediction]") -> "Table":
-    rows = table("file", "predicted", "probability", "runner-up", "probability")
+    has_reasons = any(one.reason for one in predictions)
+    rows = table("file", "predicted", "probability", "runner-up", "probability", *["reason"] * has_reasons)
     for one in predictions:
         first, second = (f"{one.probabilities[which]:.4f}" for which in (one.digit, one.runner_up))
-        rows.add_row(one.file, str(one.digit), first, str(one.runner_up), second)
+        reason = [f"perhaps {one.digit}; {one.reason}" if one.reason else ""] * has_reasons
+        rows.add_row(one.file, one.answer, first, str(one.runner_up), second, *reason)
     return rows
 
 

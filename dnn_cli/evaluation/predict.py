@@ -1,22 +1,23 @@
-"""Predict the digit in images, with the probability of every class."""
+"""Predict the digits in images, with the probability of every class, or say why a picture shows none."""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from math import isqrt, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dnn_cli import files, progress
 from dnn_cli.data import image_files, known_sets
+from dnn_cli.data.digit_finding import Box
 from dnn_cli.data.formats import MAX_SIDE
 from dnn_cli.errors import DnnError, RunError
 from dnn_cli.evaluation import image_inputs, metrics, model_source
+from dnn_cli.evaluation.image_inputs import ImageInput
 from dnn_cli.evaluation.model_source import Engine, ModelSource
 from dnn_cli.typing import Array
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from dnn_cli.evaluation.image_inputs import ImageLike
 
 PROGRESS_BAR_IMAGES = 100  # reading fewer images is too fast for a progress bar
-COLUMNS = ("file", "digit", "probability", "runner_up", "runner_up_probability", "error")
+PLACES = ("left", "top", "right", "bottom")
+COLUMNS = ("file", "digit", "probability", "runner_up", "runner_up_probability", "error", "reason", *PLACES)
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,6 +40,8 @@ class Prediction:
         probabilities: (classes,) float, the probability of every class.
         digit: the most probable class.
         runner_up: the second most probable class.
+        box: its place in the picture: left, top, right and bottom in pixels; empty for an array.
+        reason: why it is not answered as `digit`; empty if it is.
     """
 
     file: str
@@ -45,17 +49,28 @@ class Prediction:
     probabilities: Array
     digit: int
     runner_up: int
+    box: Box = ()
+    reason: str = ""
+
+    @property
+    def answer(self) -> str:
+        """The digit, or ``?``."""
+        return "?" if self.reason else str(self.digit)
 
     def __repr__(self) -> str:
         first, second = (f"{self.probabilities[which]:.4f}" for which in (self.digit, self.runner_up))
         name = f" of {self.file}" if self.file else ""
-        return f"<Prediction{name}: {self.digit}, probability {first}; runner-up {self.runner_up}, {second}>"
+        digits = f"{self.digit}, probability {first}; runner-up {self.runner_up}, {second}"
+        return f"<Prediction{name}: {f'? ({self.reason}); ' if self.reason else ''}{digits}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON."""
         return {
             "file": self.file,
-            "digit": self.digit,
+            "box": list(self.box) or None,
+            "digit": None if self.reason else self.digit,
+            "reason": self.reason,
+            "most_probable": self.digit,
             "probability": float(self.probabilities[self.digit]),
             "runner_up": self.runner_up,
             "runner_up_probability": float(self.probabilities[self.runner_up]),
@@ -82,7 +97,7 @@ class Predictions:
     Attributes:
         subject: the network.
         note: a warning about the data that it was trained on; empty if there is none.
-        answers: one for each image, in the order of the command line.
+        answers: one for each digit, in the order of the command line and in reading order in each picture.
     """
 
     subject: ModelSource
@@ -95,9 +110,15 @@ class Predictions:
         return [answer for answer in self.answers if isinstance(answer, Prediction)]
 
     def raise_if_broken(self) -> None:
-        """Raise `DnnError` if a file could not be read."""
+        """Raise `DnnError` if a file could not be read, or a digit not recognized."""
+        problems = []
         if count := len(self.answers) - len(self.guesses):
-            raise DnnError(f"{count:,} of {len(self.answers):,} images could not be read")
+            images = len({answer.file for answer in self.answers})
+            problems.append(f"{count:,} of {images:,} images could not be read")
+        if count := sum(bool(guess.reason) for guess in self.guesses):
+            problems.append(f"{count:,} of {len(self.guesses):,} digits were not recognized")
+        if problems:
+            raise DnnError(", ".join(problems))
 
     def to_json(self) -> str:
         """Return everything as JSON."""
@@ -116,7 +137,9 @@ class Predictions:
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(answer.to_dict() for answer in self.answers)
+        for answer in self.answers:
+            values = answer.to_dict()
+            writer.writerow(values | dict(zip(PLACES, values.get("box") or (), strict=False)))
         return text.getvalue()
 
 
@@ -130,7 +153,7 @@ def predict(
     quiet: bool = False,
     verbose: bool = False,
 ) -> Predictions:
-    """Read image files, prepare each as MNIST's digits are, and predict the digit in it.
+    """Read image files, find the digits in each, prepare them as MNIST's are, and predict them.
 
     Args:
         target: a run or a ``.keras`` file.
@@ -152,21 +175,19 @@ def predict(
     sources = image_files.find(names)
     with progress.bar("reading", len(sources), quiet=quiet or len(sources) < PROGRESS_BAR_IMAGES) as done:
         found = image_files.read_all(sources, side, done)
-    seen = [image for image in found if not isinstance(image, str)]
-    rows: Iterator[Array] = iter(())
-    if seen:
-        rows = iter(
-            model_source.probabilities(subject.file, np.stack(seen), engine=engine, notify=notify, verbose=verbose)
-        )
-    classes = subject.selected_classes
+    inputs = [
+        [ImageInput(one.image, source.name, one.box, one.doubt) for one in digits]
+        if not isinstance(digits, str)
+        else []
+        for source, digits in zip(sources, found, strict=True)
+    ]
+    guesses = iter(_predictions(subject, [one for some in inputs for one in some], engine, notify, verbose=verbose))
     answers: list[Prediction | UnreadableFile] = []
-    for source, image in zip(sources, found, strict=True):
-        if isinstance(image, str):
-            notify(f"{source.title}: {image}")
-            answers.append(UnreadableFile(source.name, image))
-        else:
-            row = next(rows)
-            answers.append(Prediction(source.name, image, row, *metrics.two_most_probable(row, classes)))
+    for source, digits, some in zip(sources, found, inputs, strict=True):
+        if isinstance(digits, str):
+            notify(f"{source.title}: {digits}")
+            answers.append(UnreadableFile(source.name, digits))
+        answers += islice(guesses, len(some))
     return Predictions(subject, note, answers)
 
 
@@ -187,7 +208,7 @@ def predict_images(
         notify: is called with each warning, a line.
 
     Returns:
-        A prediction for each image, in order.
+        A prediction for each array and for each digit in a picture, in order.
 
     Raises:
         UsageError: there is no such run, `images` is something else, or Pillow is needed and not installed.
@@ -197,13 +218,25 @@ def predict_images(
     subject = model_source.find_model(target, checkpoint)
     shape = model_source.image_shape(subject.file)
     inputs = image_inputs.read(images, shape, cache(lambda: _side(subject.file)), subject.file)
-    _note(subject, notify, digits=any(one.is_normalized for one in inputs))
+    _note(subject, notify, digits=any(one.box for one in inputs))
+    return _predictions(subject, inputs, None, notify)
+
+
+def _predictions(
+    subject: ModelSource,
+    inputs: Sequence[ImageInput],
+    engine: Engine | None,
+    notify: Callable[[str], None],
+    *,
+    verbose: bool = False,
+) -> list[Prediction]:
     if not inputs:
         return []
-    rows = model_source.probabilities(subject.file, image_inputs.stack(inputs, shape), notify=notify)
+    images = image_inputs.stack(inputs, model_source.image_shape(subject.file))
+    rows = model_source.probabilities(subject.file, images, engine=engine, notify=notify, verbose=verbose)
     classes = subject.selected_classes
     return [
-        Prediction(one.file, one.image, row, *metrics.two_most_probable(row, classes))
+        Prediction(one.file, one.image, row, *metrics.two_most_probable(row, classes), one.box, one.doubt)
         for one, row in zip(inputs, rows, strict=True)
     ]
 

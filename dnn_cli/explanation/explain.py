@@ -123,6 +123,7 @@ def explain(
     target: Path | None,
     image: str | SplitImage,
     *,
+    digit: int | None = None,
     checkpoint: str = "best",
     notify: Callable[[str], None],
 ) -> Explanation:
@@ -131,6 +132,7 @@ def explain(
     Args:
         target: a run or a ``.keras`` file; None for the newest run in ``runs/``.
         image: an image of a dataset, an image file, or ``-`` for an image file on standard input.
+        digit: the digit to explain of a picture that shows several, counted from 1 in reading order.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
         notify: a function that is called with each warning, one line per call.
 
@@ -143,7 +145,7 @@ def explain(
         image_files.require_pillow()
     source = model_source.find_model(target, checkpoint)
     loaded = keras_format.load(source.file)
-    chosen = _from_file(image, loaded.image_shape) if isinstance(image, str) else _from_split(source, image)
+    chosen = _from_file(image, digit, loaded.image_shape) if isinstance(image, str) else _from_split(source, image)
     if chosen.note:
         notify(f"warning: {chosen.note}")
     probabilities = model_source.probabilities(source.file, chosen.image[None], engine="numpy", notify=notify)[0]
@@ -182,12 +184,21 @@ class _ChosenImage:
     note: str = ""
 
 
-def _from_file(name: str, shape: tuple[int, ...]) -> _ChosenImage:
-    """Read an image file, prepared as an input of `shape`."""
+def _from_file(name: str, number: int | None, shape: tuple[int, ...]) -> _ChosenImage:
+    """Read a digit of an image file, prepared as an input of `shape`."""
     side = shape[0] if len(shape) > 1 else isqrt(shape[0])
-    if name == "-":
-        return _ChosenImage(image_files.read(sys.stdin.buffer, side), "standard input", "stdin")
-    return _ChosenImage(image_files.read(Path(name), side), name, re.sub(r"[^\w.-]+", "_", Path(name).stem))
+    is_stream = name == "-"
+    title = "standard input" if is_stream else name
+    digits = image_files.read(sys.stdin.buffer if is_stream else Path(name), side)
+    if len(digits) > 1 and number is None:
+        raise UsageError(f"{title} shows {len(digits)} digits: choose one with --digit 1 to --digit {len(digits)}")
+    if not 1 <= (number or 1) <= len(digits):
+        raise UsageError(f"--digit {number}: {title} shows {len(digits)} digits")
+    chosen = digits[(number or 1) - 1]
+    stem = "stdin" if is_stream else re.sub(r"[^\w.-]+", "_", Path(name).stem)
+    if len(digits) > 1:
+        title, stem = f"digit {number} of {title}", f"{stem}-{number}"
+    return _ChosenImage(chosen.image, title, stem, note=f"{title}: {chosen.doubt}" if chosen.doubt else "")
 
 
 def _from_split(source: ModelSource, chosen: SplitImage) -> _ChosenImage:

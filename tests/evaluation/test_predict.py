@@ -16,6 +16,7 @@ import pytest
 from dnn_cli.data import datasets, image_files
 from dnn_cli.data.datasets import Split
 from dnn_cli.evaluation import model_source
+from dnn_cli.evaluation.predict import COLUMNS
 from dnn_cli.typing import Array
 from tests.conftest import Answer, command
 from tests.pictures import coverage, encoded, painted, written
@@ -77,7 +78,7 @@ def test_json_has_every_probability(run: Path, tests: Split, dnn: Dnn) -> None:
         "note": found["note"],
         "selected_classes": None,
     }
-    expected = model_source.probabilities(run / "checkpoints" / "best.keras", image_files.read(file)[None])[0]
+    expected = model_source.probabilities(run / "checkpoints" / "best.keras", image_files.read(file)[0].image[None])[0]
     np.testing.assert_allclose(image["probabilities"], expected)
     assert (image["digit"], image["runner_up"]) == tuple(np.argsort(-expected)[:2].tolist())
     assert image["probability"] == max(image["probabilities"])
@@ -88,7 +89,7 @@ def test_csv_is_printed_or_written_to_a_file(run: Path, tests: Split, dnn: Dnn) 
     printed = dnn("predict", run, "scans", "--csv").stdout
     rows = list(csv.DictReader(io.StringIO(printed)))
     assert [row["file"] for row in rows] == ["scans/0.png", "scans/1.png", "scans/2.png"]
-    assert list(rows[0]) == ["file", "digit", "probability", "runner_up", "runner_up_probability", "error"]
+    assert tuple(rows[0]) == COLUMNS
     assert dnn("predict", run, "scans", "--out", "digits.csv").stdout == "digits.csv\n"
     assert Path("digits.csv").read_text(encoding="utf-8") == printed
     assert dnn("predict", run, "scans", "--out", "digits.json").code == 0
@@ -102,7 +103,7 @@ def test_show_draws_the_input_of_the_network(
     (file,) = draw(tests.images[:1])
     monkeypatch.setenv("NO_COLOR", "1")
     lines = dnn("predict", run, file, "--show").stdout.splitlines()
-    seen = image_files.read(file)
+    seen = image_files.read(file)[0].image
     assert len(lines[:28]) == 28
     for line, row in zip(lines[:28], seen, strict=True):
         shown = np.array([character != " " for character in line.ljust(56)[:56:2]])
@@ -138,7 +139,7 @@ def test_an_unreadable_image_is_reported_and_the_others_are_predicted(run: Path,
     )
     answer = dnn("predict", run, "scans", "--csv")
     assert answer.code == 1
-    assert answer.stdout.splitlines()[2] == 'scans/1.png,,,,,"not a PNG, JPEG, GIF, BMP, TIFF or WebP image"'
+    assert answer.stdout.splitlines()[2] == 'scans/1.png,,,,,"not a PNG, JPEG, GIF, BMP, TIFF or WebP image",,,,,'
 
 
 def test_both_engines_predict_the_same_probabilities(run: Path, tests: Split, dnn: Dnn) -> None:
