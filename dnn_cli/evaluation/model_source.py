@@ -3,19 +3,21 @@
 NumPy can compute every network that dnn builds, without importing TensorFlow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from glob import has_magic
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from dnn_cli.data import image_files
 from dnn_cli.engines import keras_file
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import DataError, RunError, UsageError
-from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.directory import RunDirectory, is_run
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:
@@ -73,6 +75,17 @@ def find_model(target: Path | None, checkpoint: str = "best") -> ModelSource:
         return ModelSource(Path(checkpoint), run)
     file, epoch = run.checkpoint(checkpoint)
     return ModelSource(file, run, epoch, run.config().engine)
+
+
+def split_target(words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Divide the words of a command line into the run or ``.keras`` file, if the first is one, and the names of images.
+
+    A first word that names nothing is taken for a mistyped run, unless it looks like an image or a pattern.
+    """
+    first = Path(words[0])
+    is_image = words[0] == "-" or has_magic(words[0]) or first.suffix.lower() in image_files.SUFFIXES
+    is_target = is_run(first) if first.is_dir() else not is_image and (first.suffix == ".keras" or not first.exists())
+    return (first, list(words[1:])) if is_target else (None, list(words))
 
 
 def image_shape(file: Path) -> tuple[int, ...]:

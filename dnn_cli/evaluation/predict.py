@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from math import isqrt, prod
@@ -144,11 +144,12 @@ class Predictions:
 
 
 def predict(
-    target: Path,
+    target: Path | None,
     names: Sequence[str],
     *,
     checkpoint: str = "best",
     engine: Engine | None = None,
+    min_probability: float = 0.0,
     notify: Callable[[str], None],
     quiet: bool = False,
     verbose: bool = False,
@@ -156,10 +157,11 @@ def predict(
     """Read image files, find the digits in each, prepare them as MNIST's are, and predict them.
 
     Args:
-        target: a run or a ``.keras`` file.
+        target: a run or a ``.keras`` file; None for the newest run in ``runs/``.
         names: files, folders, patterns or ``-``, as `image_files.find` describes them.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
         engine: computes with it; None for NumPy if it supports the network, and Keras otherwise.
+        min_probability: a less probable digit is no answer.
         notify: is called with each warning and with the problem of each unreadable file, one line per call.
         quiet: show no progress bar.
         verbose: let TensorFlow print its own messages.
@@ -170,6 +172,8 @@ def predict(
     """
     image_files.require_pillow()
     subject = model_source.find_model(target, checkpoint)
+    if target is None:
+        notify(f"note: {subject.run} is used, the newest run")
     side = _side(subject.file)
     note = _note(subject, notify)
     sources = image_files.find(names)
@@ -181,7 +185,10 @@ def predict(
         else []
         for source, digits in zip(sources, found, strict=True)
     ]
-    guesses = iter(_predictions(subject, [one for some in inputs for one in some], engine, notify, verbose=verbose))
+    every = [one for some in inputs for one in some]
+    guesses = (
+        _if_probable(guess, min_probability) for guess in _predictions(subject, every, engine, notify, verbose=verbose)
+    )
     answers: list[Prediction | UnreadableFile] = []
     for source, digits, some in zip(sources, found, inputs, strict=True):
         if isinstance(digits, str):
@@ -189,6 +196,13 @@ def predict(
             answers.append(UnreadableFile(source.name, digits))
         answers += islice(guesses, len(some))
     return Predictions(subject, note, answers)
+
+
+def _if_probable(guess: Prediction, least: float) -> Prediction:
+    """Return the prediction, without an answer if its probability is below `least`."""
+    if guess.reason or guess.probabilities[guess.digit] >= least:
+        return guess
+    return replace(guess, reason=f"its probability is below {least:g}")
 
 
 def predict_images(

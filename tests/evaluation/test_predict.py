@@ -151,6 +151,42 @@ def test_both_engines_predict_the_same_probabilities(run: Path, tests: Split, dn
         np.testing.assert_allclose(one["probabilities"], other["probabilities"], atol=1e-5)
 
 
+def test_without_a_run_the_newest_is_used_and_named(tests: Split, dnn: Dnn) -> None:
+    assert dnn("train", "-c", "smoke", "--engine", "numpy", "-q").code == 0
+    (file,) = draw(tests.images[:1])
+    answer = dnn("predict", file)
+    assert (answer.code, answer.stderr) == (0, "note: runs/smoke-1 is used, the newest run\n")
+    assert dnn("predict").code == 2
+    assert "Missing argument 'IMAGE...'" in dnn("predict", "runs/smoke-1").stderr
+
+
+def test_several_digits_in_a_picture_are_predicted_one_by_one(run: Path, tests: Split, dnn: Dnn) -> None:
+    ink = np.concatenate([coverage(digit, 100) for digit in tests.images[:3]], axis=1)
+    file = written(Path("scans/several.png"), encoded(painted(ink)))
+    images = json.loads(dnn("predict", run, file, "--json").stdout)["images"]
+    assert [int(image["box"][0] // 100) for image in images] == [0, 1, 2]
+    alone = [json.loads(dnn("predict", run, one, "--json").stdout)["images"][0] for one in draw(tests.images[:3])]
+    assert [image["digit"] for image in images] == [image["digit"] for image in alone]
+
+
+def test_a_digit_that_is_not_probable_enough_is_not_answered(run: Path, tests: Split, dnn: Dnn) -> None:
+    (file,) = draw(tests.images[:1])
+    answer = dnn("predict", run, file, "--min-probability", 1)
+    assert answer.code == 1
+    assert answer.stdout.splitlines()[1].split()[1] == "?"
+    assert answer.stdout.rstrip().endswith("its probability is below 1")
+    assert answer.stderr == "error: 1 of 1 digits were not recognized\n"
+    (image,) = json.loads(dnn("predict", run, file, "--min-probability", 1, "--json").stdout)["images"]
+    assert (image["digit"], image["reason"]) == (None, "its probability is below 1")
+
+
+def test_a_digit_that_is_cut_off_is_not_answered(run: Path, tests: Split, dnn: Dnn) -> None:
+    half = coverage(tests.images[tests.labels == 8][0], 100)[:, 50:]
+    answer = dnn("predict", run, written(Path("scans/half.png"), encoded(painted(half))))
+    assert answer.code == 1
+    assert "it touches the picture's border: a part may be cut off" in answer.stdout
+
+
 def test_predict_does_not_import_tensorflow(run: Path, tests: Split) -> None:
     draw(tests.images[:2])
     code = (
