@@ -58,12 +58,15 @@ class Ink:
 
 def measure(pixels: Array) -> Ink:
     """Measure the ink in a picture, (height, width, channels) uint8; raises `DataError` if there is none."""
-    amount, contrast, largest = _along_ink(pixels.astype(np.float32))
+    amount, contrast, is_dark = _along_ink(pixels.astype(np.float32))
     sheet = _sheet(amount)
     if sheet is not None:
-        amount = np.where(sheet, 1 - amount, 0).astype(np.float32)
+        amount, is_dark = np.where(sheet, 1 - amount, 0).astype(np.float32), not is_dark
     elif _is_inverted(amount):
-        amount = -amount
+        amount, is_dark = -amount, not is_dark
+    # The paper outside a shadow, which may cover most of the picture, is the lightest part; for light ink the darkest.
+    low, high = map(float, np.quantile(pixels, (0.05, 0.95)))
+    largest = high if is_dark else 255 - low
     darkest = MAX_SHADOW * largest / contrast
     stroke, light = _stroke_width(amount), _uneven_light(amount, darkest)
     factor = max(1, int(stroke / WORK_STROKE))
@@ -71,10 +74,10 @@ def measure(pixels: Array) -> Ink:
     broad = _broad_parts(amount, max(5, round(OPENING_STROKES * stroke)), 0.1 * stroke)
     beyond = _grown(broad > darkest)
     amount = np.where(beyond, 0, amount - np.maximum(broad, light))
-    # Most of the pixels may be ink. A tenth of normal noise is 1.28 standard deviations below its mean, a quarter 0.67.
-    tenth, quarter = map(float, np.quantile(amount, (0.1, 0.25)))
-    noise = (quarter - tenth) / 0.607
-    amount -= quarter + 0.674 * noise
+    # Half of the pixels may be ink. Of normal noise, a quarter is 0.674 deviations below the mean, and 0.4 are 0.253.
+    low, high = map(float, np.quantile(amount, (0.25, 0.4)))
+    noise = (high - low) / 0.421
+    amount -= high + 0.253 * noise
     if amount.max() * contrast < MIN_CONTRAST:
         raise DataError("no digit found: the picture is a single colour")
     usual = float(amount[amount > otsu_threshold(amount)].mean())
@@ -140,12 +143,12 @@ def _middle(distance: Array) -> Array:
     return np.asarray((np.hypot(across, down) < 0.6) & (distance > 0))
 
 
-def _along_ink(values: Array) -> tuple[Array, float, float]:
+def _along_ink(values: Array) -> tuple[Array, float, bool]:
     """Return the difference of each pixel from paper towards ink, (height, width).
 
     Returns:
-        The difference in units of that of usual ink, the mean of the strong pixels; that difference, of 255; and the
-        largest such difference that the paper allows, of 255.
+        The difference in units of that of usual ink, the mean of the strong pixels; that difference, of 255; and
+        whether ink is darker than paper.
     """
     paper, is_plain = _estimate_paper(values)
     difference = values - paper
@@ -161,11 +164,7 @@ def _along_ink(values: Array) -> tuple[Array, float, float]:
         axis = np.linalg.eigh(strong.T @ strong)[1][:, -1]
         direction = axis * np.abs(strong @ axis).mean() * (-1 if axis @ direction < 0 else 1)
     amount = np.ascontiguousarray(difference @ (direction / (direction @ direction)))
-    return (
-        amount.astype(np.float32),
-        float(_root_mean_square(direction)),
-        float(paper.mean() if direction.sum() < 0 else 255 - paper.mean()),
-    )
+    return amount.astype(np.float32), float(_root_mean_square(direction)), bool(direction.sum() < 0)
 
 
 def _local_difference(values: Array) -> Array:
