@@ -4,9 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 READY = $(VENV)/.ready
-EXTRAS = report,images,tensorboard
+EXTRAS = report,images,parquet,tensorboard
 
-.PHONY: help train test check format docs bench peers clean
+.PHONY: help train test check torture format docs bench peers clean
 
 train: $(READY)  ## train the textbook's network and print its test accuracy
 	$(BIN)/dnn train --config configs/mnist.yaml
@@ -29,6 +29,10 @@ check: $(READY)  ## check lint rules, format, types, imports and spelling
 format: $(READY)  ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+torture: $(READY)  ## kill trainings, fail every file operation, cut the power, damage inputs; print a table of counts
+	@echo 'torturing dnn (two hours or more)'
+	$(BIN)/python -m tests.torture
 
 docs: $(READY)  ## build the documentation into docs/_build/html
 	@echo 'installing the packages that build the documentation'

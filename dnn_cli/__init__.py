@@ -5,7 +5,7 @@ In Python: ``import dnn_cli as dnn``, then ``run = dnn.train("smoke")``. Each na
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from dnn_cli.api import Run, compare, evaluate, load, predict, report, resume, train

@@ -156,8 +156,8 @@ def train(
 ) -> Run:
     """Train the network that a config describes, in a new run.
 
-    Ctrl-C, or a notebook's stop button, lets the current epoch finish and raises `InterruptedTrainingError`; `resume`
-    continues with the same result as without the interruption.
+    Ctrl-C, or a notebook's stop button, saves the place within the epoch and raises `InterruptedTrainingError`;
+    `resume` continues with the same result as without the interruption.
 
     Args:
         config: the name of a shipped config, the path of a YAML file, a mapping as YAML would hold it, or a `Config`.
@@ -177,7 +177,7 @@ def train(
         UsageError: there is no such config, or `run_dir` is taken.
         DataError: the images are missing or damaged.
         TrainingError: the loss is no longer a finite number.
-        InterruptedTrainingError: the training was interrupted; the finished epochs are saved.
+        InterruptedTrainingError: the training was interrupted; its place is saved.
     """
     short = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "engine": engine, "threads": threads}
     chosen = _resolve(config, {**(settings or {}), **overrides}, short)
@@ -210,11 +210,12 @@ def resume(run: Run | StrPath, epochs: int | None = None, *, callbacks: "Callbac
         UsageError: there is no such run, or it has trained more epochs already.
         RunError: another process trains the run, it has no undamaged checkpoint, or its data have changed.
         TrainingError: the loss is no longer a finite number.
-        InterruptedTrainingError: the training was interrupted again; the finished epochs are saved.
+        InterruptedTrainingError: the training was interrupted again; its place is saved.
     """
     directory = load(run)._directory
+    directory.check_config()
     overrides = [] if epochs is None else [Override.from_python("epochs", epochs)]
-    chosen = loading.load(str(directory.config_file), overrides)
+    chosen = loading.load(str(directory.config_file), overrides, of_run=True)
     _check_callbacks(chosen, callbacks)
     from dnn_cli import progress
     from dnn_cli.training import loop

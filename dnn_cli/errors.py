@@ -4,6 +4,7 @@ A `DnnError` is an expected failure: the command line prints its message and exi
 a bug, and its traceback is printed. A `DnnWarning` is how the Python API warns.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -81,15 +82,16 @@ class ConfigError(UsageError):
     """A config has problems. The message lists all of them, one per line.
 
     Args:
-        source: the name of the config.
+        source: the name of the config, or the names of all that have a problem.
         problems: at least one.
     """
 
-    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+    def __init__(self, source: str | Sequence[str], problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         width = max(len(problem.place) for problem in problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        lines = [f"{source} has {count}"]
+        sources = [source] if isinstance(source, str) else source
+        lines = [f"{' and '.join(sources)} {'has' if len(sources) == 1 else 'have'} {count}"]
         for problem in problems:
             key = f"{problem.key}: " if problem.key else ""
             lines.append(f"  {problem.place:<{width}}  {key}{problem.message}")
@@ -106,6 +108,17 @@ def reason(error: object) -> str:
     """Return the reason for an error on one line, never empty: the operating system's message, or the exception's."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return str(text).splitlines()[0]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception says that memory is exhausted: Python's, TensorFlow's, or that of the loader."""
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "ResourceExhaustedError"  # TensorFlow is not imported to find out
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, ImportError) and ("cannot allocate memory" in text or "failed to map segment" in text))
+    )
 
 
 def require_extra(extra: str, *packages: str, purpose: str) -> None:

@@ -7,8 +7,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
+
+from dnn_cli.terminal import console, printable, unprotected
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +33,9 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Print a message, but not with ``--quiet``."""
+
+    def waiting(self, text: str) -> AbstractContextManager[None]:
+        """Show what the training waits for while a ``with`` block runs; nothing else may be printed in it."""
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Report that training starts or resumes.
@@ -107,6 +112,10 @@ class QuietProgress:
     def note(self, text: str) -> None:
         """Print nothing."""
 
+    def waiting(self, text: str) -> AbstractContextManager[None]:
+        """Show nothing."""
+        return nullcontext()
+
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Show nothing."""
 
@@ -152,6 +161,16 @@ class LiveProgress(LineProgress):
             super().say(text)
         else:
             self._bar.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Show `text` in the place of the bar. It does not move: stderr is redirected while TensorFlow is imported."""
+        stream = unprotected(sys.stderr)
+        print(text, end="\r", file=stream, flush=True)
+        try:
+            yield
+        finally:
+            print(" " * len(text), end="\r", file=stream, flush=True)
 
     def begin(self, done: int, epochs: int, steps: int, images: int) -> None:
         """Draw the bar."""
@@ -253,7 +272,7 @@ def create(*, quiet: bool, warn: Callable[[str], None] | None = None) -> Progres
 
 
 @contextmanager
-def bar(title: str, total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
+def bar(title: str, total: int, *, quiet: bool) -> Iterator[Callable[..., None]]:
     """Show a progress bar on a terminal, and nothing elsewhere.
 
     Args:
@@ -262,17 +281,17 @@ def bar(title: str, total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
         quiet: show nothing.
 
     Yields:
-        A function that reports one more item as done.
+        A function that reports one more item as done, or as many as its argument says.
     """
     if quiet or not _is_terminal():
-        yield lambda: None
+        yield lambda _=1: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_console(), transient=True, expand=True) as shown:
-        task = shown.add_task(title, total=total)
-        yield lambda: shown.advance(task)
+        task = shown.add_task(printable(title), total=total)
+        yield lambda count=1: shown.advance(task, count)
 
 
 def _is_notebook() -> bool:
@@ -287,9 +306,7 @@ def _is_terminal() -> bool:
 
 
 def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(file=sys.stderr, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    return console(sys.stderr, color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 
 def format_epoch(row: dict[str, Any], epochs: int, images: int, width: int | None = None) -> str:

@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     AUGMENTATION = 5
     SELECTION = 6
     CHECK = 7
+    TEST = 8
 
 
 def generator(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -70,13 +71,16 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _environment(shared_folder: Path) -> Iterator[None]:
     """Disable downloads, hide all datasets except the sample, and share compiled code among processes.
 
-    NumPy uses a single thread, because the workers of a session already use all processors.
+    A background job ignores SIGINT, and a job below `nohup` SIGHUP; tests send both. NumPy uses a single thread,
+    because the workers of a session already use all processors.
     """
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1, user_api="blas"):
         patch.setenv("DNN_OFFLINE", "1")
         patch.setenv("DNN_XLA_CACHE", str(shared_folder / "xla"))
         for name in ("DNN_DATA_DIR", "DNN_MIRROR"):
             patch.delenv(name, raising=False)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         yield
 
 

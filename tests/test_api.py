@@ -197,13 +197,13 @@ def test_settings_are_replaced_by_short_names_and_by_paths() -> None:
 
 def test_all_problems_of_a_config_are_reported_before_anything_is_written() -> None:
     message = failure(dnn.ConfigError, lambda: dnn.train("smoke", epochs=0, settings={"optimizer.learning_rte": 1}))
-    assert message.splitlines()[0].endswith("smoke.yaml has 2 problems")
+    assert message.splitlines()[0] == "the function call has 2 problems"
     assert message.splitlines()[1:] == [
         "  optimizer.learning_rte=1  optimizer.learning_rte: unknown key (did you mean 'learning_rate'?)",
         "  epochs=0                  training.epochs: must be at least 1, got 0",
     ]
     assert failure(dnn.ConfigError, lambda: dnn.train({"training": {"epoch": 3}}, epoch=3)) == (
-        "config has 2 problems\n"
+        "config and the function call have 2 problems\n"
         "  config   training.epoch: unknown key (did you mean 'epochs'?)\n"
         "  epoch=3  epoch: unknown key (did you mean 'training.epochs'?)"
     )
@@ -273,7 +273,7 @@ def test_an_interrupted_training_is_resumed_with_the_same_result(monkeypatch: py
         patch.setattr(QuietProgress, "say", lambda _, text: told.append(text))
         patch.setattr(QuietProgress, "step", interrupt)
         message = failure(dnn.InterruptedTrainingError, lambda: dnn.train(NUMPY, epochs=3, run_dir="it's", quiet=True))
-    assert told == ["SIGINT: finishing and saving this epoch; a second SIGINT stops at once and loses it"]
+    assert told == ["SIGINT: saving; a second SIGINT stops at once and loses the steps since the last checkpoint"]
     saved, hint = message.splitlines()
     assert saved == "interrupted; epoch 1 is saved in it's"
     assert hint == """resume with: dnn.resume("it's")"""
@@ -367,7 +367,7 @@ def test_a_damaged_or_deleted_run_describes_itself(copy: dnn.Run) -> None:
     assert repr(copy).startswith("<Run runs/copy-1: damaged; problem runs/copy-1/state.json is damaged: ")
     assert "<td" in copy._repr_html_()
     copy.path.rename("moved")
-    assert repr(copy).startswith("<Run runs/copy-1: unreadable; problem ")
+    assert repr(copy).startswith("<Run runs/copy-1: damaged; problem runs/copy-1 has no environment.json")
 
 
 # Evaluating

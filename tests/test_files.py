@@ -2,6 +2,7 @@
 
 import os
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,42 @@ def test_a_written_file_holds_the_content_and_leaves_no_temporary_file(
     write(path, b"\xff")
     assert path.read_bytes() == b"\xff"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_names_that_are_no_utf_8_are_written_as_escapes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"r\xff")
+    files.write_output(tmp_path / name, name)
+    assert (tmp_path / name).read_text() == "r\\udcff"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs devices and pipes")
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, problem in (
+        (tmp_path / "pipe", "not a regular file"),
+        (Path("/dev/zero"), "not a regular file"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / "none", "No such file or directory"),
+    ):
+        for call in (files.open_regular, files.sha256):
+            with pytest.raises(OSError, match=problem):
+                call(path)
+
+
+@pytest.mark.parametrize("comment", [b"", b"a comment"])
+def test_an_archive_with_a_long_list_of_members_is_not_opened(
+    comment: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.comment = comment
+        for number in range(100):
+            archive.writestr(f"{number:03}", bytes(10_000))
+    with files.open_archive(path) as archive:
+        assert len(archive.read("099")) == 10_000
+    monkeypatch.setattr(files, "MAX_DIRECTORY_BYTES", 100 * (46 + 3) - 1)
+    with pytest.raises(zipfile.BadZipFile, match="its list of members is too long"), files.open_archive(path):
+        pass
 
 
 @pytest.mark.usefixtures("full_disk")
@@ -148,3 +185,17 @@ def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     assert files.sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_link_in_the_place_of_a_file_of_a_run_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    page = tmp_path / "report.html"
+    page.symlink_to("precious")
+    files.write_output(page, "page", in_run=True)
+    assert (page.is_symlink(), page.read_text()) == (False, "page")
+    events = tmp_path / "events"
+    events.symlink_to("precious")
+    for mode in ("ab", "r+b"):
+        with pytest.raises(OSError, match="symbolic links"), open(events, mode, opener=files.without_links):
+            pass
+    assert (tmp_path / "precious").read_text() == "precious"

@@ -1,5 +1,6 @@
 """Test the `dnn` process: its streams, its exit codes, and the traceback of a bug."""
 
+import errno
 import os
 import shlex
 import shutil
@@ -14,8 +15,9 @@ import pytest
 
 import dnn_cli
 from dnn_cli.config import schema
+from dnn_cli.runs import environment
 from dnn_cli.training import loop
-from tests.conftest import ROOT, Answer, command
+from tests.conftest import PATIENCE, ROOT, Answer, command
 from tests.shared_runs import SharedRuns
 
 Dnn = Callable[..., Answer]
@@ -26,15 +28,18 @@ def _only_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DNN_DATA_DIR", raising=False)
 
 
-@pytest.mark.parametrize("arguments", [["schema"], ["evaluate", "RUN"], ["evaluate", "RUN", "--json"]])
-def test_a_closed_pipe_prints_no_error(arguments: list[str], shared_runs: SharedRuns) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["schema"], 0), (["show", "RUN"], 0), (["evaluate", "RUN", "--json", "--min-accuracy", "1"], 3)],
+)
+def test_a_closed_pipe_is_no_error_and_hides_none(arguments: list[str], code: int, shared_runs: SharedRuns) -> None:
     ends = os.pipe()
     os.close(ends[0])
     words = [str(shared_runs.copy("run", "smoke", "--epochs", 1)) if word == "RUN" else word for word in arguments]
     child = subprocess.Popen(command(*words), stdout=ends[1], stderr=subprocess.PIPE, text=True)
     os.close(ends[1])
-    assert child.communicate(timeout=120)[1] == ""
-    assert child.returncode == 1
+    error = child.communicate(timeout=120)[1]
+    assert (child.returncode, error.startswith("error: accuracy "), error.count("\n")) == (code, code == 3, code // 3)
 
 
 def test_characters_that_the_encoding_lacks_become_question_marks(process: Dnn, tmp_path: Path) -> None:
@@ -44,13 +49,19 @@ def test_characters_that_the_encoding_lacks_become_question_marks(process: Dnn, 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_reported() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+@pytest.mark.parametrize(("arguments", "unbuffered"), [(["schema"], ""), (["schema"], "1"), (["evaluate", "RUN"], "")])
+def test_a_full_disk_is_reported(arguments: list[str], unbuffered: str, shared_runs: SharedRuns) -> None:
+    words = [str(shared_runs.copy("run", "smoke", "--epochs", 1)) if word == "RUN" else word for word in arguments]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            command("train", "-c", "smoke", "--dry-run"),
-            stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False, timeout=60,
-        )  # fmt: skip
+            command(*words),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+            check=False,
+            timeout=PATIENCE,
+        )
     assert (done.returncode, done.stderr) == (1, "error: the result cannot be written: No space left on device\n")
 
 
@@ -89,6 +100,41 @@ __main__.main()
     assert done.stderr.endswith("RuntimeError: this should not be\n")
 
 
+class ResourceExhaustedError(Exception):
+    """As TensorFlow names its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "MemoryError"),
+        (MemoryError("Unable to allocate 9 GiB"), "Unable to allocate 9 GiB"),
+        (ResourceExhaustedError("OOM when allocating\nmore lines"), "OOM when allocating"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory"),
+        (ImportError("x.so: failed to map segment"), "x.so: failed to map segment"),
+    ],
+)  # fmt: skip
+def test_running_out_of_memory_is_one_line(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, dnn: Dnn
+) -> None:
+    def exhausted(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(schema, "json_schema", exhausted)
+    answer = dnn("schema")
+    assert (answer.code, answer.stderr.count("\n")) == (1, 1)
+    assert answer.stderr.startswith(f"error: there is not enough memory: {said}; less is needed with fewer images ")
+
+
+def test_another_import_error_is_a_bug(monkeypatch: pytest.MonkeyPatch, dnn: Dnn) -> None:
+    def broken() -> None:
+        raise ImportError("no module")
+
+    monkeypatch.setattr(schema, "json_schema", broken)
+    with pytest.raises(ImportError, match="no module"):
+        dnn("schema")
+
+
 def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, dnn: Dnn) -> None:
     def interrupted() -> None:
         signal.raise_signal(signal.SIGINT)
@@ -98,9 +144,9 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, dnn: Dnn) -> Non
 
 
 def test_python_m_dnn_cli_is_the_dnn_command(process: Dnn) -> None:
-    assert process("--version").stdout == f"dnn, version {dnn_cli.__version__}\n"
+    assert process("--version").stdout == f"dnn, version {environment.program_version()}\n"
     installed = shutil.which("dnn", path=str(Path(sys.executable).parent))
     if installed is None:
         pytest.skip("dnn is not installed beside this Python")
     done = subprocess.run([installed, "--version"], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == f"dnn, version {dnn_cli.__version__}\n"
+    assert done.stdout.startswith(f"dnn, version {dnn_cli.__version__}")

@@ -200,6 +200,20 @@ def test_text_in_the_form_of_markup_is_printed_unchanged(terminal: Terminal, clo
     assert terminal.screen()[0] == "warning: [red]runs/:smile:[/red]"
 
 
+def test_what_is_waited_for_is_shown_and_removed(terminal: Terminal) -> None:
+    with LiveProgress().waiting("loading TensorFlow"):
+        assert terminal.screen() == ["loading TensorFlow"]
+    LiveProgress().say("next")
+    assert terminal.screen()[0] == "next"
+
+
+def test_only_a_terminal_shows_what_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in (QuietProgress, LineProgress):
+        with kind().waiting("loading TensorFlow"):
+            pass
+    assert capsys.readouterr() == ("", "")
+
+
 def test_warnings_can_be_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
     passed = list[str]()
     for kind in (QuietProgress, LineProgress, LiveProgress, NotebookProgress):

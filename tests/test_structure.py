@@ -23,7 +23,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 FRAMEWORK = {"tensorflow", "keras"}
-HEAVY = FRAMEWORK | {"matplotlib", "jinja2", "PIL", "cv2", "tensorboard"}
+HEAVY = FRAMEWORK | {"matplotlib", "jinja2", "PIL", "cv2", "pyarrow", "tensorboard"}
 NEEDING_TENSORFLOW = {
     "engines.keras.augmentation",
     "engines.keras.checkpoint_writer",
@@ -145,14 +145,14 @@ def test_help_imports_nothing_heavy_and_no_other_module_of_ours() -> None:
     loaded = set(done.stdout.split())
     assert "click" in loaded
     ours = {name for name in loaded if name.startswith("dnn_cli.")}
-    assert ours == {"dnn_cli.__main__", "dnn_cli.cli", "dnn_cli.errors"}
+    assert ours == {"dnn_cli.__main__", "dnn_cli.cli", "dnn_cli.errors", "dnn_cli.terminal"}
     assert not {name.split(".")[0] for name in loaded} & {*HEAVY, "numpy", "pydantic", "yaml", "rich", "h5py"}
 
 
 def test_declared_dependencies_are_the_imported_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    ours = {*extras["report"], *extras["images"], *extras["tensorboard"]}
+    ours = {*extras["report"], *extras["images"], *extras["parquet"], *extras["tensorboard"]}
     wanted = [*project["dependencies"], *ours]
     declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in wanted}
     imported = {DISTRIBUTIONS.get(name, name) for tree in MODULES.values() for name in foreign(tree)}

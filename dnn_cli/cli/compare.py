@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dnn_cli.cli import options
-from dnn_cli.cli.run_summary import data_source, data_warnings, figures, metrics_to_json, setting
-from dnn_cli.cli.tables import fits, folded, print_json, print_lines
+from dnn_cli.cli.run_summary import config_table, data_source, data_warnings, figures, metrics_to_json, setting
+from dnn_cli.cli.tables import print_json, print_lines, side_by_side
 
 if TYPE_CHECKING:
     from dnn_cli.runs.comparison import Comparison
     from dnn_cli.runs.status import RunStatus
-
-COLUMN_WIDTH = 30  # characters; two columns of this width and the headings fit into 80
 
 
 @click.command
@@ -33,6 +31,9 @@ def compare(runs: tuple[Path, ...], sort: str | None, as_json: bool) -> None:
     same validation images, else by test accuracy if all were evaluated on the same test images. Otherwise they are not
     ranked, and the reason is printed.
 
+    Runs that differ in their seeds alone count as one config: a second table has the mean ± standard deviation and the
+    95 % interval of each config, and the best config is tested against the others, seed by seed.
+
     \b
     Examples:
       dnn compare runs/mnist-1 runs/small-1
@@ -51,7 +52,8 @@ def print_comparison(found: "Comparison", *, as_json: bool) -> None:
     candidates = found.candidates
     if as_json:
         runs = [_candidate(one, found.settings, place) for place, one in enumerate(candidates)]
-        print_json({"ranked_by": found.ranked_by, "remarks": found.remarks, "runs": runs})
+        configs = found.configs and found.configs.to_dict()
+        print_json({"ranked_by": found.ranked_by, "remarks": found.remarks, "runs": runs, "configs": configs})
         return
     columns = {
         "run": [str(one.run) for one in candidates],
@@ -60,7 +62,8 @@ def print_comparison(found: "Comparison", *, as_json: bool) -> None:
         **figures(candidates),
     }
     lines = [*found.remarks, *data_warnings(candidates)]
-    print_lines(*_side_by_side(columns), *[""] * bool(lines), *lines)
+    over_seeds = ["", *config_table(found.configs)] if found.configs else []
+    print_lines(*side_by_side(columns), *over_seeds, *[""] * bool(lines), *lines)
 
 
 def _candidate(one: "RunStatus", settings: dict[str, list[Any]], place: int) -> dict[str, Any]:
@@ -68,18 +71,3 @@ def _candidate(one: "RunStatus", settings: dict[str, list[Any]], place: int) -> 
 
     chosen = {key: values[place] for key, values in settings.items() if values[place] is not difference.ABSENT}
     return {"run": str(one.run), "settings": chosen, **metrics_to_json(one)}
-
-
-def _side_by_side(columns: dict[str, list[str]]) -> list[Any]:
-    """Return a table with one row per run or, if the terminal is too narrow, tables with one column per run."""
-    rows = list(zip(*columns.values(), strict=True))
-    if fits(whole := folded(list(columns), rows)):
-        return [whole]
-    for count in range(len(rows), 0, -1):
-        tables: list[Any] = []
-        for start in range(0, len(rows), count):
-            names, *values = zip(list(columns), *rows[start : start + count], strict=True)
-            tables += [*[""] * bool(tables), folded(names, values, width=COLUMN_WIDTH)]
-        if count == 1 or all(fits(table) for table in tables if table):
-            break
-    return tables

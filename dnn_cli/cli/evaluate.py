@@ -29,6 +29,13 @@ MATRIX_CLASSES = 12  # the confusion matrix of more classes is too wide for a te
     metavar="X",
     help="Exit with code 3 if the accuracy, as a fraction, is below X.",
 )
+@click.option(
+    "--gate",
+    "gates",
+    multiple=True,
+    metavar="FIGURE=X",
+    help="Exit with code 3 if a figure is worse than X, for example macro_f1=0.9. May be repeated.",
+)
 @options.as_json
 @options.verbose
 def evaluate(
@@ -37,6 +44,7 @@ def evaluate(
     data: str | None,
     checkpoint: str,
     min_accuracy: float | None,
+    gates: tuple[str, ...],
     as_json: bool,
     verbose: bool,
 ) -> None:
@@ -51,15 +59,19 @@ def evaluate(
       dnn evaluate
       dnn evaluate runs/mnist-1
       dnn evaluate runs/mnist-1 --min-accuracy 0.97 --json
+      dnn evaluate runs/photos-1 --gate macro_f1=0.9 --gate loss=0.3
       dnn evaluate model.keras --data mine.npz
     """
     from dnn_cli.errors import GateError
     from dnn_cli.evaluation import evaluate as evaluation
+    from dnn_cli.evaluation import gates as quality
 
+    wanted = quality.parse(gates)
     result = evaluation.evaluate(target, split=split, dataset=data, checkpoint=checkpoint, notify=warn, verbose=verbose)
     print_evaluation(result, as_json=as_json)
     if min_accuracy is not None and not result.accuracy >= min_accuracy:
         raise GateError(f"accuracy {result.accuracy:.6g} is below --min-accuracy {min_accuracy:g}")
+    quality.check(result, wanted)
 
 
 def print_evaluation(result: "Evaluation", *, as_json: bool) -> None:
@@ -69,19 +81,32 @@ def print_evaluation(result: "Evaluation", *, as_json: bool) -> None:
         return
     low, high = result.accuracy_interval
     epoch = f" (epoch {result.epoch})" if result.epoch else ""
-    classes = selected_classes(result.selected_classes)
+    classes = selected_classes(result.selected_classes, [figures.name for figures in result.classes])
     rows = {
         "checkpoint": f"{result.checkpoint}{epoch}",
         "data": f"{result.dataset}, {result.split} split, {classes}{result.images:,} images",
         "loss": f"{result.loss:.4f}",
         f"{result.split} accuracy": f"{result.accuracy:.4f}, 95 % interval {low:.4f} to {high:.4f}",
         "errors": f"{result.errors:,}",
+        **{name.replace("_", " ").replace("f1", "F1"): f"{value:.4f}" for name, value in _averages(result).items()},
         "calibration error": f"{result.calibration_error:.4f}",
     }
     if result.note:
         rows["warning"] = result.note
-    print_lines(_class_table(result.classes), "", *_confusion(result.confusion), "")
+    shown = [figures for figures in result.classes if _is_shown(figures.label, result)]
+    print_lines(_class_table(shown), "", *_confusion(result), "")
     print_facts(rows)
+
+
+def _averages(result: "Evaluation") -> dict[str, float]:
+    """Return the averages over classes, and the accuracy of the most probable ones, as far as they are defined."""
+    names = ("balanced_accuracy", "macro_f1", "weighted_f1", "top_5_accuracy")
+    return {name: value for name in names if (value := getattr(result, name)) is not None}
+
+
+def _is_shown(label: int, result: "Evaluation") -> bool:
+    """Return whether a class is one of those that the run was trained on."""
+    return result.selected_classes is None or label in result.selected_classes
 
 
 def _class_table(classes: "Sequence[ClassFigures]") -> "Table":
@@ -89,17 +114,19 @@ def _class_table(classes: "Sequence[ClassFigures]") -> "Table":
     for figures in classes:
         values = (figures.precision, figures.recall, figures.f1)
         shown = (NOTHING if value is None else f"{value:.4f}" for value in values)
-        per_class.add_row(str(figures.label), *shown, f"{figures.support:,}")
+        per_class.add_row(figures.name or str(figures.label), *shown, f"{figures.support:,}")
     return per_class
 
 
-def _confusion(confusion: Sequence[Sequence[int]]) -> "list[Table | str]":
+def _confusion(result: "Evaluation") -> "list[Table | str]":
     """Return the confusion matrix, or for many classes the most frequent errors below a title."""
-    labels = range(len(confusion))
-    if len(labels) <= MATRIX_CLASSES:
-        matrix = table("actual ╲ predicted", *map(str, labels))
-        for label, counts in zip(labels, confusion, strict=True):
-            matrix.add_row(str(label), *(str(count) if count else "·" for count in counts))
+    confusion, names = result.confusion, [figures.name or str(figures.label) for figures in result.classes]
+    rows = [label for label in range(len(confusion)) if _is_shown(label, result)]
+    columns = [label for label in range(len(confusion)) if label in rows or any(row[label] for row in confusion)]
+    if len(columns) <= MATRIX_CLASSES:
+        matrix = table("actual ╲ predicted", *(names[label] for label in columns))
+        for label in rows:
+            matrix.add_row(names[label], *(str(confusion[label][other] or "·") for other in columns))
         return [matrix]
     errors = [
         (count, actual, predicted)
@@ -109,5 +136,5 @@ def _confusion(confusion: Sequence[Sequence[int]]) -> "list[Table | str]":
     ]
     most_frequent = table("actual", "predicted", "images")
     for count, actual, predicted in sorted(errors, key=lambda error: -error[0])[:MATRIX_CLASSES]:
-        most_frequent.add_row(str(actual), str(predicted), f"{count:,}")
+        most_frequent.add_row(names[actual], names[predicted], f"{count:,}")
     return ["most frequent errors:", most_frequent]

@@ -89,8 +89,8 @@ def print_explanation(found: "Explanation", files: Sequence[Path], *, as_json: b
     rows = {
         "network": str(found.source.file),
         "image": found.title,
-        "prediction": f"{found.predicted}, probability {found.probabilities[found.predicted]:.4f}",
-        "runner-up": f"{found.runner_up}, probability {found.probabilities[found.runner_up]:.4f}",
+        "prediction": f"{found.names[0]}, probability {found.probabilities[found.predicted]:.4f}",
+        "runner-up": f"{found.names[1]}, probability {found.probabilities[found.runner_up]:.4f}",
     }
     if found.note:
         rows["warning"] = found.note
@@ -112,7 +112,7 @@ def _maps(found: "Explanation") -> "Table":
 
 
 def _units(found: "Explanation") -> "Table":
-    units = table("hidden unit", "activation", "weight", f"contribution to {found.predicted}")
+    units = table("hidden unit", "activation", "weight", f"contribution to {found.names[0]}")
     for unit in found.units:
         units.add_row(str(unit.index), f"{unit.activation:.3f}", f"{unit.weight:+.3f}", f"{unit.contribution:+.3f}")
     return units

@@ -69,7 +69,11 @@ def predict(
     An image may show one digit or several, in any size and colour, on plain, ruled or squared paper, in a frame or
     with dark edges. Each is converted to the format of MNIST: a light digit on black, scaled to fit 20 by 20 pixels and
     centred in 28 by 28. What may be no digit is answered with ? and the reason. An unreadable image is reported, and
-    the others are classified. Without an answer for each the exit code is 1.
+    the others are classified. Without an answer for each the exit code is 1. For a network that was trained on pictures
+    of your own, images are prepared as those were, and each has one answer.
+
+    IMAGE may also be one CSV file with a row of pixels for each image, such as Kaggle's test.csv. The result has the
+    columns ImageId and Label.
 
     \b
     Examples:
@@ -77,15 +81,23 @@ def predict(
       dnn predict runs/mnist-1 seven.jpg --show
       dnn predict runs/mnist-1 scans --out digits.csv
       dnn predict model.keras - --json < seven.png
+      dnn predict runs/digits-1 test.csv --out submission.csv
     """
     if sum((show, as_json, as_csv, out is not None)) > 1:
         raise click.UsageError("--show, --json, --csv and --out exclude each other: choose one")
-    from dnn_cli.evaluation import model_source
+    from dnn_cli.evaluation import model_source, submission
     from dnn_cli.evaluation import predict as prediction
 
     target, names = model_source.split_target(words)
     if not names:
         raise click.UsageError("Missing argument 'IMAGE...'.")
+    if submission.is_table(names):
+        if show or as_json:
+            raise click.UsageError("--show and --json do not apply to the rows of a CSV file")
+        if min_probability:
+            raise click.UsageError("--min-probability does not apply to the rows of a CSV file")
+        _submit(target, Path(names[0]), checkpoint, engine, out, verbose=verbose)
+        return
     if out is not None:
         prediction.check_output(out)
     found = prediction.predict(
@@ -104,6 +116,28 @@ def predict(
     else:
         print_predictions(found, as_json=as_json, as_csv=as_csv, show=show)
     found.raise_if_broken()
+
+
+def _submit(
+    target: Path | None,
+    table: Path,
+    checkpoint: str,
+    engine: Literal["numpy", "keras"] | None,
+    out: Path | None,
+    *,
+    verbose: bool,
+) -> None:
+    from dnn_cli import files
+    from dnn_cli.evaluation import submission
+
+    if out is not None:
+        submission.check_output(out)
+    text = submission.predict(target, table, checkpoint=checkpoint, engine=engine, notify=warn, verbose=verbose)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    files.write_output(out, text)
+    click.echo(out)
 
 
 def print_predictions(found: "Predictions", *, as_json: bool, as_csv: bool, show: bool) -> None:
@@ -126,8 +160,8 @@ def _table(predictions: "Sequence[Prediction]") -> "Table":
     rows = table("file", "predicted", "probability", "runner-up", "probability", *["reason"] * has_reasons)
     for one in predictions:
         first, second = (f"{one.probabilities[which]:.4f}" for which in (one.digit, one.runner_up))
-        reason = [f"perhaps {one.digit}; {one.reason}" if one.reason else ""] * has_reasons
-        rows.add_row(one.file, one.answer, first, str(one.runner_up), second, *reason)
+        reason = [f"perhaps {one.name}; {one.reason}" if one.reason else ""] * has_reasons
+        rows.add_row(one.file, one.answer, first, one.runner_up_name, second, *reason)
     return rows
 
 

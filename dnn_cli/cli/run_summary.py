@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from dnn_cli.cli.tables import NOTHING
+from dnn_cli.cli.tables import NOTHING, side_by_side
 
 if TYPE_CHECKING:
+    from dnn_cli.runs.seed_groups import ConfigComparison
     from dnn_cli.runs.status import RunStatus
 
 TEST_KEYS = ("dataset", "fingerprint", "images", "epoch", "loss", "accuracy", "accuracy_interval")
@@ -71,9 +72,10 @@ def setting(value: Any) -> str:
     return NOTHING if value is difference.ABSENT else difference.show(value)
 
 
-def selected_classes(classes: tuple[int, ...] | None) -> str:
+def selected_classes(classes: tuple[int, ...] | None, names: Sequence[str] | None = None) -> str:
     """Return ``classes 0 1 2,`` and a space for a training or an evaluation of some classes; empty for all classes."""
-    return f"classes {' '.join(map(str, classes))}, " if classes else ""
+    shown = [names[label] if names and names[label] else str(label) for label in classes or ()]
+    return f"classes {' '.join(shown)}, " if shown else ""
 
 
 def is_metric(name: str) -> bool:
@@ -107,3 +109,18 @@ def status_to_json(status: "RunStatus") -> dict[str, Any]:
     known = {"wanted": status.wanted, **metrics_to_json(status)} if status.is_readable else {}
     state = {"state": status.state, "problem": status.problem, "written": written, "next": status.commands}
     return {"run": str(status.run), **state, **known}
+
+
+def config_table(found: "ConfigComparison") -> list[Any]:
+    """Return a table of the configs with their accuracies over seeds: mean ± standard deviation (95 % interval)."""
+    from dnn_cli.runs.criteria import ACCURACIES, CRITERIA
+
+    columns = {
+        "config": [group.name for group in found.groups],
+        "seeds": [" ".join(map(str, group.seeds)) for group in found.groups],
+    }
+    for criterion in (CRITERIA[name] for name in ACCURACIES):
+        spreads = [group.spread(criterion) for group in found.groups]
+        if any(spreads):
+            columns[criterion.title] = [str(spread) if spread else NOTHING for spread in spreads]
+    return side_by_side(columns)

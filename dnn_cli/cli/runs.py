@@ -63,7 +63,7 @@ def print_runs(statuses: "list[RunStatus]", folder: Path | None, *, as_json: boo
 
 
 def _no_runs(folder: Path | None) -> str:
-    from dnn_cli.runs.directory import RUNS
+    from dnn_cli.runs.location import RUNS
 
     training = command("train", "-c", "mnist", *(("--run-dir", folder / "mnist-1") if folder else ()))
     return f"there is no run in {folder or RUNS}/ yet; `{training}` makes one"

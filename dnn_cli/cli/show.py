@@ -90,9 +90,10 @@ def _overview(status: "RunStatus") -> dict[str, str]:
 
 def _settings(details: "RunDetails") -> "Table":
     """Return a row for each setting that differs from its default."""
-    from dnn_cli.config import difference, loading
+    from dnn_cli.config import difference
+    from dnn_cli.config.schema import Config
 
-    differing = difference.variations([loading.parse("", ""), details.config]) if details.config else {}
+    differing = difference.variations([Config(), details.config]) if details.config else {}
     rows = [(key, setting(value), setting(default)) for key, (default, value) in differing.items()]
     return folded(("setting", "value", "default"), rows)
 

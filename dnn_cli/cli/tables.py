@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from dnn_cli.command import command
+from dnn_cli.terminal import console as printable_console
+from dnn_cli.terminal import unprotected
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 UNLIMITED_WIDTH = 100_000  # characters; in a file or a pipe each row stays on one line, so that grep finds it
 NOTHING = "–"  # printed in a cell without a value
+COLUMN_WIDTH = 30  # characters; two columns of this width and the headings fit into 80
 
 
 def table(*columns: str) -> "Table":
@@ -90,8 +93,8 @@ def print_lines(*things: Any, colours: Literal["standard", "auto"] = "standard")
 
     terminal = sys.stdout.isatty()
     text = io.StringIO()
-    console = Console(
-        file=text,
+    console = printable_console(
+        text,
         force_terminal=terminal,
         color_system=colours if terminal and not os.environ.get("NO_COLOR") else None,
         width=Console(file=sys.stdout).width if terminal else UNLIMITED_WIDTH,
@@ -101,7 +104,8 @@ def print_lines(*things: Any, colours: Literal["standard", "auto"] = "standard")
     )
     for thing in things:
         console.print(thing, soft_wrap=isinstance(thing, str))
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in text.getvalue().split("\n")[:-1]))
+    output = unprotected(sys.stdout) if terminal else sys.stdout
+    output.write("".join(f"{line.rstrip()}\n" for line in text.getvalue().split("\n")[:-1]))
 
 
 def print_json(values: Any) -> None:
@@ -112,3 +116,18 @@ def print_json(values: Any) -> None:
 def warn(text: str) -> None:
     """Print a line on stderr."""
     click.echo(text, err=True)
+
+
+def side_by_side(columns: dict[str, list[str]]) -> list[Any]:
+    """Return a table with one row per run or, if the terminal is too narrow, tables with one column per run."""
+    rows = list(zip(*columns.values(), strict=True))
+    if fits(whole := folded(list(columns), rows)):
+        return [whole]
+    for count in range(len(rows), 0, -1):
+        tables: list[Any] = []
+        for start in range(0, len(rows), count):
+            names, *values = zip(list(columns), *rows[start : start + count], strict=True)
+            tables += [*[""] * bool(tables), folded(names, values, width=COLUMN_WIDTH)]
+        if count == 1 or all(fits(table) for table in tables if table):
+            break
+    return tables

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dnn_cli.cli import options
-from dnn_cli.cli.run_summary import is_metric, selected_classes
+from dnn_cli.cli.run_summary import config_table, is_metric, selected_classes
 from dnn_cli.cli.tables import print_facts, print_json, print_lines, print_next, table
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def train(
 ) -> None:
     """Train the network that a config describes.
 
-    Every training writes its own run directory. Ctrl-C stops the training once the current epoch is saved;
+    Every training writes its own run directory. Ctrl-C saves the place within the epoch and stops the training;
     --resume continues it, and the result is the same as without the interruption. Several configs or seeds are all
     checked first and then trained in turn; each gets the same result as if it were trained alone.
 
@@ -124,8 +124,10 @@ def _load(
     from dnn_cli.runs.directory import RunDirectory
 
     run = RunDirectory.open(resume) if resume is not None else None
+    if run is not None:
+        run.check_config()
     source = config[0] if config else str(run and run.config_file)
-    return run, loading.load(source, overrides), Path(source).stem
+    return run, loading.load(source, overrides, of_run=not config), Path(source).stem
 
 
 def _train(
@@ -188,7 +190,9 @@ def print_training(result: "Result", *, as_json: bool) -> None:
     if as_json:
         print_json(_summary(result))
         return
-    final, best, classes = metrics.final, metrics.best, selected_classes(metrics.selected_classes)
+    final, best = metrics.final, metrics.best
+    names = result.run.environment().dataset.class_names if metrics.selected_classes else None
+    classes = selected_classes(metrics.selected_classes, names)
     epochs = f"{metrics.epochs}, stopped early" if metrics.stopped_early else str(metrics.epochs)
     rows = {
         "run": str(result.run),
@@ -210,6 +214,12 @@ def print_trainings(results: "list[Result]", *, as_json: bool) -> None:
     if as_json:
         print_json([_summary(result) for result in results])
     elif len(results) > 1:
+        from dnn_cli.runs import comparison
+
+        # Finished trainings of one config with several seeds are summed up as one thing.
+        configs = comparison.compare_runs([result.run.path for result in results]).configs
+        if configs:
+            print_lines("", *config_table(configs), *[""] * bool(configs.remarks), *configs.remarks, "")
         print_next("compare", *(result.run for result in results))
 
 

@@ -1,7 +1,8 @@
 """Find, read and validate configs, from files or Python values, with overrides from a command or a function call."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,16 @@ SHORT_NAMES = {
     "engine": "engine",
     "threads": "training.threads",
 }
+DATASETS = (  # the known names of `data.dataset`
+    "mnist",
+    "fashion_mnist",
+    "mnist-sample",
+    "kmnist",
+    "emnist-balanced",
+    "emnist-letters",
+    "emnist-digits",
+    "usps",
+)
 MAX_PLACE = 30  # characters of a Python value in the place of an error
 
 
@@ -37,11 +48,13 @@ class Override:
         key: the path of the setting, for example ``training.epochs``.
         value: the new value, as YAML holds it.
         place: the option or the argument that gives it; error messages name it as the place of the value.
+        origin: what the option or the argument belongs to.
     """
 
     key: str
     value: Any
     place: str
+    origin: str = "the command line"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -81,15 +94,16 @@ class Override:
             raise UsageError("\n".join(_named(problem, name) for problem in document.problems))
         shown = repr(document.values)
         place = f"{name}={shown if len(shown) <= MAX_PLACE else f'{shown[: MAX_PLACE - 3]}...'}"
-        return cls(SHORT_NAMES.get(name, name), document.values, place)
+        return cls(SHORT_NAMES.get(name, name), document.values, place, "the function call")
 
 
-def load(name: str, overrides: Iterable[Override] = ()) -> Config:
+def load(name: str, overrides: Iterable[Override] = (), *, of_run: bool = False) -> Config:
     """Read a config file and apply overrides.
 
     Args:
         name: the path of a file, or the name of a shipped config.
         overrides: settings to replace, in this order.
+        of_run: whether a run recorded it; its dataset may have moved, or be named relative to another folder.
 
     Raises:
         UsageError: there is no such file, or it cannot be read as text.
@@ -103,7 +117,7 @@ def load(name: str, overrides: Iterable[Override] = ()) -> Config:
         raise UsageError(f"{path} cannot be read: {reason(error)}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} cannot be read: it is not UTF-8 text") from None
-    return parse(text, str(path), overrides)
+    return _validate(yaml_document.parse(text, str(path)), overrides, any_dataset=of_run)
 
 
 def find(name: str) -> Path:
@@ -135,7 +149,7 @@ def shipped_folder() -> Path:
 
 
 def parse(text: str, source: str, overrides: Iterable[Override] = ()) -> Config:
-    """Read a config from YAML text and apply overrides.
+    """Read a config from YAML text and apply overrides; any name of a dataset is accepted.
 
     Args:
         text: the YAML.
@@ -145,7 +159,7 @@ def parse(text: str, source: str, overrides: Iterable[Override] = ()) -> Config:
     Raises:
         ConfigError: the config has problems; the error lists all of them, in reading order.
     """
-    return _validate(yaml_document.parse(text, source), overrides)
+    return _validate(yaml_document.parse(text, source), overrides, any_dataset=True)
 
 
 def from_values(
@@ -164,8 +178,10 @@ def from_values(
     return _validate(python_values.to_document(values, source), overrides)
 
 
-def _validate(document: Document, overrides: Iterable[Override]) -> Config:
-    problems = document.problems
+def _validate(document: Document, overrides: Iterable[Override], *, any_dataset: bool = False) -> Config:
+    problems, overrides = document.problems, list(overrides)
+    if document.values is None:
+        problems.append(Problem(document.source, "", "there are no settings; if all defaults are meant, write {}"))
     for override in overrides:
         try:
             document.set(yaml_document.parse_path(override.key), override.value, override.place)
@@ -177,7 +193,7 @@ def _validate(document: Document, overrides: Iterable[Override]) -> Config:
     except ValidationError as error:
         reported = list(problems)
         for details in error.errors(include_url=False):
-            problem = to_problem(details, document, classes, _setting_paths())
+            problem = to_problem(details, document, classes, setting_paths())
             # A value that could not be read is reported already, and fails validation as well.
             if not any(problem.place == one.place and _is_inside(problem.key, one.key) for one in reported):
                 problems.append(problem)
@@ -186,9 +202,27 @@ def _validate(document: Document, overrides: Iterable[Override]) -> Config:
             Problem(document.place(path), yaml_document.format_path(path), message)
             for path, message in consistency.contradictions(config)
         ]
+        if not any_dataset and (message := _unknown_dataset(config.data.dataset)):
+            problems.append(Problem(document.place(("data", "dataset")), "data.dataset", message))
     if problems:
-        raise ConfigError(document.source, sorted(problems, key=reading_order))
+        raise ConfigError(_sources(document.source, problems, overrides), sorted(problems, key=reading_order))
     return config
+
+
+def _sources(source: str, problems: Sequence[Problem], overrides: Sequence[Override]) -> list[str]:
+    """Return the sources of the problems: the config, and what overrides it."""
+    origins = {override.place: override.origin for override in overrides}
+    return list(dict.fromkeys(origins.get(problem.place, source) for problem in sorted(problems, key=reading_order)))
+
+
+def _unknown_dataset(name: str) -> str:
+    """Return what is wrong with a name that is neither known nor a path; empty if nothing is."""
+    if name in DATASETS or Path(name).suffix or set(name) & set("/\\~"):
+        return ""
+    with suppress(OSError, ValueError):  # no path can have this name
+        if Path(name).exists():
+            return ""
+    return f"must be one of {', '.join(DATASETS)}, or a path, got {name!r}{did_you_mean(name, DATASETS)}"
 
 
 def _is_inside(key: str, outer: str) -> bool:
@@ -207,7 +241,7 @@ def _named(problem: Problem, name: str) -> str:
 
 
 @cache
-def _setting_paths() -> dict[str, str]:
+def setting_paths() -> dict[str, str]:
     """Return the path of each setting whose own name is unique: ``epochs`` → ``training.epochs``."""
     paths = [path for path in _paths(Config().to_dict()) if path != "optimizer.name"]  # a name can mean anything
     names = Counter(path.rpartition(".")[2] for path in paths)

@@ -31,6 +31,7 @@ _BOUNDS = {
     "less_than": ("less than", "lt"),
     "less_than_equal": ("at most", "le"),
 }
+_OTHER_NAMES = {"lr": "learning_rate", "bs": "batch_size", "wd": "weight_decay", "random_state": "seed"}
 _UNKNOWN_NAME, _MISSING_NAME = "union_tag_invalid", "union_tag_not_found"
 
 
@@ -66,14 +67,29 @@ def reading_order(problem: Problem) -> list[int]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean '...'?)`` with the known word nearest to `word`, or nothing if none is near."""
-    close = difflib.get_close_matches(word.lower(), list(known), 1)
+    close = difflib.get_close_matches(_usual(word), list(known), 1)
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
+def nearest_setting(name: str, settings: Mapping[str, str]) -> str | None:
+    """Return the path of the setting with the name nearest to `name`, or None if none is near.
+
+    Args:
+        name: the own name of a setting, as a user writes it.
+        settings: the path of each setting by its own name.
+    """
+    close = difflib.get_close_matches(_usual(name), list(settings), 1, cutoff=0.8)
+    return settings[close[0]] if close else None
+
+
+def _usual(word: str) -> str:
+    """Return the name of a setting here if `word` is its name elsewhere, and otherwise `word` in lower case."""
+    return _OTHER_NAMES.get(word.lower(), word.lower())
+
+
 def _in_a_section(key: str, settings: Mapping[str, str]) -> str:
-    """Suggest the path of the setting with the name nearest to `key`, or nothing if none is near."""
-    close = difflib.get_close_matches(key.lower(), list(settings), 1, cutoff=0.8)
-    return f" (did you mean '{settings[close[0]]}'?)" if close else ""
+    path = nearest_setting(key, settings)
+    return f" (did you mean '{path}'?)" if path else ""
 
 
 def _message(details: ErrorDetails) -> str:

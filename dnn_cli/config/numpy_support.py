@@ -12,7 +12,18 @@ from dnn_cli.errors import UsageError
 # The settings that NumPy uses, or that do not concern it. All others must have their default values.
 MODEL = {"input_dropout", "layers"}
 BLOCK = {"units", "activation", "use_bias", "initializer", "batch_normalization", "dropout", "l1", "l2"}
-TRAINING = {"epochs", "batch_size", "label_smoothing", "early_stopping", "jit_compile", "threads", "tensorboard"}
+TRAINING = {
+    "epochs",
+    "batch_size",
+    "label_smoothing",
+    "class_weight",
+    "monitor",
+    "early_stopping",
+    "jit_compile",
+    "checkpoint_seconds",
+    "threads",
+    "tensorboard",
+}
 OPTIMIZER = {"name", "learning_rate", "weight_decay"}
 OPTIMIZERS = {
     "sgd": {"momentum", "nesterov"},

@@ -5,8 +5,7 @@ a name for a setting, that name is used. A config cannot import or run code: opt
 from a fixed list.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,8 +13,10 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from dnn_cli.config import yaml_document
+from dnn_cli.config.data_section import Data, Label, Name, labels_as_keys
 from dnn_cli.config.optimizers import Adam, AnyOptimizer
-from dnn_cli.config.section import Contradiction, ListAsTuple, Section
+from dnn_cli.config.schedules import Schedule
+from dnn_cli.config.section import Contradiction, ListAsTuple, Section, repetition
 
 Activation = Literal[
     "relu",
@@ -74,38 +75,6 @@ def _check_threads(value: Any) -> Any:
 
 
 Threads = Annotated[Annotated[int, Field(ge=1, le=MAX_THREADS)] | Literal["auto"], BeforeValidator(_check_threads)]
-
-
-class Data(Section):
-    """The images to train on."""
-
-    dataset: str = Field(
-        "mnist",
-        min_length=1,
-        description="`mnist`, `fashion_mnist`, `mnist-sample`, or the path of an `.npz` file or a folder of IDX files",
-    )
-    validation: Annotated[
-        Annotated[int, Field(ge=0), Tag("<count>")] | Annotated[float, Field(gt=0, lt=1), Tag("<fraction>")],
-        Discriminator(lambda value: "<fraction>" if isinstance(value, float) else "<count>"),
-    ] = Field(0, description="training images to hold out for validation: a count or a fraction; stratified by class")
-    fallback: Literal["mnist-sample"] | None = Field(
-        None, description="dataset to use, with a warning, when `mnist` can be neither found nor downloaded"
-    )
-    classes: (
-        Annotated[tuple[Index, ...], Field(max_length=1000, json_schema_extra={"minItems": 2}), ListAsTuple] | None
-    ) = Field(
-        None,
-        description="labels to train and evaluate on, at least two; they keep their numbers; `null` means all labels",
-    )
-    images_per_class: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="training images to keep of each class, before any are held out; `null` means all images"
-    )
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        """Yield a contradiction if `classes` has fewer than two labels, or one of them twice."""
-        if self.classes is not None and len(self.classes) < 2:
-            yield ("classes",), f"must have at least two labels, got {len(self.classes)}"
-        yield from _repetition("classes", self.classes or ())
 
 
 class BatchNormalization(Section):
@@ -185,7 +154,7 @@ class Model(Section):
             if not self.layers:
                 yield ("freeze",), "has nothing to freeze: layers is empty"
             return
-        yield from _repetition("freeze", self.freeze)
+        yield from repetition("freeze", self.freeze)
         beyond = sorted({index for index in self.freeze if index >= len(self.layers)})
         if beyond:
             count = len(self.layers)
@@ -193,12 +162,13 @@ class Model(Section):
             yield ("freeze",), f"names blocks that do not exist: {', '.join(map(str, beyond))} (allowed: {allowed})"
 
 
+Monitor = Literal["val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "loss", "accuracy"]
+
+
 class EarlyStopping(Section):
     """The rule by which training stops when a metric no longer improves."""
 
-    monitor: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = Field(
-        "val_loss", description="metric that must improve"
-    )
+    monitor: Monitor = Field("val_loss", description="metric that must improve")
     patience: int = Field(5, ge=1, description="epochs without improvement after which training stops")
     min_delta: float = Field(0.0, ge=0, description="smallest change that counts as an improvement")
 
@@ -230,6 +200,16 @@ class Augmentation(Section):
         return any((self.rotation, self.translation, self.scale, self.shear, self.elastic.strength, self.noise))
 
 
+Weight = Annotated[float, Field(ge=0, le=1_000_000)]
+
+
+def _not_empty(weights: dict[int | str, float]) -> dict[int | str, float]:
+    """Reject weights that leave nothing to train on."""
+    if weights and not any(weights.values()):
+        raise PydanticCustomError("class_weight", "must have a weight above 0")
+    return weights
+
+
 class Training(Section):
     """The length of the training, its batches, when it stops early, and how its images are deformed."""
 
@@ -238,9 +218,31 @@ class Training(Section):
     label_smoothing: Fraction = Field(
         0.0, description="fraction of each label that is spread over all classes; `loss` and `val_loss` include it"
     )
+    class_weight: (
+        Annotated[
+            Annotated[Literal["balanced"], Tag("<word>")]
+            | Annotated[dict[Label | Name, Weight], AfterValidator(_not_empty), Tag("<mapping>")],
+            Discriminator(lambda value: "<mapping>" if isinstance(value, dict) else "<word>"),
+            BeforeValidator(labels_as_keys),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="factor on the loss of each image by its class: a mapping from names or labels, 1 for the others; "
+        "`balanced` lets every class count the same. `loss` includes it, `val_loss` does not",
+    )
+    monitor: Monitor | None = Field(
+        None, description="metric that decides which checkpoint is the best; `null` means `val_loss`, or else `loss`"
+    )
     early_stopping: EarlyStopping | None = Field(None, description="when to stop before the last epoch")
     augmentation: Augmentation = Field(default_factory=Augmentation, description="how training images are deformed")
     jit_compile: bool = Field(True, description="compile the epoch with XLA")
+    checkpoint_seconds: float | None = Field(
+        60.0,
+        gt=0,
+        le=86_400,
+        description="seconds after which a place within a longer epoch is saved; null saves at the end of epochs only",
+    )
     threads: Threads = Field(
         "auto",
         description="threads that an operation is divided among, which decides the last bits; `auto` is the processors "
@@ -264,12 +266,29 @@ class Config(Section):
     optimizer: AnyOptimizer = Field(default_factory=lambda: Adam(name="adam"), description="its name, or a mapping")
     training: Training = Field(default_factory=Training, description="how long to train, and how")
 
+    @property
+    def validation_figures(self) -> set[str]:
+        """The figures of the validation images, besides those that Keras computes, that decide something."""
+        stopping = self.training.early_stopping
+        monitored = {self.training.monitor, stopping.monitor if stopping else None}
+        return {name for name in ("val_balanced_accuracy", "val_macro_f1") if name in monitored}
+
     def contradictions(self) -> Iterator[Contradiction]:
-        """Yield a contradiction if early stopping monitors validation, but no images are held out."""
+        """Yield what validates without images held out, and a schedule that is impossible in these epochs."""
+        monitor = self.training.monitor
+        if monitor and monitor.startswith("val_") and not self.data.validation:
+            message = f"{monitor} needs images held out; set data.validation, or monitor loss or accuracy"
+            yield ("training", "monitor"), message
         stopping = self.training.early_stopping
         if stopping and stopping.monitor.startswith("val_") and not self.data.validation:
             message = f"{stopping.monitor} needs images held out; set data.validation, or monitor loss or accuracy"
             yield ("training", "early_stopping", "monitor"), message
+        rate = self.optimizer.learning_rate
+        if isinstance(rate, Schedule):
+            known = list(rate.contradictions())
+            for contradiction in rate.over(self.training.epochs).contradictions():
+                if contradiction not in known:
+                    yield ("optimizer", "learning_rate", *contradiction[0]), contradiction[1]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain nested values, as YAML and JSON hold them."""
@@ -283,9 +302,26 @@ class Config(Section):
         """Return a copy of the config with another number of epochs."""
         return self._with_training(epochs=epochs)
 
+    def with_absolute_schedule(self, run: Self | None = None) -> Self:
+        """Return a copy whose schedule has no length relative to the training.
+
+        Args:
+            run: the config of a run that is resumed, whose lengths are kept.
+        """
+        rate = self.optimizer.learning_rate
+        if not isinstance(rate, Schedule):
+            return self
+        recorded = run.optimizer.learning_rate if run else None
+        absolute = rate.over(self.training.epochs, recorded if isinstance(recorded, Schedule) else None)
+        return self.model_copy(update={"optimizer": self.optimizer.model_copy(update={"learning_rate": absolute})})
+
     def with_threads(self, threads: int | Literal["auto"]) -> Self:
         """Return a copy of the config with another number of threads."""
         return self._with_training(threads=threads)
+
+    def with_jit_compile(self, jit_compile: bool) -> Self:
+        """Return a copy of the config that compiles the training steps, or does not."""
+        return self._with_training(jit_compile=jit_compile)
 
     def _with_training(self, **changes: Any) -> Self:
         return self.model_copy(update={"training": self.training.model_copy(update=changes)})
@@ -294,10 +330,3 @@ class Config(Section):
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a config file, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
-
-
-def _repetition(key: str, values: Iterable[int]) -> Iterator[Contradiction]:
-    """Yield a contradiction if one of the values occurs more than once."""
-    twice = sorted(value for value, count in Counter(values).items() if count > 1)
-    if twice:
-        yield (key,), f"must not repeat {', '.join(map(str, twice))}"

@@ -1,6 +1,7 @@
 """Base class of config sections, and the types that they share."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, model_validator
@@ -34,3 +35,10 @@ class Section(BaseModel):
     def contradictions(self) -> Iterator[Contradiction]:
         """Yield the contradictions between settings of this section; paths start at the section."""
         yield from ()
+
+
+def repetition(key: str, values: Iterable[int | str]) -> Iterator[Contradiction]:
+    """Yield a contradiction if one of the values occurs more than once."""
+    twice = sorted((value for value, count in Counter(values).items() if count > 1), key=str)
+    if twice:
+        yield (key,), f"must not repeat {', '.join(map(str, twice))}"

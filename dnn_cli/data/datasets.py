@@ -1,7 +1,8 @@
 """Find a dataset by its name or path, download it if it is missing, verify it, and return its arrays.
 
-A dataset has four arrays, named as in Keras's own ``mnist.npz``: ``x_train``, ``y_train``, ``x_test`` and ``y_test``.
-They are stored in one ``.npz`` file or in a folder of IDX files, gzipped or not. Only the requested split is read.
+A known dataset has four arrays, named as in Keras's own ``mnist.npz``: ``x_train``, ``y_train``, ``x_test`` and
+``y_test``. They are stored in one ``.npz`` file or in a folder of IDX files, gzipped or not. What a user's own path
+holds is found out by looking; `sources` has a module for each form. Only the requested split is read.
 
 A known dataset is compared with its published digests each time it is read; a user's own dataset is checked for shape,
 type and range. Data that cannot be used raise a `DataError` that names the place, what was found and what is allowed.
@@ -18,23 +19,31 @@ import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from dnn_cli.data import formats
-from dnn_cli.data.known_sets import KNOWN_DATASETS
+from dnn_cli.data import class_names, formats
+from dnn_cli.data.hold_out import held_out
+from dnn_cli.data.known_sets import KNOWN_DATASETS, KnownDataset, Published
 from dnn_cli.data.locations import (
     ARRAY_NAMES,
     cache_places,
-    holds_idx_files,
-    idx_file,
+    holds,
     idx_name,
+    published_folder,
     search_places,
     user_place,
 )
+from dnn_cli.data.reading import Part as SplitName
+from dnn_cli.data.reading import Reading
+from dnn_cli.data.sources import recognition
+from dnn_cli.data.sources.four_arrays import FourArrays
+from dnn_cli.data.sources.published import MAX_FILE_BYTES, check_file
+from dnn_cli.data.sources.source import Source
 from dnn_cli.errors import DataError, reason
+from dnn_cli.seeds import Purpose
 from dnn_cli.typing import Array
 
-SplitName = Literal["train", "test"]
+PLAIN = Reading()  # the settings by default
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,10 @@ class Split:
     def _fingerprint(self) -> str:
         return formats.sha256(self.images, self.labels)
 
+    def masked(self, mask: Array) -> "Split":
+        """Return the images where `mask`, (n,) bool, is True, in their order."""
+        return Split(self.images[mask], self.labels[mask])
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -72,23 +85,68 @@ class Dataset:
         path: the ``.npz`` file or the folder that holds it.
         requested: the name that was asked for; it differs from `name` if a fallback is used instead.
         note: for a fallback, the warning to show: the reason, and which dataset is used instead. Otherwise empty.
+        reading: how a user's own data are read.
     """
 
     name: str
     path: Path
     requested: str
     note: str = ""
+    reading: Reading = PLAIN
     _loaded: dict[str, Split] = field(default_factory=dict, repr=False, compare=False)
 
+    @cached_property
+    def source(self) -> Source:
+        """What reads it; raises `DataError` if its form is not recognized."""
+        return recognition.source(self.name, self.path, self.reading)
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The name of every class in the order of the labels; None if the classes are numbers."""
+        return self.source.class_names()
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether it has a part for validation."""
+        return "validation" in self.source.parts()
+
     def load(self, split: SplitName) -> Split:
-        """Return the verified arrays of `split`. They are read once; the other split is not read.
+        """Return the verified arrays of `split`. They are read once; the other splits are not read.
 
         Raises:
             DataError: they are missing or damaged, or not as `Split` describes them.
         """
         if split not in self._loaded:
-            self._loaded[split] = _load(self.name, self.path, split)
+            loaded = self._held_out(split) if self.source.is_pool() else self._read(split)
+            if split == "train" and loaded.labels.min() == loaded.labels.max():
+                only = class_names.show(int(loaded.labels[0]), self.class_names)
+                raise DataError(
+                    f"{self.path}: every training image is of class {only}; training needs at least two classes"
+                )
+            self._loaded[split] = loaded
         return self._loaded[split]
+
+    def _read(self, part: SplitName) -> Split:
+        images, labels = self.source.read(part)
+        class_names.check_count(self.class_names, labels, self.path)
+        return Split(images, labels)
+
+    @cached_property
+    def _pool(self) -> Split:
+        """All images of data without a test part."""
+        return self._read("train")
+
+    def _held_out(self, split: SplitName) -> Split:
+        """Return a split of data without a test part: the test images are held out of all."""
+        amount = self.reading.test
+        if split == "validation":
+            return self._read(split)
+        if amount is None or (amount == 0 and split == "train"):
+            return self._pool
+        if amount == 0:
+            raise DataError(f"{self.path}: there are no test images, and data.test is 0, so that none are held out")
+        held = held_out(self._pool.labels, amount, self.reading.seed, Purpose.TEST, "data.test")
+        return self._pool.masked(held if split == "test" else ~held)
 
 
 @dataclass(frozen=True)
@@ -134,16 +192,18 @@ def find(
     *,
     split: SplitName | Literal["both"] | None = "train",
     quiet: bool = False,
+    reading: Reading = PLAIN,
 ) -> Dataset:
     """Find the dataset `name` and load the requested split.
 
     A place with damaged or wrong data is skipped; if no place has the dataset, it is downloaded.
 
     Args:
-        name: a known name, or the path of an ``.npz`` file or of a folder of IDX files.
+        name: a known name, or the path of a user's own data.
         fallback: the known name to use if ``mnist`` can be neither found nor downloaded.
         split: what to load and verify at once; None only checks that something is there, and downloads nothing.
         quiet: whether to download without output on stderr.
+        reading: how a user's own data are read.
 
     Raises:
         DataError: no place has the dataset; the message names each place and its problem.
@@ -151,16 +211,20 @@ def find(
     wanted: tuple[SplitName, ...] = ("train", "test") if split == "both" else (split,) if split else ()
     if name not in KNOWN_DATASETS:
         path = user_place(name)
-        return _load_splits(Dataset(str(path), path, name), wanted)
+        return _load_splits(Dataset(str(path), path, name, reading=reading), wanted)
     absent: list[str] = []
     failed: list[str] = []
     found = _search(name, search_places(KNOWN_DATASETS[name]), wanted, absent, failed)
     if found is None and wanted:
         found = _download(name, wanted, failed, quiet)
     if found is not None:
-        return found
+        return replace(found, reading=reading, _loaded=found._loaded)
     if name == "mnist" and fallback is not None:
-        return replace(find(fallback, split=split, quiet=quiet), requested=name, note=_fallback_note(fallback, failed))
+        return replace(
+            find(fallback, split=split, quiet=quiet, reading=reading),
+            requested=name,
+            note=_fallback_note(fallback, failed),
+        )
     raise DataError(_not_found(name, absent, failed))
 
 
@@ -173,8 +237,12 @@ def list_datasets() -> list[Found]:
 
 
 def verify(dataset: Dataset) -> list[Part]:
-    """Read all four arrays of `dataset` and compare each with its published digest, if there is one."""
-    return [_verify_array(dataset, array_name) for array_name in ARRAY_NAMES]
+    """Read all arrays of `dataset` and compare each with its published digest, if there is one."""
+    if isinstance(dataset.source, FourArrays):
+        return [_verify_array(dataset.source, array_name) for array_name in ARRAY_NAMES]
+    stored = dataset.source.parts()
+    splits = [split for split in get_args(SplitName) if split != "validation" or split in stored]
+    return [part for split in splits for part in _verify_part(dataset, split)]
 
 
 def _search(
@@ -186,8 +254,9 @@ def _search(
     """
     for path in places:
         try:
-            if not path.is_file() and not holds_idx_files(path):
-                absent.append(f"{path}: {'no IDX files in this folder' if path.is_dir() else 'does not exist'}")
+            if not holds(KNOWN_DATASETS[name], path):
+                wanted_files = "its files" if KNOWN_DATASETS[name].published else "IDX files"
+                absent.append(f"{path}: {f'no {wanted_files} in this folder' if path.is_dir() else 'does not exist'}")
                 continue
             return _load_splits(Dataset(name, path, name), wanted)
         except DataError as error:
@@ -217,6 +286,9 @@ def _not_found(name: str, absent: list[str], failed: list[str]) -> str:
     lines = [f"{known.title} was not found", *(f"  {line}" for line in absent + failed)]
     if known.is_shipped:
         return "\n".join([*lines, "it is part of dnn: reinstall dnn-cli"])
+    if known.published:
+        names = class_names.listed(list(known.published.files))
+        return "\n".join([*lines, f"put {names} into {published_folder(known.published)} or $DNN_DATA_DIR"])
     file, folder = cache_places(known)
     lines.append(f"put {file.name} or the folder {folder.name} of IDX files into {file.parent} or $DNN_DATA_DIR")
     if name == "mnist":
@@ -234,17 +306,19 @@ def _download(name: str, wanted: tuple[SplitName, ...], failed: list[str], quiet
         return None
     from dnn_cli.data import download  # HTTP and TLS are slow to import
 
+    if known.published:
+        return _download_published(name, known, known.published, wanted, failed, quiet=quiet)
     file, folder = cache_places(known)
     mirror = [url.rstrip("/")] if (url := os.environ.get("DNN_MIRROR")) else []
     client = download.Client(failed, quiet=quiet)
 
     def check_npz(candidate: Path, _: str) -> None:
-        _load(name, candidate, "train")
-        _load(name, candidate, "test")
+        files = FourArrays(name, candidate, PLAIN)
+        for part in files.parts():
+            files.read(part)
 
     def check_idx(candidate: Path, target: str) -> None:
-        array_name = next(array_name for array_name in ARRAY_NAMES if target.startswith(idx_name(array_name)))
-        _checked(name, array_name, formats.read_idx(candidate), str(candidate))
+        FourArrays(name, candidate, PLAIN).check_idx_file(candidate, target)
 
     def fetch() -> bool:
         hosts = [*mirror, *known.npz_hosts] if known.npz_hosts else []
@@ -265,45 +339,54 @@ def _download(name: str, wanted: tuple[SplitName, ...], failed: list[str], quiet
         return None
 
 
-def _load(name: str, path: Path, split: SplitName) -> Split:
-    images, labels = (_read_array(name, path, f"{axis}_{split}") for axis in "xy")
-    if len(images) != len(labels):
-        raise DataError(f"{path}: x_{split} has {len(images):,} images, but y_{split} has {len(labels):,} labels")
-    if split == "train" and labels.min() == labels.max():
-        raise DataError(f"{path}: every label in y_train is {labels[0]}; training needs at least two classes")
-    return Split(images, labels)
+def _download_published(
+    name: str,
+    known: KnownDataset,
+    published: Published,
+    wanted: tuple[SplitName, ...],
+    failed: list[str],
+    *,
+    quiet: bool,
+) -> Dataset | None:
+    """Download the published files of a known dataset, as `_download` does for others."""
+    from dnn_cli.data import download
 
+    folder = published_folder(published)
+    mirror = [f"{url.rstrip('/')}/{published.folder}"] if (url := os.environ.get("DNN_MIRROR")) else []
+    client = download.Client(failed, quiet=quiet, max_bytes=MAX_FILE_BYTES)
 
-def _read_array(name: str, path: Path, array_name: str) -> Array:
-    """Read and check one array of the dataset `name`, which is stored at `path`."""
-    if not path.is_dir():
-        return _checked(name, array_name, formats.read_npz(path, array_name), f"{path}: {array_name}")
-    file = idx_file(path, array_name)
-    if file is None:
-        raise DataError(f"{path}: no file {idx_name(array_name)} or {idx_name(array_name)}.gz in this folder")
-    return _checked(name, array_name, formats.read_idx(file), str(file))
+    def check(candidate: Path, target: str) -> None:
+        check_file(known, published, candidate, target)
 
-
-def _checked(name: str, array_name: str, array: Array, place: str) -> Array:
-    """Return `array` in the form that `Split` describes.
-
-    Raises:
-        DataError: it does not have that form, or differs from the published array; the message begins with `place`.
-    """
-    array = formats.as_images(array, place) if array_name.startswith("x") else formats.as_labels(array, place)
-    if name in KNOWN_DATASETS:
-        found, published = formats.idx_md5(array), KNOWN_DATASETS[name].digests[array_name]
-        if found != published:
-            wrong = f"MD5 {found}" if found else "values are not bytes"
-            raise DataError(f"{place}: differs from {KNOWN_DATASETS[name].title} ({wrong}, expected MD5 {published})")
-    return array
-
-
-def _verify_array(dataset: Dataset, array_name: str) -> Part:
     try:
-        array = _read_array(dataset.name, dataset.path, array_name)
+        with download.lock(folder.parent / f".{published.folder}.lock", quiet=quiet):
+            found = _search(name, [folder], wanted, [], [])
+            if found is None and client.fetch(folder, list(published.files), [*mirror, *published.hosts], check):
+                found = _search(name, [folder], wanted, [], failed)
+            return found
+    except OSError as error:
+        failed.append(f"{folder.parent}: cannot be written: {reason(error)}; set KERAS_HOME to a writable folder")
+        return None
+
+
+def _verify_array(files: FourArrays, array_name: str) -> Part:
+    try:
+        array = files.read_array(array_name)
     except DataError as error:
         return Part(array_name, "bad", problem=str(error))
-    known = dataset.name in KNOWN_DATASETS
+    known = files.name in KNOWN_DATASETS
     digest = f"md5:{formats.idx_md5(array)}" if known else formats.sha256(array)
     return Part(array_name, "ok" if known else "unknown", array.shape, array.dtype.name, digest)
+
+
+def _verify_part(dataset: Dataset, split: SplitName) -> list[Part]:
+    try:
+        loaded = dataset.load(split)
+    except DataError as error:
+        return [Part(split, "bad", problem=str(error))]
+    state: Literal["ok", "unknown"] = "ok" if dataset.name in KNOWN_DATASETS else "unknown"
+    pairs = {"x": loaded.images, "y": loaded.labels}
+    return [
+        Part(f"{axis}_{split}", state, array.shape, array.dtype.name, formats.sha256(array))
+        for axis, array in pairs.items()
+    ]

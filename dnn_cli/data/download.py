@@ -14,19 +14,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
+from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from dnn_cli import __version__
 from dnn_cli.errors import DataError, reason
 from dnn_cli.files import flush
+from dnn_cli.terminal import console, printable
 
 MAX_BYTES = 100 * 2**20  # Largest file that is downloaded.
 RETRY_PAUSES = (0.5, 1.0)  # Seconds before the second and the third attempt.
 RETRIED_STATUSES = {408, 416, 425, 429, 500, 502, 503, 504}  # HTTP statuses after which another attempt may succeed.
+SLOW_SECONDS = 60.0  # A body may take this long (or DNN_TIMEOUT, if that is longer),
+SLOW_SPEED = 10_000  # and a second more for each of so many bytes.
 LOCK_SECONDS = 600.0  # Longest time to wait for another process that downloads the same dataset.
 
 Check = Callable[[Path, str], None]
@@ -46,13 +50,15 @@ class Client:
     Args:
         failures: list to which a line is appended for every URL that failed.
         quiet: whether to print nothing on stderr.
+        max_bytes: largest file that is downloaded; None for `MAX_BYTES`.
 
     Raises:
         DataError: DNN_TIMEOUT is not a number of seconds in the allowed range.
     """
 
-    def __init__(self, failures: list[str], *, quiet: bool) -> None:
+    def __init__(self, failures: list[str], *, quiet: bool, max_bytes: int | None = None) -> None:
         self._failures = failures
+        self._max_bytes = max_bytes
         self._quiet = quiet
         self._seconds = _timeout()
         self._unreachable: set[str] = set()
@@ -117,6 +123,7 @@ class Client:
     def _receive(self, url: str, part: Path) -> None:
         """Download all of `url` into `part`, resuming from the bytes already there if the host supports it."""
         start = part.stat().st_size if part.exists() else 0
+        limit = self._max_bytes or MAX_BYTES
         with self._open(url, part, start) as response:
             resumed = response.status == 206
             if resumed and _first_byte(response) != start:
@@ -126,12 +133,14 @@ class Client:
             part.parent.mkdir(exist_ok=True)
             with part.open("ab" if resumed else "wb") as file, _progress(url, size, self._quiet) as show:
                 received = file.tell()
-                while max(size, received) <= MAX_BYTES and (chunk := _read(response)):
+                for chunk in _body(response, max(SLOW_SECONDS, self._seconds)) if max(size, received) <= limit else ():
                     received += file.write(chunk)
                     show(received)
-        if max(size, received) > MAX_BYTES:
+                    if received > limit:
+                        break
+        if max(size, received) > limit:
             part.unlink()
-            raise _FailedError(f"larger than the limit of {MAX_BYTES:,} bytes")
+            raise _FailedError(f"larger than the limit of {limit:,} bytes")
         if received < size:
             raise _TransientError(f"the connection ended after {received:,} of {size:,} bytes")
 
@@ -194,6 +203,18 @@ def lock(path: Path, *, quiet: bool) -> Iterator[None]:
         guard.release()
 
 
+class _HttpRedirects(HTTPRedirectHandler):
+    """Follows redirects to other addresses of HTTP and HTTPS alone."""
+
+    def redirect_request(  # noqa: PLR0917 (the signature is urllib's)
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        """Return the request for `newurl`."""
+        if not newurl.startswith(("http://", "https://")):
+            raise HTTPError(req.full_url, code, f"{msg}: it leads to {newurl}, which is not HTTP", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _urlopen(request: Request, seconds: float) -> HTTPResponse:
     """Open `request` within `seconds` in total.
 
@@ -204,7 +225,7 @@ def _urlopen(request: Request, seconds: float) -> HTTPResponse:
 
     def work() -> None:
         try:
-            outcome.put(urlopen(request, timeout=seconds))  # noqa: S310 (the caller has checked the URL)
+            outcome.put(build_opener(_HttpRedirects).open(request, timeout=seconds))
         except Exception as error:
             outcome.put(error)
 
@@ -218,11 +239,36 @@ def _urlopen(request: Request, seconds: float) -> HTTPResponse:
     return result
 
 
-def _read(response: HTTPResponse) -> bytes:
-    try:
-        return response.read1(2**16)
-    except (OSError, HTTPException) as error:
-        raise _TransientError(f"the connection broke: {reason(error)}") from None
+def _body(response: HTTPResponse, patience: float) -> Iterator[bytes]:
+    """Yield the body of a response in pieces, within `patience` seconds and more for each byte received.
+
+    A thread reads, and is abandoned when the time is over: a host that sends a byte now and then would keep a socket's
+    timeout from ever being reached.
+    """
+    pieces: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            while piece := response.read1(2**16):
+                pieces.put(piece)
+            pieces.put(b"")
+        except Exception as error:
+            pieces.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    received, started = 0, time.monotonic()
+    while True:
+        allowed = patience + received / SLOW_SPEED
+        try:
+            piece = pieces.get(timeout=max(0.0, started + allowed - time.monotonic()))
+        except queue.Empty:
+            raise _FailedError(f"too slow: {received:,} bytes in {allowed:.3g} s") from None
+        if isinstance(piece, Exception):
+            raise _TransientError(f"the connection broke: {reason(piece)}") from None
+        if not piece:
+            return
+        received += len(piece)
+        yield piece
 
 
 def _first_byte(response: HTTPResponse) -> int | None:
@@ -258,10 +304,9 @@ def _progress(url: str, size: int, quiet: bool) -> Iterator[Callable[[int], None
             print(f"downloading {url}{amount}", file=sys.stderr, flush=True)
         yield lambda received: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}", markup=False), *columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"downloading {url}", total=size or None)
+    with Progress(TextColumn("{task.description}", markup=False), *columns, console=console(sys.stderr)) as bar:
+        task = bar.add_task(printable(f"downloading {url}"), total=size or None)
         yield lambda received: bar.update(task, completed=received)

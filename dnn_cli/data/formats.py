@@ -21,6 +21,7 @@ from typing import IO, Any, Literal
 import numpy as np
 
 from dnn_cli.errors import DataError, reason
+from dnn_cli.files import open_archive, open_regular
 from dnn_cli.typing import Array
 
 MAX_BYTES = 4 * 2**30  # Largest array that is read.
@@ -38,42 +39,78 @@ _NPY_HEADERS = {
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def read_npz(path: Path, array_name: str) -> Array:
-    """Return one array of an ``.npz`` file, of any numeric type.
+class TooLargeError(DataError):
+    """An array needs more memory than the caller allows."""
+
+
+def read_npz(path: Path, array_name: str, max_bytes: int = MAX_BYTES) -> Array:
+    """Return one array of an ``.npz`` file, of any numeric type or of strings.
+
+    Args:
+        path: the file.
+        array_name: the array's name, without ``.npy``.
+        max_bytes: largest array to read.
 
     Raises:
-        DataError: the file is damaged, has no such array, or the array holds pickled objects.
+        DataError: the file is damaged, has no such array, or the array is too large or holds pickled objects.
     """
     place = f"{path}: {array_name}"
     member = f"{array_name}.npy"
-    with _damage_as_data_error(str(path)), zipfile.ZipFile(path) as archive:
+    with _damage_as_data_error(str(path)), open_archive(path) as archive:
         if member not in archive.namelist():
             found = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:8]) or "nothing"
             raise DataError(f"{path}: there is no array {array_name} in this file (found: {found})")
         with _damage_as_data_error(place), archive.open(member) as stream:
             if archive.getinfo(member).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError("unknown compression; save it with numpy.savez or numpy.savez_compressed")
-            version = np.lib.format.read_magic(stream)
-            if version not in _NPY_HEADERS:
-                raise DataError(f"{place}: version {version} of the .npy format is not supported; store plain numbers")
-            try:
-                shape, fortran, dtype = _NPY_HEADERS[version](stream)
-            except Exception:  # NumPy does not catch its parser's errors, from SyntaxError to TokenError.
-                raise ValueError("the header does not describe an array") from None
-            if dtype.hasobject:
-                raise DataError(
-                    f"{place}: contains pickled Python objects, which are never loaded; store plain numbers"
-                )
-            return _read_numbers(stream, shape, dtype, "F" if fortran else "C")
+            return _read_npy(stream, place, max_bytes)
 
 
-def read_idx(path: Path) -> Array:
+def npz_names(path: Path) -> list[str]:
+    """Return the names of the arrays in an ``.npz`` file; raises `DataError` if it is damaged."""
+    with _damage_as_data_error(str(path)), open_archive(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+
+def read_npy(path: Path, max_bytes: int = MAX_BYTES) -> Array:
+    """Return the array of an ``.npy`` file, of any numeric type or of strings; raises `DataError` like `read_npz`."""
+    with _damage_as_data_error(str(path)), open_regular(path) as stream:
+        return _read_npy(stream, str(path), max_bytes)
+
+
+def _read_npy(stream: Stream, place: str, max_bytes: int) -> Array:
+    version = np.lib.format.read_magic(stream)
+    if version not in _NPY_HEADERS:
+        raise DataError(f"{place}: version {version} of the .npy format is not supported; store plain numbers")
+    try:
+        shape, fortran, dtype = _NPY_HEADERS[version](stream)
+    except Exception:  # NumPy does not catch its parser's errors, from SyntaxError to TokenError.
+        raise ValueError("the header does not describe an array") from None
+    if dtype.hasobject:
+        raise DataError(f"{place}: contains pickled Python objects, which are never loaded; store plain numbers")
+    size = math.prod(shape) * dtype.itemsize
+    if max_bytes < size <= MAX_BYTES:
+        raise TooLargeError(f"{place}: needs {size:,} bytes of memory, at most {max_bytes:,} are allowed")
+    return _read_numbers(stream, shape, dtype, max_bytes, "F" if fortran else "C")
+
+
+def read_idx(path: Path, max_bytes: int = MAX_BYTES) -> Array:
     """Return the array of an IDX file, gzipped or not, of any numeric type.
 
+    Args:
+        path: the file.
+        max_bytes: largest array to read.
+
     Raises:
-        DataError: the file is damaged, or not an IDX file.
+        DataError: the file is damaged or not an IDX file, or the array is too large.
     """
-    with _damage_as_data_error(str(path)), path.open("rb") as raw:
+    with _damage_as_data_error(str(path)), open_regular(path) as raw:
+        return read_idx_stream(raw, str(path), max_bytes)
+
+
+def read_idx_stream(raw: IO[bytes], place: str, max_bytes: int = MAX_BYTES) -> Array:
+    """Return the array of an IDX file that is open and can be rewound; see `read_idx`."""
+    with _damage_as_data_error(place):
         gzipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         stream: Stream = gzip.GzipFile(fileobj=raw) if gzipped else raw
@@ -81,11 +118,11 @@ def read_idx(path: Path) -> Array:
         if magic[:2] != b"\0\0" or len(magic) < 4 or magic[2] not in _IDX_TYPES or not 1 <= magic[3] <= 4:
             raise ValueError(f"not an IDX file: its first bytes are {magic.hex() or 'missing'}")
         shape = struct.unpack(f">{magic[3]}I", stream.read(4 * magic[3]))
-        return _read_numbers(stream, shape, np.dtype(_IDX_TYPES[magic[2]]))
+        return _read_numbers(stream, shape, np.dtype(_IDX_TYPES[magic[2]]), max_bytes)
 
 
 def _read_numbers(
-    stream: Stream, shape: tuple[int, ...], dtype: np.dtype[Any], order: Literal["C", "F"] = "C"
+    stream: Stream, shape: tuple[int, ...], dtype: np.dtype[Any], max_bytes: int, order: Literal["C", "F"] = "C"
 ) -> Array:
     """Read the rest of `stream` as an array of this shape.
 
@@ -95,8 +132,9 @@ def _read_numbers(
         ValueError: the shape is too large, or fewer or more bytes are present than it needs.
     """
     size = math.prod(shape) * dtype.itemsize
-    if size > MAX_BYTES or any(side < 0 for side in shape):
-        raise ValueError(f"the header claims the shape {shape}; at most {MAX_BYTES:,} bytes are supported")
+    # True and False are integers to NumPy's parser, but not to its arrays. Without a size, any shape would fit.
+    if size > max_bytes or not dtype.itemsize or any(type(side) is not int or side < 0 for side in shape):
+        raise ValueError(f"the header claims the shape {shape} of {dtype}; at most {max_bytes:,} bytes are supported")
     content = bytearray()
     while len(content) < size and (chunk := stream.read(min(2**20, size - len(content)))):
         content += chunk
@@ -112,9 +150,11 @@ def _damage_as_data_error(place: str) -> Iterator[None]:
     """Turn the errors of reading a damaged file into a `DataError` whose message begins with `place`."""
     try:
         yield
-    except (OSError, EOFError, ValueError, RuntimeError, OverflowError, MemoryError, struct.error) as error:
+    except MemoryError:
+        raise DataError(f"{place}: there is not enough memory to read it") from None
+    except (OSError, EOFError, ValueError, RuntimeError, OverflowError, struct.error, zlib.error) as error:
         raise DataError(f"{place}: damaged or unreadable: {reason(error)}") from None
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except zipfile.BadZipFile as error:
         raise DataError(f"{place}: damaged, or not an .npz file: {error}") from None
 
 

@@ -7,13 +7,12 @@ of `FORMATS` are tried, and any failure of the decoder becomes a `DataError` of 
 import io
 import multiprocessing
 import os
-import re
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from glob import glob, has_magic
 from itertools import repeat
@@ -22,8 +21,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from dnn_cli.data.class_names import natural_order
 from dnn_cli.data.digit_normalization import IMAGE_SIDE, DigitImage, normalize, reduce_image
 from dnn_cli.errors import DataError, UsageError, reason, require_extra
+from dnn_cli.files import open_regular
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:
@@ -185,11 +186,11 @@ def require_pillow() -> None:
 def _content(source: Path | BinaryIO) -> bytes:
     try:
         if isinstance(source, Path):
-            with source.open("rb") as file:
+            with open_regular(source) as file:
                 content = file.read(MAX_BYTES + 1)
         else:
             content = source.read(MAX_BYTES + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise DataError(f"cannot be read: {reason(error)}") from None
     if not content:
         raise DataError("the file is empty")
@@ -230,6 +231,8 @@ def _decoder_errors() -> Iterator[None]:
         raise DataError("not a PNG, JPEG, GIF, BMP, TIFF or WebP image") from None
     except DataError:
         raise
+    except MemoryError:
+        raise DataError("there is not enough memory to decode it") from None
     except Exception as error:  # Pillow raises any exception for a damaged file, from OSError to IndexError.
         raise DataError(f"damaged image: {reason(error)}") from None
 
@@ -314,7 +317,7 @@ def _sources(name: str) -> list[ImageSource]:
         if name == "-" or Path(name).exists() or not has_magic(name):
             return [ImageSource(name)]
         # Path.glob does not support absolute patterns.
-        matches = sorted(glob(name, recursive=True), key=_natural_order)  # noqa: PTH207
+        matches = sorted(glob(name, recursive=True), key=natural_order)  # noqa: PTH207
         return [ImageSource(match) for match in matches] or [ImageSource(name, "no file matches this pattern")]
     except OSError as error:
         return [ImageSource(name, f"cannot be read: {reason(error)}")]
@@ -322,10 +325,30 @@ def _sources(name: str) -> list[ImageSource]:
 
 def _in_folder(folder: Path) -> list[ImageSource]:
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    names = sorted((str(path) for path in found if path.is_file()), key=_natural_order)
+    names = sorted((str(path) for path in found if path.is_file()), key=natural_order)
     return [ImageSource(name) for name in names]
 
 
-def _natural_order(name: str) -> list[tuple[int, str]]:
-    """Return a sort key that puts ``2.png`` before ``10.png``."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+def content(path: Path) -> bytes:
+    """Return the bytes of an image file; raises `DataError` if it is empty, too large or cannot be read."""
+    return _content(path)
+
+
+@contextmanager
+def opened(content: bytes) -> Iterator["Image.Image"]:
+    """Open an image of bounded size; any failure within the context becomes a `DataError` of one line."""
+    from PIL import Image
+
+    with _decoder_errors(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        _check_size(image)
+        yield image
+
+
+def begin_worker() -> None:
+    """Prepare a worker process that decodes images."""
+    _begin_worker()
+
+
+def quiet_decoder() -> AbstractContextManager[None]:
+    """Ignore Pillow's warnings within the context, except for too many pixels, which becomes an error."""
+    return _pillow_warnings()

@@ -1,11 +1,13 @@
 """Evaluate a trained network on a split: accuracy, loss, calibration, and the figures of each class."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from dnn_cli.config.messages import did_you_mean
 from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Dataset, Split
+from dnn_cli.data.reading import Color, Part, Reading
 from dnn_cli.errors import DataError, RunError, UsageError
 from dnn_cli.evaluation import metrics, model_source
 from dnn_cli.evaluation.model_source import ModelSource
@@ -62,7 +64,7 @@ def evaluate(
         note=note,
         selected_classes=subject.selected_classes,
         fingerprint=images.fingerprint(),
-        **vars(metrics.score(probabilities, images.labels)),
+        **vars(metrics.score(probabilities, images.labels, subject.class_names or source.class_names)),
     )
     if subject.run:
         name = split if dataset is None else f"{Path(source.name).stem}-{split}"
@@ -102,9 +104,26 @@ def _dataset(subject: ModelSource, dataset: str | None, split: str) -> Dataset:
         raise UsageError(
             "--split validation needs a RUN and no --data: these images are held out of the run's own data"
         )
-    if dataset is None and subject.run is not None:
-        dataset = subject.run.environment().dataset.name
-    return datasets.find(dataset or "mnist", split="test" if split == "test" else "train")
+    part: Part = "test" if split == "test" else "train"
+    if subject.run is None:
+        return datasets.find(dataset or "mnist", split=part, reading=_reading_for(subject))
+    config, recorded = subject.run.config(), subject.run.environment().dataset.name
+    reading = Reading.of(config.data, config.seed)
+    if dataset is not None and dataset != recorded:
+        # Other data than the run's are read in the same way, and matched by name; all of them may be tested.
+        reading = replace(reading, keys=(), expected_classes=subject.class_names, test=None)
+    return datasets.find(dataset or recorded, split=part, reading=reading)
+
+
+def _reading_for(subject: ModelSource) -> Reading:
+    """Return how data are read for a network without a run: pictures get the size and the colours of its inputs."""
+    try:
+        shape = model_source.image_shape(subject.file)
+    except RunError:  # Whatever is wrong with the file is reported when it is loaded.
+        shape = ()
+    size = (shape[0], shape[1]) if len(shape) > 1 else None
+    color: Color | None = None if size is None else "rgb" if shape[2:] == (3,) else "grey"
+    return Reading(size, color, expected_classes=subject.class_names, test=None)
 
 
 def _split(subject: ModelSource, source: Dataset, split: str) -> Split:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from dnn_cli.data import image_files
+from dnn_cli.data import decoding, image_files
+from dnn_cli.data.decoding import Form
 from dnn_cli.data.digit_finding import Box
 from dnn_cli.data.pixels import to_unit_range
 from dnn_cli.errors import DataError, UsageError
@@ -41,7 +42,11 @@ class ImageInput:
 
 
 def read(
-    images: "ImageLike | Iterable[ImageLike]", shape: tuple[int, ...], side: Callable[[], int], model: object
+    images: "ImageLike | Iterable[ImageLike]",
+    shape: tuple[int, ...],
+    side: Callable[[], int],
+    model: object,
+    form: Form | None = None,
 ) -> list[ImageInput]:
     """Prepare images for a network.
 
@@ -52,6 +57,7 @@ def read(
         side: returns the side of the network's input images; raises `RunError` if they are not grey and square, as
             pictures are made.
         model: the network's file, for messages.
+        form: what pictures become; None if the digit in them is scaled and centred.
 
     Raises:
         DataError: an array has another shape, type or range; or a picture cannot be read. The message names it.
@@ -60,7 +66,7 @@ def read(
     if _is_array(images):
         return [ImageInput(image) for image in _batch(np.asarray(images), shape, model)]
     if _is_picture(images):
-        return list(_pictures(images, "the image", side()))
+        return list(_pictures(images, "the image", side, form))
     if not isinstance(images, Iterable):
         raise UsageError(f"images must be arrays, Pillow images or paths, got {type(images).__name__}")
     found = list[ImageInput]()
@@ -68,7 +74,7 @@ def read(
         if _is_array(one):
             found.append(ImageInput(_single(np.asarray(one), shape, model, f"image {index}")))
         elif _is_picture(one):
-            found += _pictures(one, f"image {index}", side())
+            found += _pictures(one, f"image {index}", side, form)
         else:
             raise UsageError(f"image {index} must be an array, a Pillow image or a path, got {type(one).__name__}")
     return found
@@ -123,16 +129,28 @@ def _checked(array: Array, title: str) -> Array:
     return array.astype(np.float32, copy=False)
 
 
-def _pictures(value: Any, title: str, side: int) -> Iterator[ImageInput]:
-    """Yield the digits of the picture that `value` is or names, or of those in the folder or pattern that it names."""
+def _pictures(value: Any, title: str, side: Callable[[], int], form: Form | None) -> Iterator[ImageInput]:
+    """Yield what a network sees of the picture that `value` is or names, or of those in that folder or pattern.
+
+    With a form it is the whole picture, and otherwise each of its digits.
+    """
     if _is_pillow(value):
-        for one in image_files.normalize_image(value, side, title):
-            yield ImageInput(one.image, "", one.box, one.doubt)
+        if form:
+            yield ImageInput(decoding.prepare(value, form))
+        else:
+            for one in image_files.normalize_image(value, side(), title):
+                yield ImageInput(one.image, "", one.box, one.doubt)
         return
     image_files.require_pillow()
     name = os.fspath(value)
     for source in image_files.find([name]) if name != "-" else [image_files.ImageSource(name)]:
         if source.problem:
             raise DataError(f"{source.name}: {source.problem}")
-        for one in image_files.read(Path(source.name), side):
-            yield ImageInput(one.image, source.name, one.box, one.doubt)
+        if form:
+            (image,) = decoding.read_all([source], form)
+            if isinstance(image, str):
+                raise DataError(f"{source.name}: {image}")
+            yield ImageInput(image, source.name)
+        else:
+            for one in image_files.read(Path(source.name), side()):
+                yield ImageInput(one.image, source.name, one.box, one.doubt)

@@ -4,24 +4,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dnn_cli import confusion_matrix
+from dnn_cli.data.class_names import show
 from dnn_cli.runs.records import CalibrationBin, ClassFigures, Score
 from dnn_cli.stats import wilson
 from dnn_cli.typing import Array
 
 CALIBRATION_BINS = 15
+TOP, TOP_CLASSES = 5, 10  # The accuracy of the five most probable classes says something if there are more than ten.
 MIN_PROBABILITY = float(np.finfo(np.float32).tiny)  # a smaller probability counts as this much in the loss
 
 
-def score(probabilities: Array, labels: Array) -> Score:
+def score(probabilities: Array, labels: Array, names: Sequence[str] | None = None) -> Score:
     """Compute every figure of predicted probabilities and true labels.
 
     Args:
         probabilities: (n, classes) float, each row summing to one.
         labels: (n,) integers in [0, classes).
+        names: the names of the classes; None if they have none.
     """
     count, classes = probabilities.shape
     predicted = probabilities.argmax(axis=1)
-    confusion = np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    confusion = confusion_matrix.matrix(labels, predicted, classes)
     hits = int(confusion.trace())
     bins = calibration(probabilities.max(axis=1), predicted == labels)
     return Score(
@@ -32,9 +36,19 @@ def score(probabilities: Array, labels: Array) -> Score:
         errors=count - hits,
         calibration_error=calibration_error(bins),
         calibration=tuple(bins),
-        classes=tuple(_class_figures(confusion, label) for label in range(classes)),
+        balanced_accuracy=confusion_matrix.balanced_accuracy(confusion),
+        macro_f1=confusion_matrix.macro_f1(confusion),
+        weighted_f1=confusion_matrix.weighted_f1(confusion),
+        top_5_accuracy=top_accuracy(probabilities, labels, TOP) if classes > TOP_CLASSES else None,
+        classes=tuple(_class_figures(confusion, label, show(label, names)) for label in range(classes)),
         confusion=tuple(map(tuple, confusion.tolist())),
     )
+
+
+def top_accuracy(probabilities: Array, labels: Array, count: int) -> float:
+    """Return the share of images whose class is among the `count` most probable; of equal ones, lower labels win."""
+    first = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
+    return float((first == labels[:, None]).any(axis=1).mean())
 
 
 def cross_entropies(probabilities: Array, labels: Array) -> Array:
@@ -95,7 +109,7 @@ def two_most_probable(probabilities: Array, classes: Sequence[int] | None) -> tu
     return first, second
 
 
-def _class_figures(confusion: Array, label: int) -> ClassFigures:
+def _class_figures(confusion: Array, label: int, name: str) -> ClassFigures:
     hits = int(confusion[label, label])
     support, predicted = int(confusion[label].sum()), int(confusion[:, label].sum())
     return ClassFigures(
@@ -104,4 +118,5 @@ def _class_figures(confusion: Array, label: int) -> ClassFigures:
         recall=hits / support if support else None,
         f1=2 * hits / (support + predicted) if support + predicted else None,
         support=support,
+        name=name,
     )

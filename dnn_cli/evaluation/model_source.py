@@ -5,6 +5,7 @@ NumPy can compute every network that dnn builds, without importing TensorFlow.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from glob import has_magic
 from math import prod
 from pathlib import Path
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dnn_cli.data import image_files
+from dnn_cli.data import class_names, image_files
+from dnn_cli.data.decoding import Form
+from dnn_cli.data.sources import csv_table
 from dnn_cli.engines import keras_file
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import DataError, RunError, UsageError
-from dnn_cli.runs.directory import RunDirectory, is_run
+from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.location import is_run
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:
@@ -45,7 +49,13 @@ class ModelSource:
     @property
     def selected_classes(self) -> tuple[int, ...] | None:
         """The labels that the run was trained on; None for all."""
-        return self.run.config().data.classes if self.run else None
+        return class_names.resolve(self.run.config().data.classes, self.class_names) if self.run else None
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes, from the run or the file; None if they have none."""
+        recorded = self.run.environment().dataset.class_names if self.run else None
+        return recorded or keras_file.class_names(self.file)
 
     @property
     def threads(self) -> int | Literal["auto"]:
@@ -80,10 +90,11 @@ def find_model(target: Path | None, checkpoint: str = "best") -> ModelSource:
 def split_target(words: Sequence[str]) -> tuple[Path | None, list[str]]:
     """Divide the words of a command line into the run or ``.keras`` file, if the first is one, and the names of images.
 
-    A first word that names nothing is taken for a mistyped run, unless it looks like an image or a pattern.
+    A first word that names nothing is taken for a mistyped run, unless it looks like an image, a CSV file or a pattern.
     """
     first = Path(words[0])
-    is_image = words[0] == "-" or has_magic(words[0]) or first.suffix.lower() in image_files.SUFFIXES
+    suffixes = (*image_files.SUFFIXES, *csv_table.SUFFIXES)
+    is_image = words[0] == "-" or has_magic(words[0]) or words[0].lower().endswith(suffixes)
     is_target = is_run(first) if first.is_dir() else not is_image and (first.suffix == ".keras" or not first.exists())
     return (first, list(words[1:])) if is_target else (None, list(words))
 
@@ -100,6 +111,15 @@ def image_shape(file: Path) -> tuple[int, ...]:
         return tuple(map(int, first["config"]["batch_shape"][1:]))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise RunError(f"{file} does not contain the shape of its network's input images") from None
+
+
+def picture_form(source: ModelSource) -> Form | None:
+    """Return what an image file becomes for a network trained on pictures; None if it was trained on arrays."""
+    resize = source.run.environment().dataset.resize if source.run else None
+    if resize is None:
+        return None
+    shape = image_shape(source.file)
+    return Form(shape[:2], len(shape) > 2 and shape[2] == 3, resize)
 
 
 def probabilities(

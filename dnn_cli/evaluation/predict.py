@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnn_cli import files, progress
-from dnn_cli.data import image_files, known_sets
+from dnn_cli.data import decoding, image_files, known_sets
+from dnn_cli.data.class_names import show
+from dnn_cli.data.decoding import Form
 from dnn_cli.data.digit_finding import Box
 from dnn_cli.data.formats import MAX_SIDE
+from dnn_cli.data.image_files import ImageSource
 from dnn_cli.errors import DnnError, RunError
 from dnn_cli.evaluation import image_inputs, metrics, model_source
 from dnn_cli.evaluation.image_inputs import ImageInput
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 PROGRESS_BAR_IMAGES = 100  # reading fewer images is too fast for a progress bar
 PLACES = ("left", "top", "right", "bottom")
 COLUMNS = ("file", "digit", "probability", "runner_up", "runner_up_probability", "error", "reason", *PLACES)
+NAME_COLUMNS = ("name", "runner_up_name")
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,8 +44,9 @@ class Prediction:
         probabilities: (classes,) float, the probability of every class.
         digit: the most probable class.
         runner_up: the second most probable class.
-        box: its place in the picture: left, top, right and bottom in pixels; empty for an array.
+        box: its place in the picture: left, top, right and bottom in pixels; empty for a whole picture or an array.
         reason: why it is not answered as `digit`; empty if it is.
+        class_names: the names of the classes in the order of the labels; None if they have none.
     """
 
     file: str
@@ -51,17 +56,28 @@ class Prediction:
     runner_up: int
     box: Box = ()
     reason: str = ""
+    class_names: Sequence[str] | None = None
 
     @property
     def answer(self) -> str:
-        """The digit, or ``?``."""
-        return "?" if self.reason else str(self.digit)
+        """The name of the most probable class, or ``?``."""
+        return "?" if self.reason else self.name
+
+    @property
+    def name(self) -> str:
+        """The name of the most probable class."""
+        return show(self.digit, self.class_names)
+
+    @property
+    def runner_up_name(self) -> str:
+        """The name of the second most probable class."""
+        return show(self.runner_up, self.class_names)
 
     def __repr__(self) -> str:
         first, second = (f"{self.probabilities[which]:.4f}" for which in (self.digit, self.runner_up))
         name = f" of {self.file}" if self.file else ""
-        digits = f"{self.digit}, probability {first}; runner-up {self.runner_up}, {second}"
-        return f"<Prediction{name}: {f'? ({self.reason}); ' if self.reason else ''}{digits}>"
+        classes = f"{self.name}, probability {first}; runner-up {self.runner_up_name}, {second}"
+        return f"<Prediction{name}: {f'? ({self.reason}); ' if self.reason else ''}{classes}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON."""
@@ -69,10 +85,12 @@ class Prediction:
             "file": self.file,
             "box": list(self.box) or None,
             "digit": None if self.reason else self.digit,
+            "name": None if self.reason else self.name,
             "reason": self.reason,
             "most_probable": self.digit,
             "probability": float(self.probabilities[self.digit]),
             "runner_up": self.runner_up,
+            "runner_up_name": self.runner_up_name,
             "runner_up_probability": float(self.probabilities[self.runner_up]),
             "probabilities": self.probabilities.tolist(),
         }
@@ -116,7 +134,8 @@ class Predictions:
             images = len({answer.file for answer in self.answers})
             problems.append(f"{count:,} of {images:,} images could not be read")
         if count := sum(bool(guess.reason) for guess in self.guesses):
-            problems.append(f"{count:,} of {len(self.guesses):,} digits were not recognized")
+            things = "digits" if any(guess.box for guess in self.guesses) else "images"
+            problems.append(f"{count:,} of {len(self.guesses):,} {things} were not recognized")
         if problems:
             raise DnnError(", ".join(problems))
 
@@ -133,14 +152,21 @@ class Predictions:
         return json.dumps({**about, "images": [answer.to_dict() for answer in self.answers]}, indent=2) + "\n"
 
     def to_csv(self) -> str:
-        """Return a CSV row for each image, below a header of `COLUMNS`."""
+        """Return a CSV row for each image, below a header of `COLUMNS`, and of `NAME_COLUMNS` if classes have names."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        columns = (*COLUMNS, *NAME_COLUMNS) if self.subject.class_names else COLUMNS
+        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         for answer in self.answers:
-            values = answer.to_dict()
-            writer.writerow(values | dict(zip(PLACES, values.get("box") or (), strict=False)))
+            row = answer.to_dict()
+            places = dict(zip(PLACES, row.get("box") or (), strict=False))
+            writer.writerow(row | places | {"file": _no_formula(row["file"])})
         return text.getvalue()
+
+
+def _no_formula(file: str) -> str:
+    """Return another name of the same file if spreadsheet programs would run this one as a formula: ``./=1+1.png``."""
+    return f"./{file}" if file.startswith(("=", "+", "-", "@", "\t", "\r")) and file != "-" else file
 
 
 def predict(
@@ -154,7 +180,7 @@ def predict(
     quiet: bool = False,
     verbose: bool = False,
 ) -> Predictions:
-    """Read image files, find the digits in each, prepare them as MNIST's are, and predict them.
+    """Read image files, prepare them as the training pictures or find digits as MNIST's in them, and predict classes.
 
     Args:
         target: a run or a ``.keras`` file; None for the newest run in ``runs/``.
@@ -174,27 +200,20 @@ def predict(
     subject = model_source.find_model(target, checkpoint)
     if target is None:
         notify(f"note: {subject.run} is used, the newest run")
-    side = _side(subject.file)
-    note = _note(subject, notify)
+    form = model_source.picture_form(subject)
+    note = _note(subject, notify, digits=form is None)
     sources = image_files.find(names)
     with progress.bar("reading", len(sources), quiet=quiet or len(sources) < PROGRESS_BAR_IMAGES) as done:
-        found = image_files.read_all(sources, side, done)
-    inputs = [
-        [ImageInput(one.image, source.name, one.box, one.doubt) for one in digits]
-        if not isinstance(digits, str)
-        else []
-        for source, digits in zip(sources, found, strict=True)
-    ]
-    every = [one for some in inputs for one in some]
-    guesses = (
-        _if_probable(guess, min_probability) for guess in _predictions(subject, every, engine, notify, verbose=verbose)
-    )
+        found = _read(sources, subject, form, done)
+    every = [one for inputs in found if not isinstance(inputs, str) for one in inputs]
+    guesses = iter(_predictions(subject, every, engine, notify, verbose=verbose))
     answers: list[Prediction | UnreadableFile] = []
-    for source, digits, some in zip(sources, found, inputs, strict=True):
-        if isinstance(digits, str):
-            notify(f"{source.title}: {digits}")
-            answers.append(UnreadableFile(source.name, digits))
-        answers += islice(guesses, len(some))
+    for source, inputs in zip(sources, found, strict=True):
+        if isinstance(inputs, str):
+            notify(f"{source.title}: {inputs}")
+            answers.append(UnreadableFile(source.name, inputs))
+        else:
+            answers += (_if_probable(guess, min_probability) for guess in islice(guesses, len(inputs)))
     return Predictions(subject, note, answers)
 
 
@@ -216,13 +235,14 @@ def predict_images(
 
     Args:
         target: a run or a ``.keras`` file.
-        images: arrays, which are used as they are; Pillow images and paths, which are prepared as MNIST's digits are;
-            `image_inputs.read` describes them.
+        images: arrays, which are used as they are; Pillow images and paths, which are prepared as the training
+            pictures or else as MNIST's digits are; `image_inputs.read` describes them.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
         notify: is called with each warning, a line.
 
     Returns:
-        A prediction for each array and for each digit in a picture, in order.
+        A prediction for each array, for each digit in a picture, and for each picture if the network was trained on
+        pictures; in order.
 
     Raises:
         UsageError: there is no such run, `images` is something else, or Pillow is needed and not installed.
@@ -231,9 +251,32 @@ def predict_images(
     """
     subject = model_source.find_model(target, checkpoint)
     shape = model_source.image_shape(subject.file)
-    inputs = image_inputs.read(images, shape, cache(lambda: _side(subject.file)), subject.file)
+    form = model_source.picture_form(subject)
+    inputs = image_inputs.read(images, shape, cache(lambda: _side(subject.file)), subject.file, form)
     _note(subject, notify, digits=any(one.box for one in inputs))
     return _predictions(subject, inputs, None, notify)
+
+
+def _read(
+    sources: Sequence[ImageSource], subject: ModelSource, form: Form | None, done: Callable[[], None]
+) -> list[list[ImageInput] | str]:
+    """Return what the network sees of each file, or the reason why that cannot be read.
+
+    With a form it is the whole picture, and otherwise each of its digits.
+    """
+    if form:
+        images = decoding.read_all(sources, form, done)
+        return [
+            image if isinstance(image, str) else [ImageInput(image, source.name)]
+            for source, image in zip(sources, images, strict=True)
+        ]
+    found = image_files.read_all(sources, _side(subject.file), done)
+    return [
+        digits
+        if isinstance(digits, str)
+        else [ImageInput(one.image, source.name, one.box, one.doubt) for one in digits]
+        for source, digits in zip(sources, found, strict=True)
+    ]
 
 
 def _predictions(
@@ -250,7 +293,15 @@ def _predictions(
     rows = model_source.probabilities(subject.file, images, engine=engine, notify=notify, verbose=verbose)
     classes = subject.selected_classes
     return [
-        Prediction(one.file, one.image, row, *metrics.two_most_probable(row, classes), one.box, one.doubt)
+        Prediction(
+            one.file,
+            one.image,
+            row,
+            *metrics.two_most_probable(row, classes),
+            box=one.box,
+            reason=one.doubt,
+            class_names=subject.class_names,
+        )
         for one, row in zip(inputs, rows, strict=True)
     ]
 
@@ -292,6 +343,6 @@ def _note(subject: ModelSource, notify: Callable[[str], None], *, digits: bool =
     if digits and not known_sets.may_share_labels("mnist", dataset.name):  # its images show no digits
         notify(f"warning: {subject.run} was trained on {dataset.name}, but image files are prepared as digits of MNIST")
     if subject.selected_classes:
-        classes = " ".join(map(str, subject.selected_classes))
+        classes = " ".join(show(label, subject.class_names) for label in subject.selected_classes)
         notify(f"note: {subject.run} was trained only on the classes {classes}, and predicts no others")
     return dataset.note

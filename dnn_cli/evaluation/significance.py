@@ -1,10 +1,11 @@
 """Test whether classifiers differ by more than chance on the same images: McNemar's test, Holm's correction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from dnn_cli.stats import holm
 from dnn_cli.typing import Array
 
 SIGNIFICANCE_LEVEL = 0.05  # the difference of two classifiers is significant if its corrected p-value is below this
@@ -84,20 +85,3 @@ def mcnemar(only_one: int, only_other: int) -> float:
         tail += term
         term = term * (count - successes) // (successes + 1)
     return min(1.0, 2 * tail / (1 << count))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct the p-values of several tests for their number (Holm 1979).
-
-    Compare the corrected values with the same level as uncorrected ones. The probability that any true null hypothesis
-    is rejected then stays below that level. The smallest of m values is multiplied by m, the next by m - 1, and so on;
-    none becomes smaller than the one before it, or larger than 1.
-
-    Returns:
-        The corrected values, in the order of `p_values`.
-    """
-    corrected, highest = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = highest
-    return corrected

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from dnn_cli.data import image_files
+from dnn_cli.data import decoding, image_files
+from dnn_cli.data.class_names import show
 from dnn_cli.data.pixels import to_unit_range
 from dnn_cli.engines.numpy import keras_format
-from dnn_cli.errors import RunError, UsageError
+from dnn_cli.errors import DataError, RunError, UsageError
 from dnn_cli.evaluation import evaluate, metrics, model_source
 from dnn_cli.evaluation.model_source import ModelSource
 from dnn_cli.explanation import attribution
@@ -76,7 +77,8 @@ class Explanation:
     @property
     def names(self) -> tuple[str, str, str]:
         """The names of the attributions."""
-        return str(self.predicted), str(self.runner_up), f"{self.predicted} rather than {self.runner_up}"
+        first, second = (show(label, self.source.class_names) for label in (self.predicted, self.runner_up))
+        return first, second, f"{first} rather than {second}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as plain values for JSON."""
@@ -89,7 +91,9 @@ class Explanation:
             "note": self.note,
             "selected_classes": self.source.selected_classes,
             "prediction": self.predicted,
+            "name": self.names[0],
             "runner_up": self.runner_up,
+            "runner_up_name": self.names[1],
             "probabilities": self.probabilities.tolist(),
             "attributions": [
                 {
@@ -145,7 +149,9 @@ def explain(
         image_files.require_pillow()
     source = model_source.find_model(target, checkpoint)
     loaded = keras_format.load(source.file)
-    chosen = _from_file(image, digit, loaded.image_shape) if isinstance(image, str) else _from_split(source, image)
+    chosen = (
+        _from_file(source, image, digit, loaded.image_shape) if isinstance(image, str) else _from_split(source, image)
+    )
     if chosen.note:
         notify(f"warning: {chosen.note}")
     probabilities = model_source.probabilities(source.file, chosen.image[None], engine="numpy", notify=notify)[0]
@@ -184,18 +190,24 @@ class _ChosenImage:
     note: str = ""
 
 
-def _from_file(name: str, number: int | None, shape: tuple[int, ...]) -> _ChosenImage:
-    """Read a digit of an image file, prepared as an input of `shape`."""
-    side = shape[0] if len(shape) > 1 else isqrt(shape[0])
+def _from_file(source: ModelSource, name: str, number: int | None, shape: tuple[int, ...]) -> _ChosenImage:
+    """Read an image file, or a digit of it, prepared as an input of `shape`."""
     is_stream = name == "-"
-    title = "standard input" if is_stream else name
+    title, stem = ("standard input", "stdin") if is_stream else (name, re.sub(r"[^\w.-]+", "_", Path(name).stem))
+    if form := model_source.picture_form(source):
+        if number is not None:
+            raise UsageError(f"--digit {number}: {source.file} predicts whole pictures, not digits in them")
+        (image,) = decoding.read_all([image_files.ImageSource(name)], form)
+        if isinstance(image, str):
+            raise DataError(f"{title}: {image}")
+        return _ChosenImage(image, title, stem)
+    side = shape[0] if len(shape) > 1 else isqrt(shape[0])
     digits = image_files.read(sys.stdin.buffer if is_stream else Path(name), side)
     if len(digits) > 1 and number is None:
         raise UsageError(f"{title} shows {len(digits)} digits: choose one with --digit 1 to --digit {len(digits)}")
     if not 1 <= (number or 1) <= len(digits):
         raise UsageError(f"--digit {number}: {title} shows {len(digits)} digits")
     chosen = digits[(number or 1) - 1]
-    stem = "stdin" if is_stream else re.sub(r"[^\w.-]+", "_", Path(name).stem)
     if len(digits) > 1:
         title, stem = f"digit {number} of {title}", f"{stem}-{number}"
     return _ChosenImage(chosen.image, title, stem, note=f"{title}: {chosen.doubt}" if chosen.doubt else "")
@@ -209,7 +221,7 @@ def _from_split(source: ModelSource, chosen: SplitImage) -> _ChosenImage:
     if not 0 <= index < count:
         raise UsageError(f"--index {index}: the {split} split of {dataset.name} has images 0 to {count - 1}")
     label = int(part.labels[index])
-    title = f"image {index} of the {split} split of {dataset.name}, labelled {label}"
+    title = f"image {index} of the {split} split of {dataset.name}, labelled {show(label, source.class_names)}"
     return _ChosenImage(part.images[index], title, f"{split}-{index}", label, note)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets
+from dnn_cli.data.reading import Reading
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import UsageError, require_extra
 from dnn_cli.files import check_output, write_output
@@ -55,7 +56,7 @@ def draw(config: Config, name: str, file: Path, *, quiet: bool = False) -> str:
         DnnError: the file cannot be written.
     """
     check(config, file)
-    dataset = datasets.find(name, config.data.fallback, quiet=quiet)
+    dataset = datasets.find(name, config.data.fallback, quiet=quiet, reading=Reading.of(config.data, config.seed))
     split = dataset.load("train")
     firsts = np.sort(np.unique(split.labels, return_index=True)[1][:MAX_ROWS])
     firsts = firsts[np.argsort(split.labels[firsts])]

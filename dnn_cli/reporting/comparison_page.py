@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from dnn_cli.command import command
 from dnn_cli.config import difference
+from dnn_cli.data.class_names import show
 from dnn_cli.evaluation import significance
 from dnn_cli.evaluation.significance import PairwiseTest
 from dnn_cli.reporting import html as report_html
@@ -15,18 +17,26 @@ from dnn_cli.reporting.palette import LIGHT
 from dnn_cli.reporting.plots import Line
 from dnn_cli.reporting.run_results import RunResults
 from dnn_cli.runs.comparison import Comparison
+from dnn_cli.runs.criteria import ACCURACIES, CRITERIA
+from dnn_cli.runs.seed_groups import ConfigComparison
 
+TRAINING_COLUMNS = ("loss", "accuracy")  # columns of the history that are measured on the training images
 MAX_DISAGREEMENTS = 16  # Images shown that only one of two runs classifies correctly.
 
 
 def build(found: Comparison, results: Sequence[RunResults]) -> Page:
     """Build the page of several runs; `results` are in the order of `found`."""
-    groups = _groups_by_test_images(results)
+    # Without validation or recorded test figures, nothing is known over seeds.
+    configs = found.configs if found.configs and found.configs.verdicts else None
+    # Where configs have several seeds, their runs are samples: single ones are not tested against each other.
+    groups = [] if configs else _groups_by_test_images(results)
     tests = [test for group in groups for test in _pairwise_tests(group)]
-    verdicts = [_verdict(test) for test in tests] + _not_compared(results, groups)
+    verdicts = [_verdict(test) for test in tests] + ([] if configs else _not_compared(results, groups))
+    verdicts += [f"{text}." for text in configs.verdicts] if configs else []
     pictures = _curves(results)
     # A test on the same images decides what overlapping intervals leave open.
-    remarks = [remark for remark in found.remarks if not (tests and remark in found.doubts)]
+    shown = [*(found.doubts if tests else ()), *(configs.verdicts if configs else ())]
+    remarks = [remark for remark in found.remarks if remark not in shown]
     settings = {name: [_setting(value) for value in values] for name, values in found.settings.items()}
     html = report_html.render(
         "comparison.html",
@@ -35,6 +45,8 @@ def build(found: Comparison, results: Sequence[RunResults]) -> Page:
         warnings=list(dict.fromkeys(text for each in results for text in each.warnings)),
         verdicts=verdicts,
         tests=tests,
+        configs=_config_rows(configs) if configs else [],
+        config_tests=configs.tests if configs else [],
         is_corrected=any(test.p != test.corrected for test in tests),
         settings=settings,
         remarks=remarks,
@@ -47,8 +59,17 @@ def build(found: Comparison, results: Sequence[RunResults]) -> Page:
         "duels": [asdict(test) | {"more_than_chance": test.is_decided} for test in tests],
         "verdicts": verdicts,
         "remarks": remarks,
+        "configs": configs and configs.to_dict(),
     }
     return Page(html, pictures, numbers, verdicts)
+
+
+def _config_rows(configs: ConfigComparison) -> list[dict[str, Any]]:
+    """Return the row of each config in the table: its name, its seeds, and its accuracies over them."""
+    return [
+        {"name": group.name, "seeds": group.seeds, **{name: group.spread(CRITERIA[name]) for name in ACCURACIES}}
+        for group in configs.groups
+    ]
 
 
 def _groups_by_test_images(results: Sequence[RunResults]) -> list[list[RunResults]]:
@@ -94,8 +115,8 @@ def _not_compared(results: Sequence[RunResults], groups: Sequence[Sequence[RunRe
 def _test_images(results: RunResults) -> str:
     """Return the test images of an evaluated run in words."""
     assert results.predictions
-    selected = results.status.data.selected_classes
-    classes = f" of the classes {' '.join(map(str, selected))}" if selected else ""
+    selected, names = results.status.data.selected_classes, results.status.data.class_names
+    classes = f" of the classes {' '.join(show(label, names) for label in selected)}" if selected else ""
     return f"{len(results.predictions.labels):,} images{classes} of {results.predictions.dataset}"
 
 
@@ -111,13 +132,19 @@ def _curves(results: Sequence[RunResults]) -> dict[str, Picture]:
 
 
 def _lines(results: RunResults, name: str, number: int) -> list[Line]:
-    """Return the validation line of a run, if it has one, and its training line, which is then dashed."""
+    """Return the validation line of a run, if it has one, and its training line; a loss of training is dashed."""
     color, best = LIGHT.series[_color_number(number) - 1], results.best["epoch"]
     keys = [key for key in (f"val_{name}", name) if key in results.best]
-    columns = [[row[key] for row in results.history] for key in keys]
     return [
-        Line("" if dashed else results.name, values, color, dashed=dashed, best=None if dashed else best)
-        for dashed, values in zip((False, True), columns, strict=False)
+        Line(
+            "" if number else results.name,
+            [row[key] for row in results.history],
+            color,
+            dashed=key in TRAINING_COLUMNS,
+            best=None if number else best,
+            name=f"{results.name}, training" if key in TRAINING_COLUMNS else results.name,
+        )
+        for number, key in enumerate(keys)
     ]
 
 
@@ -135,7 +162,8 @@ def _disagreements(results: Sequence[RunResults], test: PairwiseTest) -> list[di
     for correct, wrong, winner, loser in ((best, other, test.best, test.other), (other, best, test.other, test.best)):
         chosen = [index for index in wrong.worst(len(wrong.labels)) if correct.correct[index]][:MAX_DISAGREEMENTS]
         if chosen:
-            parts.append({"winner": winner, "loser": loser, "tiles": report_html.tiles(wrong, chosen)})
+            tiles, explain = report_html.tiles(wrong, chosen), command("explain", loser)
+            parts.append({"winner": winner, "loser": loser, "tiles": tiles, "explain": explain})
     return parts
 
 

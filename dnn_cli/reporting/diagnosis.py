@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import log, sqrt
 from statistics import median
 
+from dnn_cli.data import class_names
 from dnn_cli.reporting import remedies
 from dnn_cli.reporting.evidence import TREND_EPOCHS, Evidence, Finding
 from dnn_cli.stats import binomial_deviation, wilson
@@ -25,6 +26,7 @@ OVERFIT_LOSS_RATIO = 1.1  # A validation loss above this many times its minimum 
 UNDERFIT_ACCURACY = 0.9  # A few dozen units reach this on every dataset that dnn knows by name.
 OVERFIT_ERROR_RATIO = 2.0  # Overfitting is reported from this ratio of the validation and training error rates on,
 OVERFIT_ACCURACY_GAP = 0.01  # unless the accuracies differ by less than this.
+RARE_SHARE = 0.5  # A class is rare if it has less than this share of the images of an average class.
 MAIN_CONFUSION_SHARE = 0.5  # Two classes are confused if most errors of one are predictions of the other.
 
 # Units and probabilities
@@ -38,6 +40,8 @@ TRAINING_KINDS = {"learning_rate", "underfitting", "overfitting", "plateau", "un
 # After a finding of the first kinds, the network has learned too little, and the second kinds add nothing new.
 UNTRAINED_KINDS = {"learning_rate", "underfitting"}
 OUTCOME_KINDS = {"confused_class", "miscalibration"}
+# A class that is never found is also often classified as another one.
+HIDING_KIND, HIDDEN_KIND = "hidden_class", "confused_class"
 
 
 def diagnose(run: Evidence) -> list[Finding]:
@@ -53,7 +57,9 @@ def diagnose(run: Evidence) -> list[Finding]:
 def _is_ruled_out(kind: str, others: set[str]) -> bool:
     """Return whether a finding contradicts or repeats one of the more important findings."""
     return bool(
-        (kind in TRAINING_KINDS and others & TRAINING_KINDS) or (kind in OUTCOME_KINDS and others & UNTRAINED_KINDS)
+        (kind in TRAINING_KINDS and others & TRAINING_KINDS)
+        or (kind in OUTCOME_KINDS and others & UNTRAINED_KINDS)
+        or (kind == HIDDEN_KIND and HIDING_KIND in others)
     )
 
 
@@ -191,6 +197,37 @@ def saturation(run: Evidence) -> Finding | None:
     return run.finding("saturation", "Activations are saturated", text, changes)
 
 
+def hidden_class(run: Evidence) -> Finding | None:
+    """Find a rare class that is never predicted correctly, which a high accuracy hides.
+
+    The recall of a class with few images varies by chance, so the 95 % interval of none of them must be below that of
+    the others together.
+    """
+    rows = run.score.confusion if run.score else ()
+    total, present = sum(map(sum, rows)), sum(any(row) for row in rows)
+    hidden = [label for label, row in enumerate(rows) if 0 < sum(row) < RARE_SHARE * total / present and not row[label]]
+    found = [label for label in hidden if wilson(0, sum(rows[label]))[1] < wilson(*_others(rows, label))[0]]
+    if not found or run.score is None:
+        return None
+    names = [class_names.show(label, run.dataset.class_names) for label in found]
+    counts = [f"{sum(rows[label]):,} {run.split} images of {name}" for label, name in zip(found, names, strict=True)]
+    balanced = "–" if run.score.balanced_accuracy is None else f"{run.score.balanced_accuracy:.4f}"
+    text = (
+        f"None of the {' and none of the '.join(counts)} is classified correctly. The accuracy of "
+        f"{run.score.accuracy:.4f} hides that, because the class is rare; the balanced accuracy, the mean recall of "
+        f"all classes, is {balanced}.{_caution(run)}"
+    )
+    return run.finding(
+        "hidden_class", f"Never found: {', '.join(names)}", text, [("training.class_weight", "balanced")]
+    )
+
+
+def _others(rows: Sequence[Sequence[int]], label: int) -> tuple[int, int]:
+    """Return how many images of all other classes are classified correctly, and their number."""
+    images, hits = _other_classes(rows, label)
+    return hits, max(images, 1)
+
+
 def confused_class(run: Evidence) -> Finding | None:
     """Find the class with the lowest recall among those that are often confused with one other class."""
     rows = run.score.confusion if run.score else ()
@@ -202,12 +239,14 @@ def confused_class(run: Evidence) -> Finding | None:
     low, high = wilson(hits, support)
     other_images, other_hits = _other_classes(rows, label)
     count, predicted = _main_confusion(rows, label)
+    name, other = (class_names.show(one, run.dataset.class_names) for one in (label, predicted))
     text = (
-        f"The recall of class {label} on its {support:,} {run.split} images is {hits / support:.4f}, with a 95 % "
+        f"The recall of class {name} on its {support:,} {run.split} images is {hits / support:.4f}, with a 95 % "
         f"interval of {low:.4f} to {high:.4f}; that of all other classes together is {other_hits / other_images:.4f}. "
-        f"{count} of the {support - hits} errors are classified as {predicted}.{_caution(run)}"
+        f"{count} of the {support - hits} errors are classified as {other}.{_caution(run)}"
     )
-    title = f"Class {label} is often classified as {predicted}"
+    # An error rate that is higher than that of others may still be low: the title says how many errors there are.
+    title = f"{count / support:.1%}".replace("%", " %") + f" of class {name} are classified as {other}"
     return run.finding("confused_class", title, text, remedies.augmenting(run.config))
 
 
@@ -324,6 +363,7 @@ CHECKS: tuple[Callable[[Evidence], Finding | None], ...] = (  # the most importa
     saturation,
     overfitting,
     nothing_held_out,
+    hidden_class,
     confused_class,
     miscalibration,
     plateau,

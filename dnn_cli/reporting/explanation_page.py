@@ -44,7 +44,8 @@ def write(found: Explanation, out: Path | None = None) -> list[Path]:
     """
     files = [out] if out else _default_files(found)
     for file in files:
-        write_output(file, page(found) if file.suffix.lower() == ".html" else picture(found))
+        content = page(found) if file.suffix.lower() == ".html" else picture(found)
+        write_output(file, content, in_run=out is None)
     return files
 
 
@@ -82,7 +83,7 @@ def _default_files(found: Explanation) -> list[Path]:
 
 def _title(found: Explanation) -> str:
     first, second = (html.percent(found.probabilities[label]) for label in (found.predicted, found.runner_up))
-    return f"Why {found.predicted} ({first}), and not {found.runner_up} ({second})?"
+    return f"Why {found.names[0]} ({first}), and not {found.names[1]} ({second})?"
 
 
 def _subtitle(found: Explanation) -> str:

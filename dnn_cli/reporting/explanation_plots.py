@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnn_cli.data.class_names import show
 from dnn_cli.explanation.explain import Explanation
 from dnn_cli.reporting.figures import new_figure, styled, tinted
 from dnn_cli.reporting.html import decimals, percent
@@ -74,7 +75,7 @@ def units(found: Explanation) -> "Figure":
 def units_caption(found: Explanation) -> str:
     """Return the caption of `units`."""
     return (
-        f"The hidden units with the largest contributions to {found.predicted} or {found.runner_up}, and the pixels "
+        f"The hidden units with the largest contributions to {found.names[0]} or {found.names[1]}, and the pixels "
         "that excite (orange) or inhibit (blue) each of them."
     )
 
@@ -91,7 +92,12 @@ def _draw_prediction(parent: Any, found: Explanation) -> None:
     for place, probability in zip(places, found.probabilities[shown], strict=True):
         if probability >= LEAST_LABELLED:
             below.text(probability + 0.02, place, percent(probability), va="center", fontsize=8)
-    below.set(yticks=places, yticklabels=[str(label) for label in shown], xticks=[], xlim=(0, 1.3))
+    below.set(
+        yticks=places,
+        yticklabels=[show(int(label), found.source.class_names) for label in shown],
+        xticks=[],
+        xlim=(0, 1.3),
+    )
     below.invert_yaxis()
     below.spines[:].set_visible(False)
     below.grid(visible=False)
@@ -129,7 +135,7 @@ def _draw_scale(axes: Any, scale: float) -> None:
 def _draw_units(parent: Any, found: Explanation) -> None:
     for axes, unit in zip(parent.subplots(1, len(found.units), squeeze=False)[0], found.units, strict=True):
         _draw_map(axes, unit.picture, float(np.abs(unit.picture).max()) or 1.0, found.image)
-        side = found.predicted if unit.contribution > 0 else found.runner_up
+        side = found.names[0] if unit.contribution > 0 else found.names[1]
         axes.set_title(f"unit {unit.index}", fontsize=8)
         axes.set_xlabel(f"{abs(unit.contribution):.2f} for {side}", fontsize=9)
 

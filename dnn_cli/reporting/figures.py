@@ -16,14 +16,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dnn_cli.reporting.palette import BLUE, LIGHT, VERMILION
+from dnn_cli.terminal import printable
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Format = Literal["svg", "png"]
 
 DPI = 160
+HOVER = "hover-"  # begins the identifiers of areas with a text for the pointer
+ABOVE_ALL = 10  # the drawing order of such an area, so that nothing is between it and the pointer
+NEARLY_INVISIBLE = 1e-3  # an opacity; matplotlib omits the area at 0, and then the pointer is never over it
 FIGURE_COLORS = {LIGHT.variables[name]: name for name in LIGHT.variables if name.startswith("--series")} | {
     LIGHT.ink: "--ink",
     LIGHT.faint: "--faint",
@@ -95,6 +101,29 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
     return Figure(figsize=(width, height), layout=layout)
 
 
+def hover(axes: "Axes", x: tuple[float, float], y: tuple[float, float] | None, text: str) -> None:
+    """Show `text` where the pointer is over a part of a figure: in a page as the ``<title>`` of an invisible area.
+
+    Args:
+        axes: the axes, complete but for such areas.
+        x: left and right of the area, in data coordinates.
+        y: bottom and top of the area, in data coordinates; None for the height of the axes.
+        text: the text.
+    """
+    from matplotlib.patches import Rectangle
+
+    bottom, top = y or (0.0, 1.0)
+    place = axes.transData if y else axes.get_xaxis_transform()
+    area = Rectangle((x[0], bottom), x[1] - x[0], top - bottom, transform=place, linewidth=0)
+    area.set(facecolor=LIGHT.ink, alpha=NEARLY_INVISIBLE, label=text, in_layout=False, zorder=ABOVE_ALL)
+    area.set_gid(f"{HOVER}{len(axes.figure.findobj(_is_hover))}")
+    axes.add_artist(area)
+
+
+def _is_hover(artist: "Artist") -> bool:
+    return (artist.get_gid() or "").startswith(HOVER)
+
+
 def save(figure: "Figure", kind: Format) -> bytes:
     """Return the content of an SVG or PNG file of the figure, on white."""
     return _saved(figure, kind, facecolor="white")
@@ -110,6 +139,9 @@ def inline(figure: "Figure", name: str, description: str) -> str:
     """
     text = _saved(figure, "svg", facecolor="none").decode()
     text = text[text.index("<svg ") :]
+    for area in figure.findobj(_is_hover):
+        start = f'<g id="{area.get_gid()}">'
+        text = text.replace(start, f"{start}<title>{escape(printable(str(area.get_label())))}</title>")
     text = sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     for color, variable in FIGURE_COLORS.items():
         text = text.replace(color, f"var({variable})")
@@ -129,6 +161,11 @@ def _rgb(color: str) -> list[int]:
 
 
 def _saved(figure: "Figure", kind: Format, facecolor: str) -> bytes:
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):  # names can hold what fonts lack, or look like mathematics: $\frac$
+        text.set_parse_math(False)
+        text.set_text(printable(text.get_text()))
     file = io.BytesIO()
     with styled():
         figure.savefig(file, format=kind, dpi=DPI, facecolor=facecolor, metadata=OMITTED_METADATA[kind])

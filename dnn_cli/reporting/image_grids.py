@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dnn_cli.data.pixels import to_unit_range
-from dnn_cli.reporting.figures import OMITTED_METADATA, new_figure, styled, tinted
+from dnn_cli.reporting.figures import OMITTED_METADATA, hover, new_figure, styled, tinted
+from dnn_cli.reporting.palette import LIGHT
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:
@@ -22,14 +23,19 @@ MAX_WEIGHT_PIXELS = 200_000  # All of these images together have at most this ma
 WEIGHT_COLUMNS, IMAGE_COLUMNS = 16, 8
 
 
-def weights(images: Array) -> "Figure":
+def weights(images: Array, names: Sequence[str] = (), crossed: Sequence[int] = ()) -> "Figure":
     """Draw the weights of units as images (n, height, width): vermilion is positive, blue negative.
 
     Each unit has its own scale, from transparent at zero to opaque at its largest weight.
+
+    Args:
+        images: the weights.
+        names: a text for each image that is shown where the pointer is over it.
+        crossed: the indices of the images that are crossed out.
     """
     sizes = np.abs(images)
     strength = sizes / np.maximum(sizes.max(axis=(1, 2), keepdims=True), 1e-12)
-    return _grid(tinted(strength, images < 0), columns=WEIGHT_COLUMNS)
+    return _grid(tinted(strength, images < 0), names=names, crossed=crossed, columns=WEIGHT_COLUMNS)
 
 
 def gallery(images: Array, captions: Sequence[str]) -> "Figure":
@@ -39,7 +45,14 @@ def gallery(images: Array, captions: Sequence[str]) -> "Figure":
     return _grid((255 * pixels).round().astype(np.uint8), captions, columns=IMAGE_COLUMNS)
 
 
-def _grid(tiles: Array, captions: Sequence[str] = (), *, columns: int) -> "Figure":
+def _grid(
+    tiles: Array,
+    captions: Sequence[str] = (),
+    *,
+    columns: int,
+    names: Sequence[str] = (),
+    crossed: Sequence[int] = (),
+) -> "Figure":
     """Draw tiles (n, height, width, 4) row by row, with gaps between them and with room for captions."""
     count, height, width = tiles.shape[:3]
     columns = min(columns, count)
@@ -58,6 +71,11 @@ def _grid(tiles: Array, captions: Sequence[str] = (), *, columns: int) -> "Figur
         axes.imshow(canvas, interpolation="none", aspect="auto")
         for (top, left), caption in zip(places, captions, strict=False):
             axes.text(left + width / 2, top + height + gap, caption, ha="center", va="top", fontsize=7)
+        for top, left in (places[index] for index in crossed):
+            for rows_of_line in ((top, top + height - 1), (top + height - 1, top)):
+                axes.plot((left, left + width - 1), rows_of_line, color=LIGHT.ink, linewidth=1.2)
+        for (top, left), name in zip(places, names, strict=False):
+            hover(axes, (left - 0.5, left + width - 0.5), (top - 0.5, top + height - 0.5), name)
         return figure
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dnn_cli.reporting.figures import new_figure, styled, tinted
+from dnn_cli.data import class_names
+from dnn_cli.reporting.figures import hover, new_figure, styled, tinted
 from dnn_cli.reporting.palette import BLUE, LIGHT, VERMILION
 from dnn_cli.reporting.unit_activity import LayerActivity
 from dnn_cli.runs.records import CalibrationBin
@@ -26,7 +28,10 @@ CURVES: dict[str, tuple[str, Scale]] = {  # column of the history → title and 
     "seconds": ("seconds per epoch", "zero"),
 }
 MAX_POINTS = 4000  # Points of all lines of a figure together; more are not visible.
+MAX_BANDS = 100  # Values are shown for at most this many epochs.
+LABELLED_RANGE = 100  # A logarithmic axis over a smaller factor has room for the labels 2 and 5.
 MAX_MARKERS = 30  # Up to this many epochs, each epoch is marked by a dot.
+MAX_NAME = 16  # Characters of a longer name of a class have no room at an axis.
 MAX_COUNTED_CLASSES = 20  # A larger confusion matrix has no room for the counts.
 
 
@@ -40,6 +45,7 @@ class Line:
         color: one of `Palette.series`.
         dashed: whether the line is the less important one of two.
         best: the epoch to mark, counted from 1; None for no mark.
+        name: the name beside its values; "" for `label`.
     """
 
     label: str
@@ -47,6 +53,7 @@ class Line:
     color: str = BLUE
     dashed: bool = False
     best: int | None = None
+    name: str = ""
 
 
 def curves(title: str, lines: Sequence[Line], *, scale: Scale = "linear", below: bool = False) -> "Figure":
@@ -67,10 +74,12 @@ def curves(title: str, lines: Sequence[Line], *, scale: Scale = "linear", below:
         for line in lines:
             _draw(axes, line, MAX_POINTS // len(lines))
             if line.best is not None and not line.dashed and not below:
-                _mark(axes, line.best, len(line.values))
-        axes.set_title(title, pad=8 if below else 18)  # leaves space for the label of the mark
+                axes.axvline(line.best, color=LIGHT.faint, linewidth=0.8, linestyle=(0, (1, 2)))
+        axes.set_title(title, pad=8 if below else 18)  # leaves space for the legend
         has_legend = len([line for line in lines if line.label]) > 1
-        axes.set_xlabel("epoch")
+        # The best epoch is named below the axes, where no line, legend or title is.
+        marked = [line.best for line in lines if line.best is not None and not line.dashed and not below]
+        axes.set_xlabel(f"epoch (dotted line: the best, {marked[0]})" if marked else "epoch")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.grid(visible=False, axis="x")
         axes.margins(x=0.03)
@@ -78,7 +87,8 @@ def curves(title: str, lines: Sequence[Line], *, scale: Scale = "linear", below:
         if scale == "log" and 0 < 8 * min(values) < max(values):
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")
-            axes.yaxis.set_minor_formatter(_label_2_and_5)
+            is_short = max(values) < LABELLED_RANGE * min(values)
+            axes.yaxis.set_minor_formatter(_label_2_and_5 if is_short else "")
         if scale == "zero":
             axes.set_ylim(bottom=0)
         if has_legend and below:
@@ -86,7 +96,22 @@ def curves(title: str, lines: Sequence[Line], *, scale: Scale = "linear", below:
             figure.legend(loc="outside lower left", handlelength=1.6)
         elif has_legend:
             axes.legend(loc="lower right", bbox_to_anchor=(1.01, 1.09), ncols=3, borderpad=0, handlelength=1.6)
+        _add_values(axes, lines)
         return figure
+
+
+def _add_values(axes: "Axes", lines: Sequence[Line]) -> None:
+    """Show the values of all lines where the pointer is over an epoch; of many epochs, those of some."""
+    count = max(len(line.values) for line in lines)
+    epochs = np.unique(np.linspace(1, count, min(count, MAX_BANDS)).round().astype(int)).tolist()
+    edges = [0.5, *((one + other) / 2 for one, other in pairwise(epochs)), count + 0.5]
+    for epoch, (left, right) in zip(epochs, pairwise(edges), strict=True):
+        values = [
+            f"{line.name or line.label}: {line.values[epoch - 1]:.4g}".removeprefix(": ")
+            for line in lines
+            if epoch <= len(line.values)
+        ]
+        hover(axes, (left, right), None, "\n".join([f"epoch {epoch}", *values]))
 
 
 def _label_2_and_5(value: float, _: float) -> str:
@@ -113,28 +138,13 @@ def _draw(axes: "Axes", line: Line, points: int) -> None:
         axes.plot(line.best, values[line.best - 1], "o", markersize=8, markerfacecolor="none", color=line.color)
 
 
-def _mark(axes: "Axes", best: int, count: int) -> None:
-    side: Literal["right", "left"] = "right" if best > count / 2 else "left"
-    place = axes.get_xaxis_transform()
-    axes.axvline(best, color=LIGHT.faint, linewidth=0.8, linestyle=(0, (1, 2)))
-    axes.annotate(
-        f"best: {best}",
-        (best, 1),
-        (0, 2),
-        xycoords=place,
-        textcoords="offset points",
-        ha=side,
-        va="bottom",
-        color=LIGHT.faint,
-    )
-
-
-def confusion(matrix: Array, labels: Sequence[int]) -> "Figure":
+def confusion(matrix: Array, labels: Sequence[int], names: Sequence[str] | None = None) -> "Figure":
     """Draw a confusion matrix.
 
     Args:
         matrix: (classes, classes) counts; rows are actual classes, columns predicted ones.
         labels: the classes to show.
+        names: the name of every class; None if they have none.
     """
     shown = matrix[np.ix_(labels, labels)]
     shares = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1)
@@ -148,8 +158,9 @@ def confusion(matrix: Array, labels: Sequence[int]) -> "Figure":
         axes.grid(visible=False)
         axes.imshow(tinted(strength, diagonal), interpolation="none")
         step = ceil(len(labels) / MAX_COUNTED_CLASSES)
-        axes.set_xticks(range(0, len(labels), step), [str(label) for label in labels[::step]])
-        axes.set_yticks(range(0, len(labels), step), [str(label) for label in labels[::step]])
+        ticks = [_shortened(class_names.show(label, names)) for label in labels[::step]]
+        axes.set_xticks(range(0, len(labels), step), ticks, rotation=90 if max(map(len, ticks)) > 3 else 0)
+        axes.set_yticks(range(0, len(labels), step), ticks)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_xlabel("predicted")
@@ -157,7 +168,15 @@ def confusion(matrix: Array, labels: Sequence[int]) -> "Figure":
         if len(labels) <= MAX_COUNTED_CLASSES:
             for row, column in zip(*np.nonzero(shown), strict=True):
                 axes.text(column, row, f"{shown[row, column]:,}", ha="center", va="center", fontsize=8)
+            for row, column in np.ndindex(*shown.shape):
+                text = f"actual {labels[row]}, predicted {labels[column]}: {shown[row, column]:,} images"
+                share = f"{100 * shares[row, column]:.1f} % of class {labels[row]}"
+                hover(axes, (column - 0.5, column + 0.5), (row - 0.5, row + 0.5), f"{text}, {share}")
         return figure
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
 def reliability(bins: Sequence[CalibrationBin]) -> "Figure":
@@ -181,7 +200,7 @@ def reliability(bins: Sequence[CalibrationBin]) -> "Figure":
         counts = [each.images for each in bins]
         lower.bar([(index + 0.5) * width for index in range(len(bins))], counts, width * 0.9, color=BLUE)
         lower.set_yscale("symlog", linthresh=1)
-        lower.set(title="images", xlabel="confidence", yticks=[], ylim=(0, 8 * max(counts)))
+        lower.set(title="images (logarithmic scale)", xlabel="confidence", yticks=[], ylim=(0, 8 * max(counts)))
         for index, count in enumerate(counts):
             if count:
                 lower.annotate(
@@ -195,6 +214,13 @@ def reliability(bins: Sequence[CalibrationBin]) -> "Figure":
                 )
         lower.tick_params(axis="y", which="both", length=0)
         lower.grid(visible=False)
+        for index, each in enumerate(bins):
+            left, right = index * width, (index + 1) * width
+            text = f"confidence {left:.2f} to {right:.2f}: {each.images:,} images"
+            if each.accuracy is not None and each.confidence is not None:
+                text += f"\naccuracy {each.accuracy:.4f}, mean confidence {each.confidence:.4f}"
+            for axes in (upper, lower):
+                hover(axes, (left, right), None, text)
         return figure
 
 
@@ -210,4 +236,7 @@ def activation(layer: LayerActivity) -> "Figure":
         axes.yaxis.set_minor_formatter("")
         axes.set(title=f"{layer.name}: {layer.units:,} {layer.activation}, share of all outputs", xlabel="output")
         axes.grid(visible=False, axis="x")
+        total = max(sum(layer.counts), 1)
+        for count, ends in zip(layer.counts, pairwise(layer.edges), strict=True):
+            hover(axes, ends, None, f"outputs from {ends[0]:.3g} to {ends[1]:.3g}: {100 * count / total:.2g} %")
         return figure

@@ -6,7 +6,7 @@ from typing import Any
 
 from dnn_cli.config import loading, schema, yaml_document
 from dnn_cli.config.loading import Override
-from dnn_cli.config.schedules import Schedule
+from dnn_cli.config.schedules import ALL, Schedule
 from dnn_cli.config.schema import Block, Config
 from dnn_cli.errors import ConfigError
 
@@ -76,7 +76,7 @@ def falling_rate(config: Config) -> list[Change]:
     rate = config.optimizer.learning_rate
     if isinstance(rate, Schedule):
         return []
-    schedule = {"name": "cosine_decay", "initial_learning_rate": rate, "decay_epochs": config.training.epochs}
+    schedule = {"name": "cosine_decay", "initial_learning_rate": rate, "decay_epochs": ALL}
     return [("optimizer.learning_rate", schedule)]
 
 

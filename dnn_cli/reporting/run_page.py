@@ -1,11 +1,14 @@
 """The page of one run: findings with remedies, learning curves, evaluation, mistakes, and the layers' activity."""
 
 import shlex
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnn_cli.command import command
 from dnn_cli.config.yaml_document import dump
+from dnn_cli.data.class_names import show
 from dnn_cli.engines.numpy import keras_format
 from dnn_cli.engines.numpy.keras_format import Loaded, UnknownNetworkError
 from dnn_cli.engines.numpy.network import Dense
@@ -20,7 +23,9 @@ from dnn_cli.reporting.run_results import RunResults, TestPredictions
 from dnn_cli.reporting.unit_activity import LayerActivity
 from dnn_cli.runs.status import RunStatus
 from dnn_cli.stats import wilson
-from dnn_cli.typing import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_TILES = 24  # Images shown of each kind: mistakes, and uncertain correct predictions.
 MAX_CONFUSIONS = 10  # Pairs of classes in the table of the most frequent confusions.
@@ -36,9 +41,10 @@ def build(results: RunResults) -> Page:
     pictures = _curves(results)
     curves = list(pictures)
     pictures |= _evaluation_pictures(predictions) if predictions else {}
-    weights, weights_caption = _first_layer_weights(loaded) if loaded else (None, "")
+    dead = layers[0].dead_units if layers else ()
+    weights, weights_caption = _first_layer_weights(loaded, dead) if loaded else (None, "")
     if weights is not None:
-        pictures["weights"] = Picture(image_grids.weights(weights), f"Each image is one unit. {weights_caption}")
+        pictures["weights"] = Picture(weights, f"Each image is one unit. {weights_caption}")
     for number, layer in enumerate(layers, start=1):
         description = f"histogram of the outputs of {layer.name}; their mean is {layer.mean:.3g}"
         pictures[f"activations-{number}"] = Picture(plots.activation(layer), description)
@@ -52,6 +58,7 @@ def build(results: RunResults) -> Page:
         warnings=results.warnings,
         facts=_facts(results),
         findings=findings,
+        explain=command("explain", results.name),
         config_file=shlex.quote(str(status.run.config_file)),
         curves=curves,
         best_epoch=results.best["epoch"],
@@ -93,13 +100,15 @@ def _curves(results: RunResults) -> dict[str, Picture]:
     """Plot each column of the history, training and validation in one plot."""
     pictures = {}
     for name, (title, scale) in plots.CURVES.items():
+        of = "" if name in ("loss", "accuracy") else title  # a learning rate is not one "in training"
+        values = {key: [row[key] for row in results.history] for key in (name, f"val_{name}") if key in results.best}
         lines = [
-            Line(label, [row[key] for row in results.history], color, dashed=dashed, best=results.best["epoch"])
+            Line(label, values[key], color, dashed=dashed, best=results.best["epoch"], name=of)
             for label, key, color, dashed in (
                 ("training", name, BLUE, f"val_{name}" in results.best),
                 ("validation", f"val_{name}", VERMILION, False),
             )
-            if key in results.best
+            if key in values
         ]
         if lines:
             final = " and ".join(f"{line.values[-1]:.4g} in {line.label}" for line in lines)
@@ -112,7 +121,7 @@ def _evaluation_pictures(predictions: TestPredictions) -> dict[str, Picture]:
     score = predictions.score
     return {
         "confusion": Picture(
-            plots.confusion(np.array(score.confusion), predictions.present),
+            plots.confusion(np.array(score.confusion), predictions.present, [each.name for each in score.classes]),
             f"confusion matrix: {score.errors:,} of {score.images:,} images are off the diagonal",
         ),
         "reliability": Picture(
@@ -122,8 +131,11 @@ def _evaluation_pictures(predictions: TestPredictions) -> dict[str, Picture]:
     }
 
 
-def _first_layer_weights(loaded: Loaded) -> tuple[Array | None, str]:
-    """Return the weights of the first layer as images, and a caption; None if its input is not an image."""
+def _first_layer_weights(loaded: Loaded, dead: Sequence[int]) -> tuple["Figure | None", str]:
+    """Draw the weights of the first layer, with its dead units crossed out, and return it with a caption.
+
+    There is no figure if the input of the layer is not an image.
+    """
     dense = next(layer for layer in loaded.network.layers if isinstance(layer, Dense))
     if len(loaded.image_shape) < image_grids.GREY_DIMENSIONS:
         return None, ""
@@ -131,16 +143,21 @@ def _first_layer_weights(loaded: Loaded) -> tuple[Array | None, str]:
     which = f"All {dense.units:,} units"
     if len(units) < dense.units:
         which = f"The {len(units)} of {dense.units:,} units whose weights have the largest norm"
-    return images, (
+    crossed = [place for place, unit in enumerate(units) if unit in dead]
+    caption = (
         f"{which}, in the order of the layer. Orange weights are positive, blue ones negative; each unit has its own "
         "scale."
     )
+    if crossed:
+        caption += " A crossed-out unit is dead: its output is zero for every test image."
+    names = [f"unit {unit}{', dead' if unit in dead else ''}" for unit in units]
+    return image_grids.weights(images, names, crossed), caption
 
 
 def _gallery(predictions: TestPredictions, indices: list[int]) -> Picture:
     images = np.stack([image_grids.thumbnail(predictions.images[index]) for index in indices])
     captions = [
-        f"{entry['label']} → {entry['guess']}  {report_html.percent(entry['probability'])}"
+        f"{entry['name']} → {entry['guess_name']}  {report_html.percent(entry['probability'])}"
         for entry in predictions.describe(indices)
     ]
     return Picture(image_grids.gallery(images, captions), "")
@@ -148,7 +165,7 @@ def _gallery(predictions: TestPredictions, indices: list[int]) -> Picture:
 
 def _activity(layer: LayerActivity) -> dict[str, Any]:
     """Return the activity of a layer for JSON, without its histogram."""
-    return {key: value for key, value in vars(layer).items() if key not in ("counts", "edges")}
+    return {key: value for key, value in vars(layer).items() if key not in ("counts", "edges", "dead_units")}
 
 
 def _summary(results: RunResults) -> str:
@@ -156,7 +173,8 @@ def _summary(results: RunResults) -> str:
     config, data = results.status.config, results.status.data
     layers = [f"{block.units:,} {block.activation}" for block in config.model.layers]
     selected = data.selected_classes
-    classes = f", classes {' '.join(map(str, selected))}" if selected else ""
+    names = " ".join(show(label, data.class_names) for label in selected or ())
+    classes = f", classes {names}" if selected else ""
     return " · ".join(
         [
             f"{data.name}{classes}",
@@ -178,6 +196,8 @@ def _facts(results: RunResults) -> list[tuple[str, str, str]]:
         low, high = score.accuracy_interval
         found = [
             ("test accuracy", f"{score.accuracy:.4f}", f"95 % interval {low:.4f} to {high:.4f}"),
+            ("balanced accuracy", report_html.share(score.balanced_accuracy), "mean recall of the classes"),
+            ("macro F1", report_html.share(score.macro_f1), "mean F1 score of the classes"),
             ("test errors", f"{score.errors:,}", f"of {score.images:,} images"),
             ("test loss", f"{score.loss:.4f}", "mean cross-entropy in nats"),
             ("calibration error", f"{score.calibration_error:.4f}", "gap between confidence and accuracy"),
@@ -197,9 +217,10 @@ def _facts(results: RunResults) -> list[tuple[str, str, str]]:
 def _splits(results: RunResults) -> list[dict[str, Any]]:
     """Return loss and accuracy of the training, validation and test images."""
     rows, best, data = [], results.best, results.status.data
-    for name, prefix, images in (
-        ("training", "", data.training_images),
-        ("validation", "val_", results.status.held_out),
+    # The training accuracy is a running mean over networks that change, not a sample of one: it has no interval.
+    for name, prefix, images, is_sample in (
+        ("training", "", data.training_images, False),
+        ("validation", "val_", results.status.held_out, True),
     ):
         if f"{prefix}accuracy" in best:
             right = round(best[f"{prefix}accuracy"] * images)
@@ -210,7 +231,7 @@ def _splits(results: RunResults) -> list[dict[str, Any]]:
                     "loss": best[f"{prefix}loss"],
                     "loss_interval": None,
                     "accuracy": best[f"{prefix}accuracy"],
-                    "interval": wilson(right, images),
+                    "interval": wilson(right, images) if is_sample else None,
                     "errors": images - right,
                 }
             )
@@ -245,11 +266,16 @@ def _classes(predictions: TestPredictions) -> list[dict[str, Any]]:
 
 def _most_confused(predictions: TestPredictions) -> list[dict[str, Any]]:
     """Return the pairs of actual and predicted class with the most errors, in descending order."""
+
+    def named(label: int, predicted: int) -> dict[str, Any]:
+        names = predictions.score.classes[label].name, predictions.score.classes[predicted].name
+        return {"label": label, "name": names[0], "predicted": predicted, "predicted_name": names[1]}
+
     matrix = np.array(predictions.score.confusion)
     wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
     order = np.argsort(-wrong, axis=None, kind="stable")[:MAX_CONFUSIONS]
     return [
-        {"label": label, "predicted": predicted, "images": count, "share": count / int(matrix[label].sum())}
+        {**named(label, predicted), "images": count, "share": count / int(matrix[label].sum())}
         for label, predicted in (divmod(place, len(matrix)) for place in order.tolist())
         if (count := int(wrong[label, predicted]))
     ]
@@ -261,6 +287,7 @@ def _environment(status: RunStatus) -> list[tuple[str, str]]:
     held_out = f", {data.validation_images:,} validation images" if data.validation_images else ""
     rows = [
         ("command", shlex.join(["dnn", *values.command[1:]])),
+        ("started", values.started),
         ("folder", values.folder),
         ("data", f"{data.name}, {data.training_images:,} training images{held_out}"),
         ("fingerprint", data.fingerprint),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dnn_cli.command import command
+from dnn_cli.data.class_names import show
 from dnn_cli.errors import DataError
 from dnn_cli.evaluation import evaluate, metrics, model_source
 from dnn_cli.evaluation.model_source import ModelSource
@@ -29,6 +30,7 @@ class TestPredictions:
         fingerprint: the fingerprint of images and labels.
         probabilities: (n, classes) the network's output.
         score: the metrics, as `metrics.score` returns them.
+        class_names: the names of the classes in the order of the labels; None if they have none.
     """
 
     dataset: str
@@ -38,6 +40,7 @@ class TestPredictions:
     fingerprint: str
     probabilities: Array
     score: Score
+    class_names: Sequence[str] | None = None
 
     @cached_property
     def predicted(self) -> Array:
@@ -82,7 +85,9 @@ class TestPredictions:
             {
                 "index": index,
                 "label": int(self.labels[index]),
+                "name": show(int(self.labels[index]), self.class_names),
                 "guess": int(self.predicted[index]),
+                "guess_name": show(int(self.predicted[index]), self.class_names),
                 "probability": float(self.confidence[index]),
             }
             for index in indices
@@ -180,5 +185,8 @@ def _predict(checkpoint: ModelSource) -> TestPredictions:
     dataset, split, note = evaluate.material(checkpoint, "test")
     probabilities = model_source.probabilities(checkpoint.file, split.images)
     evaluate.check_labels(checkpoint.file, split, probabilities)
-    score = metrics.score(probabilities, split.labels)
-    return TestPredictions(dataset.name, note, split.images, split.labels, split.fingerprint(), probabilities, score)
+    names = checkpoint.class_names or dataset.class_names
+    score = metrics.score(probabilities, split.labels, names)
+    return TestPredictions(
+        dataset.name, note, split.images, split.labels, split.fingerprint(), probabilities, score, names
+    )

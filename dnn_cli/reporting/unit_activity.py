@@ -37,6 +37,7 @@ class LayerActivity:
         mean: the mean of the outputs.
         counts: the number of outputs in each bin of a histogram; the outermost bins include all outputs beyond them.
         edges: the edges of the bins, one more than `counts`; they span the outputs of the first batch.
+        dead_units: the indices of the units whose output is zero for every image.
     """
 
     name: str
@@ -48,6 +49,7 @@ class LayerActivity:
     mean: float
     counts: tuple[int, ...]
     edges: tuple[float, ...]
+    dead_units: tuple[int, ...] = ()
 
 
 def measure(network: Network, images: Array, batch: int) -> list[LayerActivity]:
@@ -117,4 +119,5 @@ class _OutputCounter:
             self._sum / self._outputs,
             tuple(self._counts.tolist()),
             tuple(self._edges.tolist()),
+            tuple(np.flatnonzero(~self._alive).tolist()),
         )

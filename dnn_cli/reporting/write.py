@@ -65,15 +65,15 @@ def report(paths: Sequence[Path], *, out: Path | None = None, kind: Format | Non
         page = comparison_page.build(found, results)
     file = out or (run.report_file if run else COMPARISON_FILE)
     folder = run.plots_folder if run else file.with_name(f"{file.stem}-plots")
-    write_output(file, page.html)
-    saved = _save_pictures(page, folder, kind) if kind else []
+    write_output(file, page.html, in_run=run is not None and out is None)
+    saved = _save_pictures(page, folder, kind, in_run=run is not None) if kind else []
     warnings = list(dict.fromkeys(text for each in results for text in each.warnings))
     return Result(file, saved, page.figures, page.headlines, warnings)
 
 
-def _save_pictures(page: Page, folder: Path, kind: Format) -> list[Path]:
+def _save_pictures(page: Page, folder: Path, kind: Format, *, in_run: bool) -> list[Path]:
     files = []
     for name, picture in page.pictures.items():
         files.append(folder / f"{name}.{kind}")
-        write_output(files[-1], figures.save(picture.figure, kind))
+        write_output(files[-1], figures.save(picture.figure, kind), in_run=in_run)
     return files

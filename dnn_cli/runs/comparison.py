@@ -1,155 +1,21 @@
 """Compare runs: the settings that differ, the figures, and which run is best.
 
-Figures are only compared if they were measured on the same images. Two runs held out the same images if the data, the
-number of images and the seed that selected them are the same. Two evaluations used the same images if the fingerprints
-are the same.
+Runs that differ in their seeds alone are also compared as one config; see `seed_groups`.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import Any
 
 from dnn_cli.config import difference
 from dnn_cli.config.messages import did_you_mean
 from dnn_cli.errors import DnnError, RunError, UsageError, together
+from dnn_cli.runs import seed_groups
+from dnn_cli.runs.criteria import ACCURACIES, CRITERIA
 from dnn_cli.runs.directory import RunDirectory
-from dnn_cli.runs.records import Interval
+from dnn_cli.runs.seed_groups import ConfigComparison
 from dnn_cli.runs.status import RunStatus, read_status
-from dnn_cli.stats import wilson
-
-
-class Criterion:
-    """A figure that runs can be ranked by.
-
-    Attributes:
-        title: the name of the figure.
-        missing: the reason why runs don't have the figure, as a phrase to put before their paths.
-        descending: whether higher is better.
-    """
-
-    title: str
-    missing = ""
-    descending = False
-
-    def figure(self, status: RunStatus) -> float | None:
-        """Return the figure of a run; None if it has none."""
-        raise NotImplementedError
-
-    def basis(self, status: RunStatus) -> Hashable:
-        """Return a value that must be equal for two figures to be comparable."""
-        return None
-
-    def origin(self, status: RunStatus) -> tuple[str, str]:
-        """Return how the figure was measured, and on what: ``("evaluated", "on mnist")``."""
-        return "", ""
-
-    def interval(self, status: RunStatus) -> Interval | None:
-        """Return the 95 % interval of the figure, if it has one."""
-        return None
-
-    def key(self, status: RunStatus) -> tuple[float, float]:
-        """Return a sort key: the best run first, of equals the smallest network; runs without the figure last."""
-        figure, size = self.figure(status), status.parameters
-        rank = inf if figure is None else -figure if self.descending else figure
-        return rank, inf if size is None else size
-
-    def gap(self, statuses: Sequence[RunStatus]) -> str:
-        """Return a phrase that names the runs without this figure; empty if all have it."""
-        lacking = [str(status.run) for status in statuses if self.figure(status) is None]
-        return f"{self.missing} {', '.join(lacking)}" if lacking else ""
-
-    def conflict(self, statuses: Sequence[RunStatus]) -> str:
-        """Return the reason why the figures are not comparable, as a phrase; empty if they are."""
-        having = [status for status in statuses if self.figure(status) is not None]
-        for other in having[1:]:
-            if self.basis(other) != self.basis(having[0]):
-                (verb, one), (_, two) = self.origin(having[0]), self.origin(other)
-                return f"{having[0].run} was {verb} {one}, {other.run} {OTHER_IMAGES if one == two else two}"
-        return ""
-
-
-class ValAccuracy(Criterion):
-    """The validation accuracy of the best epoch."""
-
-    title = "val accuracy"
-    missing = "no images were held out by"
-    descending = True
-
-    def figure(self, status: RunStatus) -> float | None:
-        return status.best.get("val_accuracy") if status.best else None
-
-    def basis(self, status: RunStatus) -> Hashable:
-        """Return everything that determines the held-out images: the data, their number, and how they are selected."""
-        settings = status.config.to_dict()["data"].items()
-        others = [item for item in settings if item[0] not in ("dataset", "fallback", "validation")]
-        return status.data.fingerprint, status.held_out, status.config.seed, str(others)
-
-    def origin(self, status: RunStatus) -> tuple[str, str]:
-        images = f"{status.held_out:,} images of {status.data.name}"
-        return "validated", f"on {images} held out by seed {status.config.seed}"
-
-    def interval(self, status: RunStatus) -> Interval | None:
-        accuracy, count = self.figure(status), status.held_out
-        return None if accuracy is None else wilson(round(accuracy * count), count)
-
-
-class TestAccuracy(Criterion):
-    """The accuracy of the last evaluation on the test images."""
-
-    title = "test accuracy"
-    missing = "`dnn evaluate` was not run on"
-    descending = True
-
-    def figure(self, status: RunStatus) -> float | None:
-        return status.test.accuracy if status.test else None
-
-    def basis(self, status: RunStatus) -> Hashable:
-        return status.test and status.test.fingerprint
-
-    def origin(self, status: RunStatus) -> tuple[str, str]:
-        return "evaluated", f"on {status.test.dataset}" if status.test else ""
-
-    def interval(self, status: RunStatus) -> Interval | None:
-        return status.test.accuracy_interval if status.test else None
-
-
-class Seconds(Criterion):
-    """The time of all epochs, which depends on the machine."""
-
-    title = "seconds"
-    missing = "no epoch was trained by"
-
-    def figure(self, status: RunStatus) -> float | None:
-        return status.seconds if status.best else None
-
-    def basis(self, status: RunStatus) -> Hashable:
-        return status.environment and (status.environment.platform, status.environment.cpus)
-
-    def origin(self, status: RunStatus) -> tuple[str, str]:
-        machine = status.environment
-        return "trained", f"on {machine.platform} with {machine.cpus} processors" if machine else ""
-
-
-class Parameters(Criterion):
-    """The number of parameters in the network."""
-
-    title = "parameters"
-    missing = "the number of parameters is not recorded by"
-
-    def figure(self, status: RunStatus) -> float | None:
-        return status.parameters
-
-
-OTHER_IMAGES = "on other images of that name"
-ACCURACIES = ("val_accuracy", "test_accuracy")  # the order in which they are tried for a ranking
-CRITERIA = {
-    "val_accuracy": ValAccuracy(),
-    "test_accuracy": TestAccuracy(),
-    "seconds": Seconds(),
-    "parameters": Parameters(),
-}
 
 
 @dataclass(frozen=True, repr=False)
@@ -163,6 +29,7 @@ class Comparison:
         remarks: sentences about the figures: how the runs are ranked, and which figures cannot be compared.
         doubts: those of the remarks that warn that the first place may be due to chance.
         damaged: an error for each run that could not be read.
+        configs: the configs compared over their seeds; None if no config has several seeds.
     """
 
     candidates: list[RunStatus]
@@ -171,6 +38,7 @@ class Comparison:
     remarks: list[str]
     doubts: list[str]
     damaged: list[RunError]
+    configs: ConfigComparison | None = None
 
     def __repr__(self) -> str:
         names = ", ".join(str(status.run) for status in self.candidates)
@@ -210,18 +78,20 @@ def compare_runs(paths: Sequence[Path], sort: str | None = None) -> Comparison:
             damaged.append(error)
     if not candidates:
         raise RunError(str(together(damaged)))
-    ranked_by, reason = _choose(candidates, sort)
+    configs = seed_groups.compare_configs(candidates, sort)
+    ranked_by, reason = _choose(candidates, sort, configs)
     if ranked_by:
         candidates.sort(key=CRITERIA[ranked_by].key)
-    doubts = _doubts(candidates, ranked_by)
+    doubts = [] if configs else _doubts(candidates, ranked_by)
     remarks = [*reason, *doubts]
     for criterion in (CRITERIA[name] for name in ACCURACIES):
         conflict = criterion.conflict(candidates)
-        if conflict and not any(conflict in remark for remark in remarks):
+        if conflict and not configs and not any(conflict in remark for remark in remarks):
             remarks.append(f"the {criterion.title} figures are not comparable: {conflict}")
     remarks += [status.outdated for status in candidates if status.outdated]
+    remarks += configs.remarks if configs else []
     settings = difference.variations([status.config for status in candidates])
-    return Comparison(candidates, settings, ranked_by, remarks, doubts, damaged)
+    return Comparison(candidates, settings, ranked_by, remarks, doubts, damaged, configs)
 
 
 def open_runs(paths: Sequence[Path]) -> list[RunDirectory]:
@@ -237,23 +107,27 @@ def open_runs(paths: Sequence[Path]) -> list[RunDirectory]:
     return list(runs.values())
 
 
-def _choose(statuses: Sequence[RunStatus], sort: str | None) -> tuple[str | None, list[str]]:
-    """Return the key of the criterion to rank by, or None, and a sentence about it.
+def _choose(
+    statuses: Sequence[RunStatus], sort: str | None, configs: ConfigComparison | None
+) -> tuple[str | None, list[str]]:
+    """Return the key of the criterion to rank runs by, or None, and a sentence about it.
 
-    Runs without a finished epoch do not count.
+    Runs without a finished epoch do not count. Where configs are ranked by the figure `sort`, runs need not be.
     """
     trained = [status for status in statuses if status.best]
     obstacles = []
     for name in [sort] if sort else ACCURACIES:
         criterion = CRITERIA[name]
         obstacle = criterion.gap(trained) or criterion.conflict(trained)
-        if obstacle and sort:
+        if obstacle and sort and not (configs and configs.ranked_by == sort):
             raise UsageError(f"--sort {sort}: {obstacle}")
         if len(trained) < 2:
             return None, []
         if not obstacle:
             return name, [f"ranked by {criterion.title} {criterion.origin(trained[0])[1]}".rstrip()]
         obstacles.append(obstacle)
+    if configs:
+        return None, []  # the seeds of a config hold out different images; its remarks say how configs are ranked
     return None, [f"not ranked: {'; '.join(obstacles)}"]
 
 

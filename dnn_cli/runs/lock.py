@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 import filelock
 
-from dnn_cli.errors import RunError
+from dnn_cli.errors import RunError, reason
+from dnn_cli.files import open_regular, write_failure
 
 # Seconds for which acquiring a lock is retried: `is_locked` holds it for an instant in another process.
 ACQUIRE_TIMEOUT = 0.5
@@ -31,7 +32,9 @@ def locked(file: Path, run: str) -> Iterator[None]:
     except filelock.Timeout:
         raise RunError(f"{run} is being trained by another process; wait until that ends, or stop it") from None
     except OSError as error:
-        raise RunError(f"{run} cannot be written: {error.strerror}") from None
+        raise RunError(write_failure(run, error)) from None
+    except NotImplementedError as error:
+        raise RunError(f"{run} cannot be locked: {reason(error)}; use a folder on a local disk") from None
     try:
         yield
     finally:
@@ -45,7 +48,7 @@ def is_locked(file: Path) -> bool:
     the same moment, because `locked` retries for longer.
     """
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             return not _can_be_locked(stream)
     except OSError:  # the run was never trained, or this user may not read the file
         return False

@@ -6,20 +6,60 @@ Comments mark the fields that version 0.1.0 did not write.
 import csv
 import io
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from dnn_cli.runs.json_record import JsonRecord
+from pydantic import AfterValidator, Field
+
+from dnn_cli.errors import reason
+from dnn_cli.runs.json_record import Count, FileName, Flag, JsonRecord, Number, Ordinal, Share
 from dnn_cli.runs.state import Best
 
-Interval = tuple[float, float]
+# No dataset has an image side or a number of classes as large. A damaged number must not fill the memory.
+MAX_EXTENT = 2**16
+Extent = Annotated[int, Field(strict=True, ge=1, le=MAX_EXTENT)]
+Label = Annotated[int, Field(strict=True, ge=0, lt=MAX_EXTENT)]
+Labels = Annotated[tuple[Label, ...], Field(min_length=1)]
+Shape = Annotated[tuple[Extent, ...], Field(min_length=2, max_length=3)]
+Interval = tuple[Number, Number]
 LayerOrigin = Literal["frozen", "loaded", "new"]  # a frozen layer is loaded too
 LAYER_ORIGINS: tuple[LayerOrigin, ...] = get_args(LayerOrigin)
 
 # The figures of one epoch by their names: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds.
 Row = dict[str, Any]
-REQUIRED_FIGURES = {"loss", "accuracy", "seconds"}
-INTEGER_FIGURES = {"epoch"}
+MAX_FLOAT32 = 3.4028235e38
+ROUNDING = 1e-6
+# The range of each figure. Those of the validation are in a row if images are held out.
+TRAINING_FIGURES = {
+    "epoch": (1, 999_999),
+    "loss": (-ROUNDING, MAX_FLOAT32),
+    "accuracy": (0, 1 + ROUNDING),
+    "learning_rate": (0, MAX_FLOAT32),
+    "seconds": (1e-9, 1e9),
+}
+VALIDATION_FIGURES = {f"val_{name}": TRAINING_FIGURES[name] for name in ("loss", "accuracy")}
+
+
+def check_row(row: Row) -> Row:
+    """Return a row of the history; raises `ValueError` if a figure is missing, unknown or out of its range."""
+    figures = TRAINING_FIGURES | (VALIDATION_FIGURES if VALIDATION_FIGURES.keys() & row.keys() else {})
+    if missing := figures.keys() - row.keys():
+        raise ValueError(f"missing {', '.join(sorted(missing))}")
+    if unknown := row.keys() - figures.keys():
+        raise ValueError(f"unknown figure {min(map(str, unknown))!r}")
+    for name, value in row.items():
+        if type(value) not in (int, float) or not isfinite(value):
+            raise ValueError(f"{name} is not a finite number")
+        low, high = figures[name]
+        if not low <= value <= high:
+            raise ValueError(f"{name} is {value:.4g}, which is impossible")
+    if type(row["epoch"]) is not int:
+        raise ValueError("epoch is not a whole number")
+    return row
+
+
+CheckedRow = Annotated[Row, AfterValidator(check_row)]
 
 
 # environment.json
@@ -40,18 +80,22 @@ class DatasetRecord(JsonRecord):
         classes: number of classes in the data.
         selected_classes: the labels of `data.classes`; None for all.
         image_shape: (height, width[, channels]); None if not recorded.
+        class_names: the name of every class in the order of the labels; None if the classes are numbers.
+        resize: how pictures became images, ``fit``, ``fill`` or ``stretch``; None if the data hold no pictures.
     """
 
-    name: str
-    requested: str
-    note: str
-    path: str
+    name: FileName
+    requested: FileName
+    note: FileName
+    path: FileName
     fingerprint: str
-    training_images: int
-    validation_images: int | None = None  # not in 0.1.0
-    classes: int
-    selected_classes: tuple[int, ...] | None = None  # not in 0.1.0
-    image_shape: tuple[int, ...] | None = None  # not in 0.1.0
+    training_images: Count
+    validation_images: Count | None = None  # not in 0.1.0
+    classes: Extent
+    selected_classes: Labels | None = None  # not in 0.1.0
+    image_shape: Shape | None = None  # not in 0.1.0
+    class_names: tuple[str, ...] | None = None  # not in 0.1.0
+    resize: Literal["fit", "fill", "stretch"] | None = None  # not in 0.1.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +126,7 @@ class Environment(JsonRecord):
     """Everything besides the config that the result of a run depends on.
 
     Attributes:
+        started: the time when the run was started, in UTC, as ISO 8601; None if not recorded.
         command: the command line that started the run.
         folder: the working directory.
         versions: the versions of dnn, Python and the libraries that compute.
@@ -91,19 +136,25 @@ class Environment(JsonRecord):
         cpus: number of processors.
         threads: number of threads that an operation is divided among.
         git: the revision of the working directory, if it is a git repository.
+        compiled: whether XLA compiled the training steps; None before the first epoch, and if not recorded. The last
+            bits of the weights depend on it.
+        config: the digest of the config without its number of epochs; None if not recorded.
         dataset: the data.
         transfer: the trained weights that it starts from; None if it starts from random ones.
     """
 
-    command: tuple[str, ...] = ()
-    folder: str = ""
+    started: str | None = None  # not in 0.1.0
+    command: tuple[FileName, ...] = ()
+    folder: FileName = ""
     versions: dict[str, str] = field(default_factory=dict)
     platform: str | None = None
     machine: str | None = None
     processor: str | None = None  # not in 0.1.0
-    cpus: int | None = None
-    threads: int | None = None  # not in 0.1.0
+    cpus: Ordinal | None = None
+    threads: Ordinal | None = None  # not in 0.1.0
     git: str | None = None
+    compiled: Flag | None = None  # not in 0.1.0
+    config: str | None = None  # not in 0.1.0
     dataset: DatasetRecord
     transfer: TransferRecord | None = None  # not in 0.1.0
 
@@ -121,11 +172,23 @@ def format_history(rows: list[Row]) -> str:
 
 
 def parse_history(text: str) -> list[Row]:
-    """Return the rows of a CSV text; raises `ValueError`, `TypeError` or `csv.Error` if it is damaged."""
-    return [
-        {key: int(value) if key in INTEGER_FIGURES else float(value) for key, value in row.items()}
-        for row in csv.DictReader(io.StringIO(text, newline=""))
-    ]
+    """Return the rows of a CSV text; raises `ValueError` with the line if it is damaged."""
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return [
+            check_row({key: int(value) if key == "epoch" else float(value) for key, value in row.items()})
+            for row in reader
+        ]
+    except TypeError:
+        problem = "the number of cells is not that of the header"
+    except (ValueError, csv.Error) as error:
+        problem = reason(error)
+    raise ValueError(f"line {reader.line_num}: {problem}")
+
+
+def history_until(text: str, epoch: int) -> str:
+    """Return the part of a history's text up to an epoch: the header and `epoch` rows."""
+    return "".join(text.splitlines(keepends=True)[: epoch + 1])
 
 
 # metrics.json
@@ -150,18 +213,18 @@ class TrainingMetrics(JsonRecord):
         images_per_second: training images per second in the median epoch.
     """
 
-    epochs: int
-    stopped_early: bool
-    final: Row
+    epochs: Ordinal
+    stopped_early: Flag
+    final: CheckedRow
     best: Best | None
-    parameters: int
-    dataset: str
-    note: str
-    selected_classes: tuple[int, ...] | None = None  # not in 0.1.0
-    training_images: int
-    seconds: float
-    seconds_per_epoch: float
-    images_per_second: float
+    parameters: Count
+    dataset: FileName
+    note: FileName
+    selected_classes: Labels | None = None  # not in 0.1.0
+    training_images: Count
+    seconds: Number
+    seconds_per_epoch: Number
+    images_per_second: Number
 
 
 # evaluation/
@@ -177,9 +240,9 @@ class CalibrationBin(JsonRecord):
         accuracy: the share that is classified correctly; None if there are no images.
     """
 
-    images: int
-    confidence: float | None
-    accuracy: float | None
+    images: Count
+    confidence: Number | None
+    accuracy: Share | None
 
 
 @dataclass(frozen=True)
@@ -188,17 +251,19 @@ class ClassFigures(JsonRecord):
 
     Attributes:
         label: the class.
+        name: its name; the label as text if it has none.
         precision: share of the images predicted as this class that belong to it.
         recall: share of the images of this class that are predicted as it.
         f1: the harmonic mean of both.
         support: number of images of this class.
     """
 
-    label: int
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    support: int
+    label: Label
+    precision: Share | None
+    recall: Share | None
+    f1: Share | None
+    support: Count
+    name: str = ""  # not in 0.1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,19 +278,32 @@ class Score(JsonRecord):
         errors: number of images that are classified wrongly.
         calibration_error: the expected calibration error, in [0, 1].
         calibration: the bins of a reliability diagram, from probability 0 to 1.
+        balanced_accuracy: the mean recall of the classes that have images.
+        macro_f1: the mean F1 score of the classes that have images or predictions.
+        weighted_f1: the mean F1 score, each class weighted by its number of images.
+        top_5_accuracy: the share whose class is among the five most probable; None for ten classes or fewer.
         classes: the figures of each class, in the order of labels.
         confusion: (classes, classes) counts; rows are true labels, columns are predictions.
     """
 
-    images: int
-    loss: float
-    accuracy: float
+    images: Ordinal
+    loss: Number
+    accuracy: Share
     accuracy_interval: Interval
-    errors: int
-    calibration_error: float
+    errors: Count
+    calibration_error: Number
     calibration: tuple[CalibrationBin, ...] = ()  # not in 0.1.0
+    balanced_accuracy: Share | None = None  # not in 0.1.0
+    macro_f1: Share | None = None  # not in 0.1.0
+    weighted_f1: Share | None = None  # not in 0.1.0
+    top_5_accuracy: Share | None = None  # not in 0.1.0
     classes: tuple[ClassFigures, ...]
-    confusion: tuple[tuple[int, ...], ...]
+    confusion: tuple[tuple[Count, ...], ...]
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` unless the confusion matrix is square."""
+        if any(len(row) != len(self.confusion) for row in self.confusion):
+            raise ValueError("the confusion matrix is not square")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -243,13 +321,13 @@ class Evaluation(Score):
         fingerprint: the digest of the images and labels.
     """
 
-    run: str | None
-    checkpoint: str
-    epoch: int | None
+    run: FileName | None
+    checkpoint: FileName
+    epoch: Ordinal | None
     split: str
-    dataset: str
-    note: str
-    selected_classes: tuple[int, ...] | None = None  # not in 0.1.0
+    dataset: FileName
+    note: FileName
+    selected_classes: Labels | None = None  # not in 0.1.0
     fingerprint: str
 
     def __repr__(self) -> str:

@@ -9,7 +9,8 @@ from typing import Literal, TypeVar
 from dnn_cli.command import command
 from dnn_cli.config.schema import Config
 from dnn_cli.errors import ConfigError, DnnError, RunError, UsageError, reason
-from dnn_cli.runs.directory import RUNS, RunDirectory, is_run
+from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.location import RUNS, is_run
 from dnn_cli.runs.records import DatasetRecord, Environment, Evaluation, Row, TrainingMetrics
 
 T = TypeVar("T")
@@ -141,6 +142,7 @@ def list_runs(folder: Path | None = None) -> list[RunStatus]:
     if folder is not None and is_run(folder):
         raise UsageError(f"{folder} is a run; `{command('show', folder)}` prints it")
     found = [find_status(run) for run in RunDirectory.all(folder or RUNS)]
+    found = [status for status in found if is_run(status.run.path)]  # the others were deleted meanwhile
     return sorted(found, key=lambda status: (-status.written, str(status.run)))
 
 
@@ -163,6 +165,8 @@ def find_status(run: RunDirectory, *, thoroughly: bool = False) -> RunStatus:
             run.check_checkpoints(thoroughly=thoroughly)
     except DnnError as error:
         problem = " ".join(str(error).split())
+    except OSError as error:
+        problem = f"{run} cannot be read: {reason(error)}"
     if not problem and status is not None:
         return status
     state: State = "running" if is_running else "damaged"
@@ -194,15 +198,18 @@ def read_status(run: RunDirectory) -> RunStatus:
         status, config = _read(run, is_running=run.is_locked()), run.config()
     except ConfigError as error:
         raise RunError(str(error)) from None
+    except OSError as error:
+        raise RunError(f"{run} cannot be read: {reason(error)}") from None
     return replace(status, parameters=status.parameters or _count_parameters(config, status.data))
 
 
 def _read(run: RunDirectory, *, is_running: bool) -> RunStatus:
     """Return the status of a run that is readable; raises `RunError` or `ConfigError` if it is not."""
     try:
-        wanted, environment, state, metrics = run.wanted_epochs(), run.environment(), run.state(), run.metrics()
+        environment, state, metrics = run.environment(), run.state(), run.metrics()
+        wanted = run.wanted_epochs(state.config if state else environment.config)
         epochs = state.last.epoch if state else 0
-        history = run.history(epochs) if epochs else []
+        history = run.history(epochs, state) if epochs else []
         finished = bool(metrics and metrics.epochs == epochs and (epochs == wanted or metrics.stopped_early))
         return RunStatus(
             run,

@@ -2,13 +2,14 @@
 
 from dnn_cli.config.schema import EarlyStopping
 from dnn_cli.runs.records import Row
+from dnn_cli.runs.state import is_higher_better
 
 
 def should_stop(history: list[Row], stopping: EarlyStopping | None) -> bool:
     """Return whether the monitored metric has not improved for `patience` epochs, counted as Keras's EarlyStopping."""
     if stopping is None:
         return False
-    sign = -1 if stopping.monitor.endswith("accuracy") else 1
+    sign = -1 if is_higher_better(stopping.monitor) else 1
     best, waited = float("inf"), 0
     for row in history:
         value = sign * row[stopping.monitor]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from threadpoolctl import threadpool_limits
 
-from dnn_cli.engines.keras import xla_cache
+from dnn_cli import confusion_matrix
+from dnn_cli.runs.partial import Partial
 from dnn_cli.training.plan import TrainingPlan
 from dnn_cli.typing import Array, ChunkCallback, Logs
 
@@ -53,6 +54,16 @@ class Engine(Protocol):
     steps: int
     checkpoint_writer: CheckpointWriter
 
+    def prepare(self) -> bool | None:
+        """Prepare the training steps.
+
+        Returns:
+            Whether XLA compiled them; None for an engine without XLA.
+
+        Raises:
+            TrainingError: XLA failed.
+        """
+
     @property
     def learning_rate(self) -> float:
         """Learning rate of the next step, with the precision of float32."""
@@ -61,12 +72,16 @@ class Engine(Protocol):
     def stop_requested(self) -> bool:
         """True if a callback asked to stop after this epoch."""
 
-    def run(self, epoch: int, on_chunk: ChunkCallback) -> Logs:
+    def run(self, epoch: int, on_chunk: ChunkCallback, partial: Partial | None = None) -> Logs:
         """Train for one epoch, numbered from 0, and return its metrics.
 
         `on_chunk` is called a few times a second with the first step, the step after the last, and the metrics of the
-        epoch so far. An exception that it raises ends the epoch.
+        epoch so far. An exception that it raises ends the epoch. With `partial`, the place in this epoch at which the
+        network was saved, only the rest is trained.
         """
+
+    def metric_sums(self) -> tuple[float, ...]:
+        """Return the sums from which the metrics of the epoch under way are computed."""
 
     def validate(self) -> Logs:
         """Return the metrics on the held-out images, none if no images are held out."""
@@ -107,6 +122,7 @@ class KerasEngine:
     ) -> None:
         from keras.callbacks import CallbackList
 
+        from dnn_cli.engines.keras import build
         from dnn_cli.engines.keras.augmentation import Augmenter
         from dnn_cli.engines.keras.checkpoint_writer import KerasCheckpointWriter
         from dnn_cli.engines.keras.epoch import CompiledEpoch, Evaluation
@@ -120,17 +136,23 @@ class KerasEngine:
             batch_size=settings.batch_size,
             seed=plan.config.seed,
             augmenter=Augmenter(settings.augmentation, images.shape[1:]) if settings.augmentation.is_on else None,
+            class_weights=plan.class_weights,
             rate_factors=plan.transfer.rate_factors(plan.config.model.learning_rate_factor) if plan.transfer else {},
             jit_compile=settings.jit_compile,
             warn=warn,
         )
         held_out = plan.data.held_out
         self._validate = Evaluation(network, held_out.images, held_out.labels).run if held_out else dict
+        self._figures = _ValidationFigures(plan, lambda images: build.predict(network, images))
         self._network = network
-        self._is_compiled = False
         self.count, self.steps = self._epoch.count, self._epoch.steps
-        self.checkpoint_writer: CheckpointWriter = KerasCheckpointWriter(network)
+        self.checkpoint_writer: CheckpointWriter = KerasCheckpointWriter(network, plan.data.class_names)
         self._callbacks = CallbackList(list(callbacks), model=network, epochs=settings.epochs, steps=self.steps)
+
+    def prepare(self) -> bool:
+        """See `Engine`."""
+        self._epoch.prepare()
+        return self._epoch.compiled
 
     @property
     def learning_rate(self) -> float:
@@ -142,17 +164,17 @@ class KerasEngine:
         """See `Engine`."""
         return bool(getattr(self._network, "stop_training", False))
 
-    def run(self, epoch: int, on_chunk: ChunkCallback) -> Logs:
+    def run(self, epoch: int, on_chunk: ChunkCallback, partial: Partial | None = None) -> Logs:
         """See `Engine`."""
-        logs = self._epoch.run(epoch, on_chunk)
-        if not self._is_compiled:
-            xla_cache.record_cache()
-            self._is_compiled = True
-        return logs
+        return self._epoch.run(epoch, on_chunk, **_rest(partial))
+
+    def metric_sums(self) -> tuple[float, ...]:
+        """See `Engine`."""
+        return self._epoch.metric_sums()
 
     def validate(self) -> Logs:
         """See `Engine`."""
-        return self._validate()
+        return self._validate() | self._figures()
 
     def notify(self, event: str, *details: Any) -> None:
         """See `Engine`."""
@@ -182,10 +204,12 @@ class NumpyEngine:
         network = build.build(plan.spec, rows=max(size, VALIDATION_BATCH) if data.held_out else size)
         optimizer = build.optimizer(plan.config.optimizer)
         optimizer.build(network.parameters)
-        writer = NumpyCheckpointWriter(plan.config, plan.spec, network, optimizer)
+        writer = NumpyCheckpointWriter(plan.config, plan.spec, network, optimizer, data.class_names)
         if checkpoint:
             writer.read(checkpoint)
-        batches = Batches(data.training.images, data.training.labels, classes, size, smoothing)
+        batches = Batches(
+            data.training.images, data.training.labels, classes, size, smoothing, class_weights=plan.class_weights
+        )
         self._epoch = NumpyEpoch(network, optimizer, batches, seed=plan.config.seed)
         self.count, self.steps = self._epoch.count, self._epoch.steps
         self.checkpoint_writer: CheckpointWriter = writer
@@ -194,19 +218,49 @@ class NumpyEngine:
         if data.held_out:
             validation = Batches(data.held_out.images, data.held_out.labels, classes, VALIDATION_BATCH, smoothing)
             self._validate = partial(evaluate, network, validation)
+        self._figures = _ValidationFigures(plan, lambda images: build.predict(network, images, VALIDATION_BATCH))
 
-    def run(self, epoch: int, on_chunk: ChunkCallback) -> Logs:
+    def prepare(self) -> None:
+        """See `Engine`; there is nothing to prepare."""
+
+    def run(self, epoch: int, on_chunk: ChunkCallback, partial: Partial | None = None) -> Logs:
         """See `Engine`."""
         with threadpool_limits(1, user_api="blas"):
-            return self._epoch.run(epoch, on_chunk)
+            return self._epoch.run(epoch, on_chunk, **_rest(partial))
+
+    def metric_sums(self) -> tuple[float, ...]:
+        """See `Engine`."""
+        return self._epoch.metric_sums()
 
     def validate(self) -> Logs:
         """See `Engine`."""
         with threadpool_limits(1, user_api="blas"):
-            return self._validate()
+            return self._validate() | self._figures()
 
     def notify(self, event: str, *details: Any) -> None:
         """No-op: this engine has no callbacks."""
+
+
+class _ValidationFigures:
+    """Figures of the validation images that Keras does not compute, for those that the config monitors.
+
+    Args:
+        plan: the training.
+        predict: returns the outputs (n, classes) of the network for images.
+    """
+
+    def __init__(self, plan: TrainingPlan, predict: Callable[[Array], Array]) -> None:
+        self._wanted, self._held_out = plan.config.validation_figures, plan.data.held_out
+        self._classes, self._predict = plan.spec.classes, predict
+
+    def __call__(self) -> Logs:
+        """Return the figures by their names in the history, without ``val_``; none if none are monitored."""
+        if not self._wanted or self._held_out is None:
+            return {}
+        predicted = self._predict(self._held_out.images).argmax(axis=1)
+        confusion = confusion_matrix.matrix(self._held_out.labels, predicted, self._classes)
+        figures = {"balanced_accuracy": confusion_matrix.balanced_accuracy, "macro_f1": confusion_matrix.macro_f1}
+        return {name: figure(confusion) for name, figure in figures.items() if f"val_{name}" in self._wanted}
 
 
 ENGINES: Mapping[str, EngineFactory] = {"keras": KerasEngine, "numpy": NumpyEngine}
@@ -223,6 +277,11 @@ def _keras_network(plan: TrainingPlan, checkpoint: Path | None) -> "keras.Sequen
     if plan.transfer is not None:
         plan.transfer.load_into(network)
     return network
+
+
+def _rest(partial: Partial | None) -> dict[str, Any]:
+    """Return the arguments of an engine's epoch for what is left after `partial`."""
+    return {"done": partial.step, "metric_sums": partial.metric_sums} if partial else {}
 
 
 def _to_float32_precision(rate: float) -> float:

@@ -1,41 +1,44 @@
 """Train a network: plan → data → build → epochs → checkpoints → summary, in a new run or a resumed one."""
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 from dnn_cli import processor
 from dnn_cli.command import command
+from dnn_cli.config.schedules import Schedule
 from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets
 from dnn_cli.data.datasets import Dataset
+from dnn_cli.data.known_sets import KNOWN_DATASETS
+from dnn_cli.data.reading import Reading
 from dnn_cli.data.selection import TrainingData, select_training_data
 from dnn_cli.engines.keras import tensorflow_import
-from dnn_cli.errors import RunError, TrainingError, UsageError
+from dnn_cli.errors import RunError, UsageError
 from dnn_cli.progress import Progress
 from dnn_cli.runs import environment as runs_environment
-from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.directory import Resumable, RunDirectory
+from dnn_cli.runs.partial import Partial
 from dnn_cli.runs.records import DatasetRecord, Environment, Row, TrainingMetrics
 from dnn_cli.runs.state import State
 from dnn_cli.training import plan as planning
 from dnn_cli.training.checkpointer import Checkpointer
 from dnn_cli.training.early_stopping import should_stop
 from dnn_cli.training.engine import ENGINES, Callbacks, Engine
+from dnn_cli.training.epoch import Epoch
 from dnn_cli.training.plan import Draft, TrainingPlan
 from dnn_cli.training.signals import SignalHandler
 from dnn_cli.training.transfer import TransferPlan
-from dnn_cli.typing import ChunkCallback, Logs
 
 if TYPE_CHECKING:
     from dnn_cli.training.tensorboard import EventWriter
 
 HowToResume = Callable[[RunDirectory], str]  # returns what the user types to resume the run
+NOTHING_SAVED = Resumable()
 
 
 def resume_command(run: RunDirectory) -> str:
@@ -99,9 +102,12 @@ def start_draft(
 ) -> Result:
     """Train a new network from a checked draft; see `start`."""
     config = draft.config
-    plan = draft.complete(_load(config, config.data.dataset, config.data.fallback, draft.dataset, verbose=verbose))
-    if plan.data.dataset.note:
-        progress.warn(plan.data.dataset.note)
+    data = _load(config, config.data.dataset, config.data.fallback, draft.dataset, progress, verbose=verbose)
+    plan = draft.complete(data)
+    for warning in filter(None, (data.dataset.note, planning.unused_labels(data), *data.dataset.source.warnings)):
+        progress.warn(warning)
+    for remark in data.dataset.source.remarks:
+        progress.note(remark)
     if plan.transfer is not None:
         progress.note(plan.transfer.describe())
     record, threads = planning.dataset_record(plan.data), config.training.threads
@@ -126,7 +132,8 @@ def resume(
 
     Args:
         run: the run.
-        config: its config; only the number of epochs may differ.
+        config: its config; only the number of epochs may differ, and `jit_compile`, which asks for steps that are
+            compiled or not, although the weights then differ in the last bits.
         progress: reports the progress to the user.
         verbose: show TensorFlow's own messages.
         callbacks: Keras callbacks that are notified when training and epochs begin and end.
@@ -139,19 +146,24 @@ def resume(
     with run.locked():
         draft = planning.draft(config, run=run)
         config, environment = draft.config, run.environment()
-        state, checkpoint = run.resumable(progress.warn)
-        done = state.last.epoch if state else 0
+        saved = run.resumable(progress.warn)
+        done = saved.epoch
         for warning in _environment_changes(run, environment, config, done):
             progress.warn(warning)
+        asked = config.training.jit_compile != run.config().training.jit_compile
+        if not asked and environment.compiled is not None:
+            config = config.with_jit_compile(environment.compiled)
         if config.training.epochs < done:
             raise UsageError(f"{run} has trained {done} epochs already; --epochs must be at least {done}")
         if done == config.training.epochs:
             progress.say(f"{run} has trained all of its {done} epochs; to train more, pass a larger --epochs")
+        if saved.partial:
+            progress.note(f"resuming within epoch {saved.partial.epoch}, after {saved.partial.step:,} of its steps")
         data = _load_recorded(run, config, environment.dataset, progress, verbose=verbose)
         transfer = TransferPlan(**vars(environment.transfer)) if environment.transfer else None
-        plan = replace(draft.complete(data), transfer=transfer)
+        plan = replace(draft.complete(data), config=config, transfer=transfer)
         run.write_config(config)
-        return _train(run, plan, progress, callbacks, how_to_resume, state=state, checkpoint=checkpoint)
+        return _train(run, plan, progress, callbacks, how_to_resume, saved=saved, change_path=asked)
 
 
 def _environment_changes(run: RunDirectory, environment: Environment, config: Config, done: int) -> Iterator[str]:
@@ -169,15 +181,22 @@ def _environment_changes(run: RunDirectory, environment: Environment, config: Co
         )
 
 
-def _load(config: Config, name: str, fallback: str | None, dataset: Dataset | None, *, verbose: bool) -> TrainingData:
+def _load(
+    config: Config, name: str, fallback: str | None, dataset: Dataset | None, progress: Progress, *, verbose: bool
+) -> TrainingData:
     """Read the training images while TensorFlow is imported, which takes seconds; fail before that if possible."""
-    found = dataset or (None if planning.is_present(name) else datasets.find(name, fallback))
+
+    def find() -> Dataset:
+        return datasets.find(name, fallback, reading=Reading.of(config.data, config.seed))
+
+    # What may be wrong with a user's own data is reported at once.
+    is_safe = name in KNOWN_DATASETS and planning.is_present(name)
+    found = dataset or (None if is_safe else find())
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(
-            lambda: select_training_data(found or datasets.find(name, fallback), config.data, config.seed)
-        )
+        reading = pool.submit(lambda: select_training_data(found or find(), config.data, config.seed))
         if config.engine == "keras":
-            tensorflow_import.import_tensorflow(config.training.threads, verbose=verbose)
+            with progress.waiting("loading TensorFlow"):
+                tensorflow_import.import_tensorflow(config.training.threads, verbose=verbose)
         return reading.result()
 
 
@@ -185,7 +204,7 @@ def _load_recorded(
     run: RunDirectory, config: Config, recorded: DatasetRecord, progress: Progress, *, verbose: bool
 ) -> TrainingData:
     """Read the images that a run was trained on; raises `RunError` if they have changed."""
-    data = _load(config, recorded.name, None, None, verbose=verbose)
+    data = _load(config, recorded.name, None, None, progress, verbose=verbose)
     if data.fingerprint != recorded.fingerprint:
         raise RunError(
             f"{run} cannot be resumed: {data.dataset.path} has changed since the run was started; "
@@ -204,31 +223,44 @@ def _train(
     callbacks: Callbacks,
     how_to_resume: HowToResume,
     *,
-    state: State | None = None,
-    checkpoint: Path | None = None,
+    saved: Resumable = NOTHING_SAVED,
+    change_path: bool = False,
 ) -> Result:
     """Train the missing epochs, save each of them, and write the summary."""
-    done, epochs = state.last.epoch if state else 0, plan.config.training.epochs
+    done, settings = saved.epoch, plan.config.training
     history = run.history(done) if done else []
     create_engine = ENGINES[plan.config.engine]
-    engine = create_engine(plan, checkpoint=checkpoint, callbacks=callbacks, warn=progress.warn)
+    engine = create_engine(plan, checkpoint=saved.checkpoint, callbacks=callbacks, warn=progress.warn)
+    partial = _check_partial(run, saved.partial, engine)
+    if done < settings.epochs:
+        _check_path(run, engine, progress, resumed=saved.checkpoint is not None, change_path=change_path)
+        _check_schedule(plan.config, engine, progress, resumed=saved.checkpoint is not None)
     events = _event_writer(run, plan.config, engine, done)
 
-    progress.begin(done, epochs, engine.steps, engine.count)
+    progress.begin(done, settings.epochs, engine.steps, engine.count)
     with (
         closing(progress),
-        Checkpointer(run, engine.checkpoint_writer, state, events) as checkpointer,
+        Checkpointer(
+            run,
+            engine.checkpoint_writer,
+            saved,
+            steps=engine.steps,
+            seconds=settings.checkpoint_seconds,
+            events=events,
+            monitor=settings.monitor,
+        ) as checkpointer,
         SignalHandler(progress.say, lambda: interrupt_message(run, checkpointer, how_to_resume)) as signals,
     ):
         engine.notify("train_begin")
         signals.in_epoch = True
-        for epoch in range(done, epochs):
-            if should_stop(history, plan.config.training.early_stopping):
+        for epoch in range(done, settings.epochs):
+            if should_stop(history, settings.early_stopping):
                 progress.say(f"{run} stopped early after {epoch} epochs (training.early_stopping)")
                 break
             if engine.stop_requested:
                 break
-            history.append(_train_epoch(engine, epoch, progress, checkpointer))
+            under_way = Epoch(engine, epoch, progress, checkpointer, signals)
+            history.append(under_way.train(partial if epoch == done else None))
             checkpointer.commit(history)
             progress.epoch(history[-1])
             signals.raise_if_received()
@@ -240,37 +272,45 @@ def _train(
     return Result(run, metrics)
 
 
-def _train_epoch(engine: Engine, epoch: int, progress: Progress, checkpointer: Checkpointer) -> Row:
-    """Train and validate one epoch, numbered from 0, and return its row of the history."""
-    started = time.perf_counter()
-    engine.notify("epoch_begin", epoch)
-    learning_rate = engine.learning_rate
-    logs = engine.run(epoch, _chunk_callback(epoch, engine.steps, progress, checkpointer))
-    logs |= {f"val_{name}": value for name, value in engine.validate().items()}
-    _check_finite(logs, f"epoch {epoch + 1}", checkpointer)
-    seconds = time.perf_counter() - started
-    row = {"epoch": epoch + 1, **logs, "learning_rate": learning_rate, "seconds": seconds}
-    engine.notify("epoch_end", epoch, logs)
-    return row
+def _check_partial(run: RunDirectory, partial: Partial | None, engine: Engine) -> Partial | None:
+    """Return `partial`; raises `RunError` if it cannot be a place in an epoch of this engine."""
+    if partial and (partial.step >= engine.steps or len(partial.metric_sums) != len(engine.metric_sums())):
+        raise RunError(
+            f"{run.path / 'partial.json'} is damaged: it names no place in an epoch of {engine.steps:,} steps; "
+            f"delete it to resume from the beginning of epoch {partial.epoch}"
+        )
+    return partial
 
 
-def _chunk_callback(epoch: int, steps: int, progress: Progress, checkpointer: Checkpointer) -> ChunkCallback:
-    """Return a callback that reports progress within an epoch, and ends it if a metric is not a finite number."""
+def _check_path(run: RunDirectory, engine: Engine, progress: Progress, *, resumed: bool, change_path: bool) -> None:
+    """Compile the steps, and record whether XLA did: compiled and uncompiled steps round differently.
 
-    def on_chunk(first: int, stop: int, logs: Logs) -> None:
-        _check_finite(logs, f"epoch {epoch + 1}, between steps {first + 1} and {stop} of {steps}", checkpointer)
-        progress.step(stop, logs)
-
-    return on_chunk
-
-
-def _check_finite(logs: Logs, place: str, checkpointer: Checkpointer) -> None:
-    for name, value in logs.items():
-        if not isfinite(value):
-            raise TrainingError(
-                f"{name} became {value} in {place}; {checkpointer.describe_last()}\n"
-                "a lower optimizer.learning_rate usually helps"
+    Raises:
+        RunError: the run was trained on the other path, and `change_path` is false.
+    """
+    compiled, before = engine.prepare(), run.environment().compiled
+    if compiled is None:
+        return
+    if resumed and before not in (None, compiled):
+        names = {True: "with compiled steps", False: "uncompiled"}
+        change = f"{run} was trained {names[before]} and would resume {names[compiled]}"
+        if not change_path:
+            raise RunError(
+                f"{change}, so that its weights would differ in the last bits; "
+                f"--set training.jit_compile={str(compiled).lower()} resumes it nevertheless"
             )
+        progress.warn(f"{change.replace('would resume', 'resumes')}; its weights differ in the last bits")
+    run.record_compiled(compiled)
+
+
+def _check_schedule(config: Config, engine: Engine, progress: Progress, *, resumed: bool) -> None:
+    """Warn if the learning rate's schedule does not end with the training."""
+    rate = config.optimizer.learning_rate
+    mismatch = rate.mismatch(engine.steps, config.training.epochs) if isinstance(rate, Schedule) else ""
+    if mismatch and resumed:
+        progress.warn(f"{mismatch}; a resumed run keeps its schedule")
+    elif mismatch:
+        progress.warn(mismatch)
 
 
 def interrupt_message(run: RunDirectory, checkpointer: Checkpointer, how_to_resume: HowToResume) -> str:

@@ -3,20 +3,27 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from dnn_cli.config import difference
 from dnn_cli.config.schema import Config
-from dnn_cli.data import datasets, known_sets, selection
+from dnn_cli.data import class_names, datasets, known_sets, selection
 from dnn_cli.data.datasets import Dataset
+from dnn_cli.data.reading import Reading
 from dnn_cli.data.selection import TrainingData
 from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.engines.network_spec import Layer, NetworkSpec, network_spec
 from dnn_cli.errors import DataError, UsageError, require_extra
-from dnn_cli.runs import directory
+from dnn_cli.runs import location
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.runs.records import DatasetRecord
 from dnn_cli.training import transfer
+from dnn_cli.training.class_weights import class_weights
 from dnn_cli.training.transfer import TransferPlan, TransferSource
+from dnn_cli.typing import Array
+
+SHOWN_LABELS = 10  # a warning lists no more labels one by one
 
 
 @dataclass(frozen=True)
@@ -28,12 +35,14 @@ class TrainingPlan:
         spec: the network.
         data: the images to train on, and those held out.
         transfer: the weights that a new network starts from; None for weights drawn from the seed.
+        class_weights: (classes,) float32, the factor on the loss of each class; None for no factors.
     """
 
     config: Config
     spec: NetworkSpec
     data: TrainingData
     transfer: TransferPlan | None = None
+    class_weights: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Draft:
     """The part of a plan that is decided before the images are read.
 
     Attributes:
-        config: the settings.
+        config: the settings; what is relative to the training or the machine is resolved.
         source: the trained network that the new one starts from, if any.
         spec: the network; None if the shape of the images is not known yet.
         transfer: the weights that the new network starts from, where `spec` is known.
@@ -59,7 +68,10 @@ class Draft:
         spec = self.spec
         if spec is None or (spec.image_shape, spec.classes) != (data.image_shape, data.classes):
             spec = network_spec(self.config, data.image_shape, data.classes)
-        return TrainingPlan(self.config, spec, data, _plan_transfer(self.source, self.config, spec, data.dataset.name))
+        transfer = _plan_transfer(self.source, self.config, spec, data.dataset.name)
+        setting = self.config.training.class_weight
+        weights = class_weights(setting, data.training.labels, data.classes, data.class_names)
+        return TrainingPlan(self.config, spec, data, transfer, weights)
 
 
 @dataclass(frozen=True)
@@ -105,7 +117,8 @@ def draft(
     """
     check_extras(config)
     if folder is not None:
-        directory.check_free(folder)
+        location.check_free(folder)
+    config = config.with_absolute_schedule(run.config() if run else None)
     config = resolve_threads(config, run)
     source = None if run or config.model.init_from is None else transfer.read_source(config.model.init_from)
     if dataset is not None:
@@ -114,8 +127,11 @@ def draft(
         return Draft(config, source, plan.spec, plan.transfer, dataset)
     if config.data.dataset not in known_sets.KNOWN_DATASETS:
         return Draft(config, source)
-    selection.check_classes(config.data.classes, range(known_sets.CLASSES))
-    spec = network_spec(config, known_sets.IMAGE_SHAPE, known_sets.CLASSES)
+    known = known_sets.KNOWN_DATASETS[config.data.dataset]
+    names = known.class_names
+    selected = class_names.resolve(config.data.classes, class_names.given(Reading.of(config.data, 0), names, "data"))
+    selection.check_classes(selected, range(known.classes))
+    spec = network_spec(config, known.image_shape, known.classes)
     return Draft(config, source, spec, _plan_transfer(source, config, spec, config.data.dataset))
 
 
@@ -133,10 +149,25 @@ def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | N
         place = "on this machine" if is_present(name) else "not on this machine; training will download it"
         return Preview(drafted.config, drafted.spec, f"data: {name} ({place})", drafted.transfer)
     plan = drafted.complete(
-        selection.select_training_data(datasets.find(config.data.dataset), config.data, config.seed)
+        selection.select_training_data(selection.find_dataset(config.data, config.seed), config.data, config.seed)
     )
+    warning = unused_labels(plan.data)
     sentence = f"data: {plan.data.dataset.path}, {len(plan.data.training.labels):,} training images"
+    sentence += f"\nwarning: {warning}" if warning else ""
     return Preview(plan.config, plan.spec, sentence, plan.transfer)
+
+
+def unused_labels(data: TrainingData) -> str:
+    """Return a warning if labels below the largest have no training images; empty if there are none, or on request."""
+    parts = [data.training, *([data.held_out] if data.held_out else [])]
+    used = sorted(set[int]().union(*(np.unique(part.labels).tolist() for part in parts)))
+    if data.selected is not None or len(used) == data.classes:
+        return ""
+    shown = ", ".join(map(str, used)) if len(used) <= SHOWN_LABELS else f"{used[0]} to {used[-1]}"
+    return (
+        f"{data.dataset.path}: only {len(used)} of the labels 0 to {data.classes - 1} have training images ({shown}); "
+        f"the network gets {data.classes} outputs all the same; number the classes from 0 without gaps"
+    )
 
 
 def check_extras(config: Config) -> None:
@@ -164,8 +195,8 @@ def resolve_threads(config: Config, run: RunDirectory | None = None) -> Config:
 
 
 def check_same_config(run: RunDirectory, config: Config) -> None:
-    """Raise `UsageError` if `config` differs from the run's in more than the number of epochs."""
-    recorded = run.config().with_epochs(config.training.epochs)
+    """Raise `UsageError` if `config` differs from the run's in more than the number of epochs and `jit_compile`."""
+    recorded = run.config().with_epochs(config.training.epochs).with_jit_compile(config.training.jit_compile)
     if recorded.training.threads == "auto":  # a run of an older version
         recorded = recorded.with_threads(config.training.threads)
     changes = difference.difference(recorded, config)
@@ -190,6 +221,8 @@ def dataset_record(data: TrainingData) -> DatasetRecord:
         classes=data.classes,
         selected_classes=data.selected,
         image_shape=data.image_shape,
+        class_names=data.class_names,
+        resize=data.dataset.reading.resize if data.dataset.source.has_pictures else None,
     )
 
 

@@ -8,7 +8,8 @@ from typing import TypeVar
 from dnn_cli.config import loading
 from dnn_cli.config.loading import Override
 from dnn_cli.config.schema import Config
-from dnn_cli.data import datasets
+from dnn_cli.data import datasets, known_sets
+from dnn_cli.data.reading import Reading
 from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import DataError, DnnError, TrainingError, UsageError, together
@@ -99,13 +100,15 @@ def train(entries: Sequence[SeriesEntry], progress: Progress, done: Callable[[Re
 
 def _draft_all(entries: Sequence[SeriesEntry]) -> list[Draft]:
     """Check each entry; a dataset that several of them name is looked up and read once."""
-    known: dict[tuple[str, str | None], datasets.Dataset | DataError] = {}
+    known: dict[tuple[str, str | None, Reading], datasets.Dataset | DataError] = {}
 
     def draft(entry: SeriesEntry) -> Draft:
-        key = entry.config.data.dataset, entry.config.data.fallback
+        settings = entry.config.data
+        is_known = settings.dataset in known_sets.KNOWN_DATASETS  # the seed holds out test images of users' own data
+        key = settings.dataset, settings.fallback, Reading.of(settings, 0 if is_known else entry.config.seed)
         if key not in known:
             try:
-                known[key] = datasets.find(*key)
+                known[key] = datasets.find(settings.dataset, settings.fallback, reading=key[2])
             except DataError as error:
                 known[key] = error
         if isinstance(found := known[key], DataError):

@@ -22,6 +22,7 @@ from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.plugins.graph.keras_util import keras_model_to_graph_def
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from dnn_cli.files import without_links
 from dnn_cli.typing import Array
 
 BUCKETS = 30  # in a histogram, TensorBoard's default
@@ -87,7 +88,7 @@ class _Log:
         """Append an epoch's values and flush them to disk."""
         events = [*self._opening, Event(step=epoch, summary=Summary(value=values))]
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as file:
+        with open(self._path, "ab", opener=without_links) as file:
             writer = RecordWriter(file)
             for event in events:
                 event.wall_time = time.time()
@@ -111,7 +112,7 @@ def _cut(path: Path, epochs: int) -> None:
 
     A record consists of the length of its data in 8 bytes, a checksum in 4, the data, and their checksum in 4.
     """
-    with path.open("r+b") as file:
+    with open(path, "r+b", opener=without_links) as file:
         end, size = 0, path.stat().st_size
         while end + RECORD_OVERHEAD <= size:
             file.seek(end)

@@ -13,7 +13,7 @@ import numpy as np
 
 from dnn_cli import seeds
 from dnn_cli.config.schema import Config, Model
-from dnn_cli.data import datasets, selection
+from dnn_cli.data import selection
 from dnn_cli.data.pixels import to_unit_range
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import tensorflow_import
@@ -117,7 +117,7 @@ def check(config: Config, *, samples: int = SAMPLES, verbose: bool = False) -> G
     Raises:
         DataError: the dataset is missing, damaged, or has too few images.
     """
-    dataset = datasets.find(config.data.dataset, config.data.fallback)
+    dataset = selection.find_dataset(config.data, config.seed)
     material = selection.select_training_data(dataset, config.data, config.seed)
     split, classes = material.training, material.classes
     batch = seeds.order(len(split.labels), config.seed, 0)[: config.training.batch_size]

@@ -11,7 +11,7 @@ import numpy as np
 from dnn_cli import seeds
 from dnn_cli.config import numpy_support
 from dnn_cli.config.schema import Config
-from dnn_cli.data import datasets, selection
+from dnn_cli.data import selection
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.network_spec import network_spec
 from dnn_cli.engines.numpy import build
@@ -80,7 +80,7 @@ def trace(config: Config, index: int | None = None) -> Trace:
         DataError: the dataset is missing, damaged, or has too few images.
     """
     numpy_support.check(config)
-    dataset = datasets.find(config.data.dataset, config.data.fallback)
+    dataset = selection.find_dataset(config.data, config.seed)
     material = selection.select_training_data(dataset, config.data, config.seed)
     split, classes = material.training, material.classes
     chosen = _batch(config, split, index)

@@ -23,6 +23,7 @@ def reference() -> str:
             _settings("The top level", schema),
             _sentence("data", sections["Data"]),
             _settings("`data`", sections["Data"]),
+            _settings("`data.keys`", sections["Keys"]),
             _sentence("model", sections["Model"]),
             _settings("`model`", {"properties": _without(sections["Model"]["properties"], "layers")}),
             f"An entry of `model.layers` is {_lower(sections['Block']['description'])} "

@@ -76,6 +76,20 @@ def test_tables_of_an_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_only_the_selected_classes_have_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    confusion = [[0, 0, 0, 0], [0, 9, 1, 0], [2, 0, 8, 0], [0, 0, 0, 0]]
+    evaluate.print_evaluation(evaluation(confusion, selected_classes=[1, 2]), as_json=False)
+    assert capsys.readouterr().out.splitlines()[:7] == [
+        "class  precision  recall      F1  images",
+        "1         0.5000       –  1.0000   1,234",
+        "2         0.5000       –  1.0000   1,234",
+        "",
+        "actual ╲ predicted  0  1  2",
+        "1                   ·  9  1",
+        "2                   2  ·  8",
+    ]
+
+
 def test_many_classes_are_shown_by_their_most_frequent_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     confusion = [[0] * 13 for _ in range(13)]
     confusion[4][4], confusion[4][9], confusion[7][1] = 5000, 17, 1234

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 import pytest
 
-import dnn_cli
 from dnn_cli import cli
 from dnn_cli.cli import COMMANDS
 from dnn_cli.config import loading
-from tests.cli.conftest import HEAVY, Dnn, Fresh
+from dnn_cli.runs import environment
+from tests.cli.conftest import HEAVY, Dnn, Fresh, usage
 from tests.conftest import Answer
 
 SHARED = {"__init__", "options", "run_summary", "tables"}  # modules that are no commands
@@ -45,6 +45,25 @@ def test_an_unknown_command_is_a_usage_error(dnn: Dnn) -> None:
     answer = dnn("trian")
     assert (answer.code, answer.stdout) == (2, "")
     assert answer.stderr.splitlines()[-1].startswith("Error: No such command 'trian'.")
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ("--lr", "--set optimizer.learning_rate=VALUE"),
+        ("--label-smoothing", "--set training.label_smoothing=VALUE"),
+        ("--batchsize", "--batch-size"),
+    ],
+)
+def test_an_unknown_option_suggests_the_setting_of_that_name(option: str, hint: str, dnn: Dnn) -> None:
+    message = f"Error: No such option '{option}'. Did you mean '{hint}'?"
+    assert usage(dnn("train", "-c", "mnist", option, "0.1")) == message
+
+
+def test_help_is_a_command_too(dnn: Dnn) -> None:
+    assert dnn("help") == dnn("--help")
+    assert dnn("help", "train") == dnn("train", "--help")
+    assert usage(dnn("help", "trian")).startswith("Error: No such command 'trian'.")
 
 
 def test_help_lists_the_commands_and_imports_none(fresh: Fresh) -> None:
@@ -88,7 +107,7 @@ def test_help_of_train_names_the_shipped_configs(dnn: Dnn) -> None:
 
 
 def test_version(dnn: Dnn) -> None:
-    assert dnn("--version") == Answer(0, f"dnn, version {dnn_cli.__version__}\n", "")
+    assert dnn("--version") == Answer(0, f"dnn, version {environment.program_version()}\n", "")
 
 
 def test_help_is_shown_without_a_command(dnn: Dnn) -> None:

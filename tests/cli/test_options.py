@@ -23,7 +23,7 @@ def test_invalid_settings_are_reported_together(dnn: Dnn) -> None:
     answer = dnn("train", "-c", "smoke", "--set", "optimizer.rat=1", "--set", "seed=none", "--dry-run")
     assert (answer.code, answer.stdout) == (2, "")
     first, *rest = answer.stderr.splitlines()
-    assert first.endswith("smoke.yaml has 2 problems")
+    assert first == "error: the command line has 2 problems"
     assert sorted(rest) == [
         "  --set optimizer.rat=1  optimizer.rat: unknown key "
         "(allowed: name, learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, "

@@ -56,7 +56,7 @@ total                                     50,890
     [
         (
             ["-c", "bad.yaml", "--epochs", "0"],
-            "error: bad.yaml has 3 problems\n"
+            "error: the command line and bad.yaml have 3 problems\n"
             "  --epochs 0    training.epochs: must be at least 1, got 0\n"
             "  bad.yaml:1:9  model.layer: unknown key (did you mean 'layers'?)\n"
             "  bad.yaml:2:7  seed: must be at least 0, got -1\n",
@@ -66,7 +66,7 @@ total                                     50,890
         (
             ["-c", "smoke", "--set", "data.dataset=none.npz"],
             "error: there is no dataset 'none.npz'; known: mnist, fashion_mnist, mnist-sample, "
-            "or the path of an .npz file or of a folder of IDX files\n",
+            "kmnist, emnist-balanced, emnist-letters, emnist-digits, usps, or the path of a file or folder\n",
         ),
         (
             ["-c", "smoke", "--run-dir", "taken"],
@@ -168,10 +168,10 @@ def test_dry_run_with_a_dataset_from_a_file(tmp_path: Path, dnn: Dnn) -> None:
         "total                                      1,027",
     ]
     assert answer.stdout.endswith(f"\n\ndata: {path}, 6 training images\n")
-    broken = write_npz(tmp_path / "broken.npz", **{**digits(), "x_train": np.full((8, 3, 4), 300)})
+    broken = write_npz(tmp_path / "broken.npz", **{**digits(), "x_train": np.full((8, 3, 4), -1)})
     answer = dnn("train", "-c", "smoke", "--set", f"data.dataset={broken}", "--dry-run")
     assert answer == Answer(
-        1, "", f"error: {broken}: x_train: whole-number pixels must lie in 0 to 255, got 300 to 300\n"
+        1, "", f"error: {broken}: x_train: whole-number pixels must lie in 0 to 255, got -1 to -1\n"
     )
 
 

@@ -36,5 +36,8 @@ def problems(text: str, *overrides: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         parse(text, *overrides)
     first, *lines = str(caught.value).splitlines()
-    assert first == f"a.yaml has {len(lines)} problem{'s' * (len(lines) > 1)}"
+    of_options = [line.startswith("  --") for line in lines]
+    sources = ["the command line"] * any(of_options) + ["a.yaml"] * (not all(of_options))
+    verb = "has" if len(sources) == 1 else "have"
+    assert first == f"{' and '.join(sources)} {verb} {len(lines)} problem{'s' * (len(lines) > 1)}"
     return [re.sub(r"^  (\S+( \S+=\S*)?) +", r"\1 ", line) for line in lines]

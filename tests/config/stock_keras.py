@@ -55,9 +55,9 @@ def built(settings: Config, steps_per_epoch: int = 10) -> keras.Sequential:
     return build.build(network_spec(settings, (28, 28), 10), settings, steps_per_epoch)
 
 
-def trainer(network: keras.Sequential, few: Split) -> CompiledEpoch:
-    """Return the compiled epoch that trains `network`."""
-    return CompiledEpoch(network, few.images, few.labels, batch_size=BATCH, seed=7)
+def trainer(network: keras.Sequential, few: Split, *, jit_compile: bool = False) -> CompiledEpoch:
+    """Return the epoch that trains `network`, by default uncompiled, which starts faster."""
+    return CompiledEpoch(network, few.images, few.labels, batch_size=BATCH, seed=7, jit_compile=jit_compile)
 
 
 def fit(network: keras.Sequential, few: Split, epochs: int = 1) -> None:

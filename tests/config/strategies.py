@@ -107,7 +107,15 @@ configs = mappings(
     data=mappings(
         dataset=st.text(min_size=1),
         validation=st.integers(0, 10**6) | st.floats(0, 1, exclude_min=True, exclude_max=True),
+        test=st.integers(0, 10**6) | st.floats(0, 1, exclude_min=True, exclude_max=True),
         fallback=st.none() | st.just("mnist-sample"),
+        class_names=st.none()
+        | st.lists(st.text(min_size=1), min_size=1, max_size=9, unique=True)
+        | st.dictionaries(st.integers(0, 999).map(str) | st.text("abc", min_size=1), st.text(min_size=1)),
+        image_size=st.none() | st.lists(st.integers(1, 1024), min_size=2, max_size=2),
+        color=st.sampled_from(["grey", "rgb", None]),
+        value_range=st.none() | st.just([0, 255]),
+        keys=st.none() | st.just({"x_train": "pixels"}),
     ),
     model=mappings(layers=st.lists(blocks, max_size=4), input_dropout=shares),
     optimizer=optimizers,

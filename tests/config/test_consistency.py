@@ -56,7 +56,7 @@ def test_an_unsupported_setting_of_the_numpy_engine_is_reported_at_its_place() -
         ("data: {classes: [3]}", "1:17 data.classes: must have at least two labels, got 1"),
         ("data: {classes: 3}", "1:17 data.classes: must be a list, got 3"),
         ("data: {classes: [3, -1]}", "1:21 data.classes[1]: must be at least 0, got -1"),
-        ("data: {classes: [3, x]}", "1:21 data.classes[1]: must be a whole number, got 'x'"),
+        ("data: {classes: [3, 1.5]}", "1:21 data.classes[1]: must be a whole number, got 1.5"),
         ("data: {images_per_class: 0}", "1:26 data.images_per_class: must be at least 1, got 0"),
         ("model: {init_from: ''}", "1:20 model.init_from: must not be empty"),
         (

@@ -11,6 +11,7 @@ import pytest
 
 from dnn_cli.config import loading, yaml_document
 from dnn_cli.config.loading import Override
+from dnn_cli.data.known_sets import KNOWN_DATASETS
 from dnn_cli.errors import ConfigError, UsageError
 from tests.config.helpers import COMMON_ARGUMENTS, parse, problems
 
@@ -87,7 +88,9 @@ def test_an_override_replaces_the_setting_that_it_names(settings: list[str], key
 
 def test_an_override_creates_missing_sections() -> None:
     overrides = ("training.epochs=3", "model.layers[0]=64", "data.dataset=mnist-sample")
-    assert parse("", *overrides) == parse("data: {dataset: mnist-sample}\nmodel: {layers: [64]}\ntraining: {epochs: 3}")
+    assert parse("{}", *overrides) == parse(
+        "data: {dataset: mnist-sample}\nmodel: {layers: [64]}\ntraining: {epochs: 3}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,6 +98,8 @@ def test_an_override_creates_missing_sections() -> None:
     [
         ("training.epoch=3", "training.epoch: unknown key (did you mean 'epochs'?)"),
         ("epochs=3", "epochs: unknown key (did you mean 'training.epochs'?)"),
+        ("lr=3", "lr: unknown key (did you mean 'optimizer.learning_rate'?)"),
+        ("optimizer.lr=3", "optimizer.lr: unknown key (did you mean 'learning_rate'?)"),
         ("training.epochs=ten", "training.epochs: must be a whole number, got 'ten'"),
         ("training.epochs=", "training.epochs: must be a whole number, got nothing"),
         ("seed.x=1", "seed: must be a whole number, got a mapping"),
@@ -140,12 +145,14 @@ def test_an_override_of_a_file_that_is_not_a_mapping_is_reported_beside_it(text:
 def test_a_problem_names_the_option_that_the_user_typed() -> None:
     with pytest.raises(ConfigError) as caught:
         loading.parse("training: {epochs: 5}", "a.yaml", [Override("training.epochs", 0, "--epochs 0")])
-    assert str(caught.value) == "a.yaml has 1 problem\n  --epochs 0  training.epochs: must be at least 1, got 0"
+    assert (
+        str(caught.value) == "the command line has 1 problem\n  --epochs 0  training.epochs: must be at least 1, got 0"
+    )
 
 
 def test_an_override_is_not_changed_by_its_use() -> None:
     overrides = [Override.parse("optimizer={name: sgd}"), Override.parse("optimizer.momentum=0.5")]
-    assert loading.parse("", "a.yaml", overrides) == loading.parse("", "b.yaml", overrides)
+    assert loading.parse("{}", "a.yaml", overrides) == loading.parse("{}", "b.yaml", overrides)
     assert overrides[0].value == {"name": "sgd"}
     with pytest.raises(dataclasses.FrozenInstanceError):
         overrides[0].key = "other"  # type: ignore[misc]
@@ -189,6 +196,39 @@ def test_a_file_without_read_permission_is_rejected(tmp_path: Path, monkeypatch:
     path.touch()
     monkeypatch.setattr(Path, "open", refuse)
     assert refusal(str(path)) == f"{path} cannot be read: Permission denied"
+
+
+def test_an_empty_file_is_rejected_even_with_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("# cut off\n")
+    with pytest.raises(ConfigError) as caught:
+        loading.load(str(path), [Override.parse("training.epochs=3")])
+    message = "there are no settings; if all defaults are meant, write {}"
+    assert str(caught.value) == f"{path} has 1 problem\n  {path}  {message}"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("mnits", " (did you mean 'mnist'?)"), ("MNIST", " (did you mean 'mnist'?)"), ("zebra", "")]
+)
+def test_an_unknown_dataset_is_rejected_with_its_place(name: str, hint: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"seed: 1\ndata:\n  dataset: {name}\n")
+    known = ", ".join(loading.DATASETS)
+    message = f"data.dataset: must be one of {known}, or a path, got '{name}'{hint}"
+    assert refusal(str(path)) == f"{path} has 1 problem\n  {path}:3:12  {message}"
+    with pytest.raises(ConfigError, match="^config has 1 problem\n  config  data.dataset: must be one of "):
+        loading.from_values({"data": {"dataset": name}})
+    assert loading.load(str(path), of_run=True).data.dataset == name
+
+
+@pytest.mark.parametrize("name", [*loading.DATASETS, "mine.npz", "~/mine", "some/where", "folder"])
+def test_a_dataset_may_be_a_known_name_a_path_or_something_that_exists(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    assert loading.from_values({"data": {"dataset": name}}).data.dataset == name
+
+
+def test_the_names_of_datasets_are_those_that_the_data_package_knows() -> None:
+    assert tuple(KNOWN_DATASETS) == loading.DATASETS
 
 
 def test_a_name_that_is_too_long_for_a_file_is_rejected() -> None:

@@ -64,7 +64,7 @@ def test_an_unsupported_setting_is_reported_with_its_path(text: str, path: str, 
 
 
 def test_a_check_lists_all_unsupported_settings() -> None:
-    numpy_support.check(config(""))
+    numpy_support.check(config("{}"))
     with pytest.raises(UsageError) as caught:
         numpy_support.check(config("model: {layers: [{units: 4, max_norm: 2}]}\noptimizer: {name: sgd, clipnorm: 1}"))
     assert str(caught.value).splitlines() == [

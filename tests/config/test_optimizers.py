@@ -91,8 +91,15 @@ LIVELY = {"adadelta": 1.0, "ftrl": 0.05, "adagrad": 0.05}
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_trains_as_stock_keras_and_resumes_from_a_file(name: str, few: Split, tmp_path: Path) -> None:
-    settings = config({"name": name, "learning_rate": LIVELY.get(name, 0.003)})
-    assert_trains_as_stock_keras(settings, few, tmp_path, atol=1e-3 if name == "muon" else 2e-4)
+    settings, atol = config({"name": name, "learning_rate": LIVELY.get(name, 0.003)}), 1e-3 if name == "muon" else 2e-4
+    network = assert_trains_as_stock_keras(settings, few, tmp_path, atol=atol)
+    fast = built(settings)
+    compiled = trainer(fast, few, jit_compile=True)
+    compiled.run(0)
+    compiled.run(1)
+    assert compiled.compiled
+    for one, other in zip(network.get_weights(), fast.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=atol)
 
 
 MOMENTUM = {"name": "sgd", "learning_rate": 0.2, "momentum": 0.9}

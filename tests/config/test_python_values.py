@@ -67,7 +67,7 @@ def test_a_config_and_its_sections_can_be_used_again() -> None:
     config = loading.load("small")
     assert loading.from_values(config) == config
     assert loading.from_values({"model": config.model}).model == config.model
-    assert loading.from_values({}) == loading.parse("", "")
+    assert loading.from_values({}) == loading.parse("{}", "")
 
 
 def test_a_config_that_contradicts_itself_is_rejected() -> None:
@@ -117,7 +117,7 @@ def test_an_argument_replaces_a_setting() -> None:
 def test_a_wrong_argument_is_the_place_of_its_problem() -> None:
     *lines, last = message({}, epochs=0, learning_rate=0.1, model={"layers": [9] * 101})
     assert lines == [
-        "config has 3 problems",
+        "the function call has 3 problems",
         "  model={'layers': [9, 9, 9, 9, 9, ...  model.layers: must have at most 100 entries, got 101",
         "  epochs=0                              training.epochs: must be at least 1, got 0",
     ]

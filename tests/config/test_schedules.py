@@ -5,11 +5,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import keras
 import pytest
 
-from dnn_cli.config import schedules
-from dnn_cli.config.schema import Config
+from dnn_cli.config import loading, schedules
+from dnn_cli.config.schema import Config, json_schema
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.keras import build
 from dnn_cli.engines.network_spec import network_spec
@@ -182,3 +183,121 @@ def test_a_length_in_epochs_needs_the_steps_per_epoch() -> None:
     settings = config({"name": "adam", "learning_rate": rate})
     with pytest.raises(ValueError, match="decay_epochs needs the number of steps in an epoch"):
         build.build(network_spec(settings, (28, 28), 10), settings)
+
+
+# Lengths relative to the training
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "best",
+            {
+                "name": "cosine_decay",
+                "initial_learning_rate": 0.0,
+                "warmup_target": 0.002,
+                "warmup_epochs": 2.0,
+                "decay_epochs": 298.0,
+            },
+        ),
+        ("fast", {"name": "cosine_decay", "initial_learning_rate": 0.003, "decay_epochs": 4.0}),
+    ],
+)
+def test_the_shipped_configs_mean_the_same_schedule_as_before_at_their_own_epochs(
+    name: str, expected: dict[str, Any]
+) -> None:
+    shipped = loading.load(name)
+    fixed = config({"name": "adam", "learning_rate": expected})
+    mine, theirs = shipped.with_absolute_schedule().optimizer.learning_rate, fixed.optimizer.learning_rate
+    assert mine == theirs
+    assert isinstance(mine, schedules.Schedule)
+    assert isinstance(theirs, schedules.Schedule)
+    assert mine.keras(235) == theirs.keras(235)
+    assert mine.mismatch(235, shipped.training.epochs) == ""
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        ({"name": "cosine_decay", **START, "decay_epochs": "all"}, {"decay_epochs": 20}),
+        ({"name": "cosine_decay", **START, "decay_epochs": "all", "warmup_target": 1, "warmup_epochs": "12.5%"},
+         {"warmup_epochs": 2.5, "decay_epochs": 17.5}),
+        ({"name": "cosine_decay", **START, "decay_epochs": "all", "warmup_target": 1, "warmup_epochs": 30},
+         {"warmup_epochs": 30, "decay_epochs": 1}),
+        ({"name": "polynomial_decay", **START, "decay_epochs": "50%"}, {"decay_epochs": 10}),
+        ({"name": "cosine_decay_restarts", **START, "first_decay_epochs": "25%"}, {"first_decay_epochs": 5}),
+        ({"name": "piecewise_constant_decay", "boundary_epochs": [1, "50%", "90%"], "values": [4, 3, 2, 1]},
+         {"boundary_epochs": (1, 10, 18)}),
+        ({"name": "linear_warmup", "warmup_target": 1, "warmup_epochs": "100%"}, {"warmup_epochs": 20}),
+        ({"name": "cosine_decay", **START, "decay_steps": 7}, {"decay_steps": 7}),
+    ],
+)  # fmt: skip
+def test_a_relative_length_is_a_share_of_the_epochs(rate: dict[str, Any], expected: dict[str, Any]) -> None:
+    settings = config({"name": "sgd", "learning_rate": rate}, "training: {epochs: 20}")
+    absolute = settings.with_absolute_schedule().optimizer.learning_rate
+    assert {key: getattr(absolute, key) for key in expected} == expected
+    # The form for editors allows it, and a network can be built without resolving it first.
+    jsonschema.validate(settings.to_dict(), json_schema())
+    assert built(settings).optimizer.learning_rate is not None
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        ({"name": "cosine_decay", **START, "decay_epochs": "most"},
+         [".decay_epochs: must be a number of epochs, a percentage of them such as 50%, or all, got 'most'"]),
+        ({"name": "cosine_decay", **START, "decay_epochs": "0%"},
+         [".decay_epochs: must be a number of epochs, a percentage of them such as 50%, or all, got '0%'"]),
+        ({"name": "linear_warmup", "warmup_target": 1, "warmup_epochs": "101%"},
+         [".warmup_epochs: must be a number of epochs, or a percentage of them such as 50%, got '101%'"]),
+        ({"name": "piecewise_constant_decay", "boundary_epochs": [1, "all"], "values": [3, 2, 1]},
+         [".boundary_epochs[1]: must be a number of epochs, or a percentage of them such as 50%, got 'all'"]),
+        ({"name": "cosine_decay", **START, "decay_epochs": "all", "warmup_target": 1, "warmup_steps": 9},
+         [".decay_epochs: all needs a warm-up in epochs: warmup_epochs instead of warmup_steps"]),
+        ({"name": "piecewise_constant_decay", "boundary_epochs": ["50%", 4], "values": [3, 2, 1]},
+         [".boundary_epochs: must increase"]),
+    ],
+)  # fmt: skip
+def test_impossible_relative_lengths_are_reported(rate: Any, expected: list[str]) -> None:
+    assert problems({"name": "sgd", "learning_rate": rate}) == [f"optimizer.learning_rate{line}" for line in expected]
+
+
+def test_a_resumed_schedule_keeps_the_lengths_of_its_run() -> None:
+    settings = config({"name": "sgd", "learning_rate": {"name": "cosine_decay", **START, "decay_epochs": "all"}})
+    started = settings.with_absolute_schedule()
+    longer = settings.with_epochs(30).with_absolute_schedule(started)
+    assert longer.optimizer == started.optimizer
+    assert settings.with_epochs(30).with_absolute_schedule().optimizer != started.optimizer
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        ({"name": "cosine_decay", **START, "decay_epochs": 4}, ""),
+        ({"name": "cosine_decay", **START, "decay_steps": 39, "warmup_target": 1, "warmup_steps": 1}, ""),
+        ({"name": "cosine_decay", **START, "decay_epochs": 298},
+         "the learning rate's cosine_decay ends after 298 epochs, but the training after 4"),
+        ({"name": "cosine_decay", **START, "decay_epochs": 2, "alpha": 0.5, "warmup_target": 0.2, "warmup_epochs": 1},
+         "the learning rate's cosine_decay ends after 3 epochs; for the rest of the 4 it stays at 0.1"),
+        ({"name": "polynomial_decay", **START, "decay_epochs": 3.5},
+         "the learning rate's polynomial_decay ends after 3.5 epochs; for the rest of the 4 it stays at 0.0001"),
+        ({"name": "polynomial_decay", **START, "decay_epochs": 3, "cycle": True}, ""),
+        ({"name": "exponential_decay", **START, "decay_epochs": 1, "decay_rate": 0.5}, ""),
+        ({"name": "cosine_decay_restarts", **START, "first_decay_epochs": 2, "t_mul": 1}, ""),
+        ({"name": "cosine_decay_restarts", **START, "first_decay_steps": 13, "t_mul": 1.1},
+         "the learning rate's cosine_decay_restarts ends after 4.3 epochs, but the training after 4"),
+        ({"name": "cosine_decay_restarts", **START, "first_decay_epochs": 3, "t_mul": 1},
+         "the learning rate's cosine_decay_restarts ends after 6 epochs, but the training after 4"),
+        ({"name": "piecewise_constant_decay", "boundary_epochs": [1, 3.9], "values": [3, 2, 1]}, ""),
+        ({"name": "piecewise_constant_decay", "boundary_epochs": [1, 5], "values": [3, 2, 1]},
+         "the learning rate's piecewise_constant_decay ends after 5.2 epochs, but the training after 4"),
+        ({"name": "linear_warmup", "warmup_target": 1, "warmup_epochs": 2}, ""),
+        ({"name": "linear_warmup", "warmup_target": 1, "warmup_epochs": 5},
+         "the learning rate's linear_warmup ends after 5 epochs, but the training after 4"),
+    ],
+)  # fmt: skip
+def test_a_schedule_that_does_not_end_with_the_training_is_found(rate: dict[str, Any], expected: str) -> None:
+    schedule = config({"name": "sgd", "learning_rate": rate}).optimizer.learning_rate
+    assert isinstance(schedule, schedules.Schedule)
+    assert schedule.mismatch(10, 4) == expected

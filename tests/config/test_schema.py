@@ -86,7 +86,7 @@ def test_a_network_has_at_most_a_hundred_blocks() -> None:
 @pytest.mark.parametrize("name", OPTIMIZERS.split(", "))
 def test_an_optimizer_is_given_as_a_name_or_a_mapping(name: str) -> None:
     short = parse(f"optimizer: {name}")
-    assert short == parse(f"optimizer: {{name: {name}}}") == parse("", f"optimizer={name}")
+    assert short == parse(f"optimizer: {{name: {name}}}") == parse("{}", f"optimizer={name}")
     assert short.optimizer.name == name
 
 
@@ -119,18 +119,34 @@ def test_a_number_is_short_for_a_block_of_that_many_units() -> None:
 # The config as a value
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "---\n"])
-def test_an_empty_file_gives_all_defaults(text: str) -> None:
-    assert parse(text) == Config()
-    assert parse(text).to_dict() == {
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "~"])
+def test_a_file_without_settings_is_rejected(text: str) -> None:
+    message = "a.yaml there are no settings; if all defaults are meant, write {}"
+    assert problems(text)[0].replace(":1:1", "") == message
+
+
+def test_an_empty_mapping_gives_all_defaults() -> None:
+    assert parse("{}") == Config()
+    assert parse("{}").to_dict() == {
         "seed": 0,
         "engine": "keras",
         "data": {
             "dataset": "mnist",
             "validation": 0,
+            "test": 0.2,
             "fallback": None,
             "classes": None,
+            "class_names": None,
             "images_per_class": None,
+            "image_size": None,
+            "color": None,
+            "resize": "fit",
+            "image_shape": None,
+            "value_range": None,
+            "keys": None,
+            "on_broken": "error",
+            "follow_links": False,
+            "max_bytes": None,
         },
         "model": {
             "input_dropout": 0.0,
@@ -159,6 +175,8 @@ def test_an_empty_file_gives_all_defaults(text: str) -> None:
             "epochs": 10,
             "batch_size": 32,
             "label_smoothing": 0.0,
+            "class_weight": None,
+            "monitor": None,
             "early_stopping": None,
             "augmentation": {
                 "rotation": 0.0,
@@ -169,6 +187,7 @@ def test_an_empty_file_gives_all_defaults(text: str) -> None:
                 "noise": 0.0,
             },
             "jit_compile": True,
+            "checkpoint_seconds": 60.0,
             "threads": "auto",
             "tensorboard": False,
         },

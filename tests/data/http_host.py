@@ -97,6 +97,28 @@ def hang(handler: Handler, content: bytes) -> None:
     host.waited.append(handler.path)
 
 
+def trickle(handler: Handler, content: bytes) -> None:
+    """Announce the file, and send a byte of it now and then until the host is released or the client has gone."""
+    host = handler.server
+    assert isinstance(host, Host)
+    send(handler, 200, b"", len(content))
+    while not host.released.wait(0.02):
+        handler.wfile.write(b"x")
+    host.waited.append(handler.path)
+
+
+def redirect(address: str) -> Answer:
+    """Return an answer that leads to another address."""
+
+    def answer(handler: Handler, _: bytes) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", address)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
 def ignore_range(handler: Handler, content: bytes) -> None:
     """Send the complete file although a range was requested."""
     send(handler, 200, content)

@@ -135,7 +135,7 @@ def test_a_missing_sample_asks_to_reinstall(monkeypatch: pytest.MonkeyPatch, tmp
 def test_list_datasets_names_all_and_reads_nothing(tmp_path: Path) -> None:
     found = datasets.list_datasets()
     assert [entry.name for entry in found] == list(KNOWN_DATASETS)
-    assert [entry.dataset is not None for entry in found] == [False, False, True]
+    assert [entry.dataset is not None for entry in found] == [name == "mnist-sample" for name in KNOWN_DATASETS]
     write_idx(tmp_path / "keras/datasets/fashion-mnist", digits(), gzipped=True)
     there = datasets.list_datasets()[1].dataset
     assert there is not None
@@ -173,7 +173,10 @@ def test_a_users_npz_is_loaded_and_checked(tmp_path: Path) -> None:
 def test_the_other_split_may_be_missing(tmp_path: Path) -> None:
     path = user(tmp_path, x_train=None, y_train=None)
     assert len(datasets.find(str(path), split="test").load("test").labels) == 8
-    assert refusal(path) == f"{path}: there is no array x_train in this file (found: x_test, y_test)"
+    assert refusal(path) == (
+        f"{path}: there is no array x_train in this file (found: x_test, y_test); if one of them holds it, "
+        "set data.keys: {x_train: NAME, …}"
+    )
 
 
 @pytest.mark.parametrize("joint", ["-", "."])
@@ -200,7 +203,7 @@ def test_different_numbers_of_images_and_labels_are_rejected(tmp_path: Path) -> 
 
 def test_training_needs_two_classes_but_testing_does_not(tmp_path: Path) -> None:
     path = user(tmp_path, y_train=np.full(8, 3), y_test=np.full(8, 3))
-    assert refusal(path) == f"{path}: every label in y_train is 3; training needs at least two classes"
+    assert refusal(path) == f"{path}: every training image is of class 3; training needs at least two classes"
     assert datasets.find(str(path), split="test").load("test").classes == 4
 
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -12,8 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.client import HTTPResponse
 from pathlib import Path
-from typing import cast
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 import numpy as np
 import pytest
@@ -32,8 +32,10 @@ from tests.data.http_host import (
     good,
     hang,
     ignore_range,
+    redirect,
     stall,
     status,
+    trickle,
     wrong_range,
 )
 from tests.files import IDX, idx, stored
@@ -292,6 +294,42 @@ def test_a_download_that_stalls_is_resumed_after_the_timeout(
     assert [span for _, span in host.asked] == [None, f"bytes={len(host.files['/a/mnist.npz']) // 2}-"]
 
 
+def test_a_body_that_trickles_is_abandoned(host: Host, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "SLOW_SECONDS", 0.5)
+    monkeypatch.setenv("DNN_TIMEOUT", "0.5")
+    host.plans["/a/mnist.npz"] = [trickle]
+    del host.files[f"/b/{GZ['x_train']}"]
+    assert re.search(r"/a/mnist.npz: too slow: [1-9]\d* bytes in 0.50\d? s\n", refusal())
+    assert [path for path, _ in host.asked].count("/a/mnist.npz") == 1
+    assert names(cache)[0].endswith(".part")  # a later call resumes it
+
+
+@pytest.mark.parametrize("address", ["ftp://127.0.0.1/mnist.npz", "file:///etc/passwd"])
+def test_redirects_that_leave_http_are_not_followed(address: str, host: Host) -> None:
+    host.plans["/a/mnist.npz"] = [redirect(address)]
+    host.files = {"/a/mnist.npz": b""}
+    message = refusal()
+    assert "/a/mnist.npz: HTTP 302 Found" in message
+    if address.startswith("ftp"):  # urllib itself rejects the others
+        assert f"HTTP 302 Found: it leads to {address}, which is not HTTP\n" in message
+
+
+def test_redirects_within_http_are_followed(host: Host) -> None:
+    host.plans["/a/mnist.npz"] = [redirect(f"{host.url}/c/mnist.npz")]
+    host.files["/c/mnist.npz"] = host.files["/a/mnist.npz"]
+    datasets.find("mnist", quiet=True)
+    assert [path for path, _ in host.asked] == ["/a/mnist.npz", "/c/mnist.npz"]
+
+
+def test_an_idx_file_that_claims_more_than_the_dataset_has_is_not_inflated(
+    host: Host,
+) -> None:
+    del host.files["/a/mnist.npz"]
+    header = bytes([0, 0, 8, 3]) + struct.pack(">3I", 5_000_000, 28, 28)
+    host.files[f"/b/{GZ['x_train']}"] = gzip.compress(header + bytes(10**6))
+    assert "claims the shape (5000000, 28, 28) of uint8; at most 376,320,000 bytes are supported" in refusal()
+
+
 def test_the_timeout_covers_looking_up_a_host_name(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DNN_TIMEOUT", "0.2")
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: host.released.wait())
@@ -301,11 +339,13 @@ def test_the_timeout_covers_looking_up_a_host_name(host: Host, monkeypatch: pyte
 def test_without_a_network_each_host_is_tried_once_before_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
 
-    def counted(request: Request, timeout: float) -> HTTPResponse:
-        tried.append(request.full_url)
-        return cast("HTTPResponse", urlopen(request, timeout=timeout))
+    connect = download._urlopen
 
-    monkeypatch.setattr(download, "urlopen", counted)
+    def counted(request: Request, seconds: float) -> HTTPResponse:
+        tried.append(request.full_url)
+        return connect(request, seconds)
+
+    monkeypatch.setattr(download, "_urlopen", counted)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # It does not listen: connections are refused.
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"

@@ -1,6 +1,7 @@
 """Test reading image files: formats and modes, messages for damaged files, and the order in which files are found."""
 
 import io
+import os
 import random
 import re
 import struct
@@ -199,8 +200,14 @@ def test_images_with_too_many_pixels_are_not_decoded(side: int, monkeypatch: pyt
 def test_files_that_are_too_large_are_rejected(monkeypatch: pytest.MonkeyPatch, picture: Array) -> None:
     monkeypatch.setattr(image_files, "MAX_BYTES", 1000)
     assert refusal(encoded(picture, "BMP")) == "the file is too large: at most 1,000 bytes are supported"
-    with pytest.raises(DataError, match="/dev/zero: the file is too large: at most 1,000 bytes are supported"):
-        image_files.read(Path("/dev/zero"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs devices and pipes")
+def test_devices_and_pipes_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (Path("/dev/zero"), tmp_path / "pipe.png"):
+        with pytest.raises(DataError, match=f"^{path}: cannot be read: not a regular file$"):
+            image_files.read(path)
 
 
 def test_files_that_cannot_be_opened_are_reported(tmp_path: Path) -> None:

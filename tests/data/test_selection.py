@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnn_cli.config.schema import Data
+from dnn_cli.config.data_section import Data
 from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Split
 from dnn_cli.errors import DataError

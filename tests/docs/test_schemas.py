@@ -9,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.conftest import ROOT, Answer
+from tests.files import user
 from tests.pictures import coverage, encoded, painted, written
 
 FOLDER = ROOT / "docs" / "reference" / "schemas"
@@ -49,6 +50,7 @@ def test_every_output_has_the_fields_of_its_schema(dnn: Callable[..., Answer], s
         "predict": ("predict", "run", "digit.png", "broken.png"),
         "data": ("data",),
         "data-one": ("data", "mnist-sample"),
+        "data-own": ("data", user(Path.cwd())),
         "gradcheck": ("gradcheck", "-c", "tiny"),
         "trace": ("trace", "-c", "tiny"),
     }

@@ -24,8 +24,8 @@ def test_every_setting_with_its_range_default_and_meaning_is_in_the_reference() 
     lines = tables.reference().splitlines()
     for line in (
         "| `seed` | whole number ≥ 0 and < 4294967296 | `0` | seed of all random numbers |",
-        "| `validation` | whole number ≥ 0 or number > 0 and < 1 | `0` | training images to hold out for"
-        " validation: a count or a fraction; stratified by class |",
+        "| `test` | whole number ≥ 0 or number > 0 and < 1 | `0.2` | images to hold out for the test where your own"
+        " data have no test part: a count or a fraction; stratified by class |",
         "| `fallback` | `mnist-sample` or `null` | `null` | dataset to use, with a warning, when `mnist` can be neither"
         " found nor downloaded |",
         "| `units` | whole number ≥ 1 and ≤ 16384 | required | number of neurons |",

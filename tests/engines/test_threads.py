@@ -17,6 +17,7 @@ from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import ConfigError, UsageError
 from tests.conftest import Answer, command
+from tests.shared_runs import forget_digests
 from tests.training.helpers import assert_same_training, history
 
 Dnn = Callable[..., Answer]
@@ -32,6 +33,7 @@ model: {layers: [{units: 128, dropout: 0.2, batch_normalization: true}]}
 training: {epochs: 4, batch_size: 48}
 """
 NUMPY = SMALL + "engine: numpy\n"
+QUICK = SMALL.replace("batch_size: 48", "batch_size: 48, jit_compile: false")  # starts faster
 
 
 @pytest.fixture
@@ -39,6 +41,14 @@ def small(tmp_path: Path) -> Path:
     """Write a config whose results depend on the number of threads in their last bits."""
     path = tmp_path / "small.yaml"
     path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Path:
+    """Write a config for what does not depend on the figures."""
+    path = tmp_path / "small.yaml"
+    path.write_text(QUICK)
     return path
 
 
@@ -77,6 +87,7 @@ def recorded(run: str | Path) -> Any:
 
 def remove_number(run: str | Path) -> None:
     """Remove the threads and the processor from the records of a run; version 0.1.0 did not record them."""
+    forget_digests(run)
     config, environment = Path(run, "config.yaml"), Path(run, "environment.json")
     text, count = re.subn(r"^  threads: \d+\n", "", config.read_text(), flags=re.MULTILINE)
     assert count == 1
@@ -90,11 +101,11 @@ def remove_number(run: str | Path) -> None:
 
 @linux
 @pytest.mark.parametrize("ending", ["done", "error"])
-def test_a_training_binds_no_thread(dnn: Dnn, small: Path, ending: str) -> None:
+def test_a_training_binds_no_thread(dnn: Dnn, quick: Path, ending: str) -> None:
     before = frozenset(os.sched_getaffinity(0))
     layers = "[{units: 16, activation: linear}, {units: 16, activation: linear}, {units: 16, activation: linear}]"
     wild = ("--set", "optimizer={name: sgd, learning_rate: 1000}", "--set", f"model.layers={layers}")
-    answer = dnn("train", "-c", small, "--epochs", 2, *(wild if ending == "error" else ()))
+    answer = dnn("train", "-c", quick, "--epochs", 2, *(wild if ending == "error" else ()))
     assert answer.code == (1 if ending == "error" else 0)
     assert os.sched_getaffinity(0) == before
     assert {frozenset(os.sched_getaffinity(int(task.name))) for task in Path("/proc/self/task").iterdir()} == {before}
@@ -153,8 +164,8 @@ def test_trainings_at_the_same_time_do_not_affect_each_other(
 
 
 @pytest.mark.parametrize("asked", ["auto", 1])
-def test_the_number_is_recorded(dnn: Dnn, process: Dnn, small: Path, asked: object) -> None:
-    options = ("train", "-c", small, "--epochs", 1, "--run-dir", "run", "--set", f"training.threads={asked}")
+def test_the_number_is_recorded(dnn: Dnn, process: Dnn, quick: Path, asked: object) -> None:
+    options = ("train", "-c", quick, "--epochs", 1, "--run-dir", "run", "--set", f"training.threads={asked}")
     assert (dnn if asked == "auto" else process)(*options).code == 0
     number = tensorflow_import.running() if asked == "auto" else asked
     environment = json.loads(Path("run/environment.json").read_text())
@@ -162,9 +173,9 @@ def test_the_number_is_recorded(dnn: Dnn, process: Dnn, small: Path, asked: obje
     assert environment["processor"] == processor.kind()
 
 
-def test_a_dry_run_shows_the_number_of_threads(process: Dnn, small: Path) -> None:
+def test_a_dry_run_shows_the_number_of_threads(process: Dnn, quick: Path) -> None:
     def shown(*arguments: object, **environment: str) -> Any:
-        answer = process("train", "-c", small, "--dry-run", "--json", *arguments, **environment)
+        answer = process("train", "-c", quick, "--dry-run", "--json", *arguments, **environment)
         assert answer.code == 0
         return json.loads(answer.stdout)["config"]["training"]["threads"]
 
@@ -175,8 +186,8 @@ def test_a_dry_run_shows_the_number_of_threads(process: Dnn, small: Path) -> Non
 
 
 @linux
-def test_auto_counts_the_processors_that_are_allowed(small: Path) -> None:
-    answer = on_one_processor("train", "-c", small, "--dry-run", "--json", TF_NUM_INTRAOP_THREADS="")
+def test_auto_counts_the_processors_that_are_allowed(quick: Path) -> None:
+    answer = on_one_processor("train", "-c", quick, "--dry-run", "--json", TF_NUM_INTRAOP_THREADS="")
     assert json.loads(answer.stdout)["config"]["training"]["threads"] == 1
 
 
@@ -227,18 +238,18 @@ def test_an_invalid_number_of_threads_is_rejected(value: str) -> None:
 # A different number
 
 
-def test_a_run_cannot_resume_with_a_different_number(dnn: Dnn, small: Path) -> None:
-    assert dnn("train", "-c", small, "--epochs", 1, "--run-dir", "run").code == 0
+def test_a_run_cannot_resume_with_a_different_number(dnn: Dnn, quick: Path) -> None:
+    assert dnn("train", "-c", quick, "--epochs", 1, "--run-dir", "run").code == 0
     number = recorded("run")
     expected = (
         "error: run cannot be resumed with different settings; only training.epochs may change\n"
         f"  training.threads: {number} → {number + 1}\n"
         "start a new run to train with them\n"
     )
-    for more in ((), ("-c", small), ("--dry-run",)):
+    for more in ((), ("-c", quick), ("--dry-run",)):
         answer = dnn("train", "--resume", "run", *more, "--epochs", 1, "--set", f"training.threads={number + 1}")
         assert answer == Answer(2, "", expected)
-    assert dnn("train", "--resume", "run", "-c", small, "--epochs", 2).code == 0
+    assert dnn("train", "--resume", "run", "-c", quick, "--epochs", 2).code == 0
     assert recorded("run") == number
 
 
@@ -249,31 +260,31 @@ def conflict(given: int, wanted: int) -> str:
     )
 
 
-def test_a_number_that_tensorflow_cannot_change_to_is_rejected_before_a_run_is_created(dnn: Dnn, small: Path) -> None:
+def test_a_number_that_tensorflow_cannot_change_to_is_rejected_before_a_run_is_created(dnn: Dnn, quick: Path) -> None:
     tensorflow_import.import_tensorflow()
     given = tensorflow_import.running()
     assert given is not None
     other = ("--set", f"training.threads={given + 1}")
     for more in ((), ("--dry-run",)):
-        assert dnn("train", "-c", small, *other, *more) == Answer(2, "", conflict(given, given + 1))
+        assert dnn("train", "-c", quick, *other, *more) == Answer(2, "", conflict(given, given + 1))
     assert not Path("runs").exists()
     with pytest.raises(UsageError, match=f"^training.threads is {given + 1}, but TensorFlow runs with {given} in this"):
         tensorflow_import.import_tensorflow(given + 1)
 
 
-def test_an_evaluation_with_a_different_number_warns(dnn: Dnn, process: Dnn, small: Path) -> None:
+def test_an_evaluation_with_a_different_number_warns(dnn: Dnn, process: Dnn, quick: Path) -> None:
     tensorflow_import.import_tensorflow()
     given = tensorflow_import.running()
     assert given is not None
     options = ("--epochs", 1, "--run-dir", "run", "--set", f"training.threads={given + 1}")
-    assert process("train", "-c", small, *options).code == 0
+    assert process("train", "-c", quick, *options).code == 0
     answer = dnn("evaluate", "run", "--json")
     note = conflict(given, given + 1).removeprefix("error: ")
     assert (answer.code, answer.stderr) == (0, f"warning: the last digits may differ: {note}")
 
 
-def test_trainings_of_one_command_need_the_same_number(dnn: Dnn, process: Dnn, small: Path, tmp_path: Path) -> None:
-    (tmp_path / "three.yaml").write_text(SMALL.replace("epochs: 4", "epochs: 4, threads: 3"))
+def test_trainings_of_one_command_need_the_same_number(dnn: Dnn, process: Dnn, quick: Path, tmp_path: Path) -> None:
+    (tmp_path / "three.yaml").write_text(QUICK.replace("epochs: 4", "epochs: 4, threads: 3"))
     (tmp_path / "numpy.yaml").write_text(NUMPY)
     several = ("train", "-c", "small.yaml", "-c", "three.yaml", "-c", "numpy.yaml", "--seed", 1, "--seed", 2)
     for more in ((), ("--dry-run",)):
@@ -309,7 +320,7 @@ def test_the_numpy_engine_rejects_a_larger_number(dnn: Dnn, small: Path) -> None
     assert answer == Answer(
         2,
         "",
-        "error: small.yaml has 1 problem\n"
+        "error: the command line has 1 problem\n"
         "  --set training.threads=2  training.threads: the NumPy engine uses 1 thread\n",
     )
     assert dnn("train", "-c", small, "--engine", "numpy", "--set", "training.threads=1", "--dry-run").code == 0
@@ -318,8 +329,8 @@ def test_the_numpy_engine_rejects_a_larger_number(dnn: Dnn, small: Path) -> None
 # Runs of older versions, and other processors
 
 
-def test_a_run_without_a_number_resumes_with_the_default_and_a_warning(dnn: Dnn, small: Path) -> None:
-    assert dnn("train", "-c", small, "--epochs", 1, "--run-dir", "run").code == 0
+def test_a_run_without_a_number_resumes_with_the_default_and_a_warning(dnn: Dnn, quick: Path) -> None:
+    assert dnn("train", "-c", quick, "--epochs", 1, "--run-dir", "run").code == 0
     number = recorded("run")
     remove_number("run")
     shutil.copytree("run", "chosen")
@@ -344,10 +355,10 @@ def test_a_numpy_run_without_a_number_resumes_without_a_warning(dnn: Dnn, tmp_pa
     assert recorded("run") == 1
 
 
-def test_resuming_on_another_kind_of_processor_warns(dnn: Dnn, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resuming_on_another_kind_of_processor_warns(dnn: Dnn, quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(processor, "kind", lambda: "Other (avx)")
-        assert dnn("train", "-c", small, "--epochs", 1, "--run-dir", "run").code == 0
+        assert dnn("train", "-c", quick, "--epochs", 1, "--run-dir", "run").code == 0
     answer = dnn("train", "--resume", "run", "--epochs", 2)
     assert answer.stderr.splitlines()[0] == (
         f"warning: run was started on Other (avx), this is {processor.kind()}; weights may differ in the last bits"

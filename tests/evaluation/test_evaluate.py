@@ -21,7 +21,7 @@ from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.errors import RunError
 from tests.conftest import PATIENCE, Answer
 from tests.files import write_idx, write_npz
-from tests.shared_runs import SharedRuns
+from tests.shared_runs import SharedRuns, forget_digests
 
 Dnn = Callable[..., Answer]
 HEAD = ("run", "checkpoint", "epoch", "split", "dataset", "note", "selected_classes", "fingerprint")
@@ -33,6 +33,10 @@ FIGURES = (
     "errors",
     "calibration_error",
     "calibration",
+    "balanced_accuracy",
+    "macro_f1",
+    "weighted_f1",
+    "top_5_accuracy",
     "classes",
     "confusion",
 )
@@ -185,12 +189,15 @@ def test_the_table_shows_the_figures_of_the_json_output(trained: Path, dnn: Dnn)
     assert lines[1].split() == ["0", *(f"{zero[name]:.4f}" for name in ("precision", "recall", "f1")), "100"]
     matrix = lines.index("actual ╲ predicted" + lines[12].removeprefix("actual ╲ predicted"))
     assert lines[matrix + 1].split() == ["0", *(str(count or "·") for count in found["confusion"][0])]
-    assert lines[-6:] == [
+    assert lines[-9:] == [
         f"checkpoint         {best(trained)} (epoch {found['epoch']})",
         "data               mnist-sample, test split, 1,000 images",
         f"loss               {found['loss']:.4f}",
         f"test accuracy      {found['accuracy']:.4f}, 95 % interval {low:.4f} to {high:.4f}",
         f"errors             {found['errors']}",
+        f"balanced accuracy  {found['balanced_accuracy']:.4f}",
+        f"macro F1           {found['macro_f1']:.4f}",
+        f"weighted F1        {found['weighted_f1']:.4f}",
         f"calibration error  {found['calibration_error']:.4f}",
     ]
 
@@ -265,6 +272,7 @@ def test_the_validation_split_needs_a_run_that_held_images_out(own_run: Path, dn
     said = "--split validation needs a RUN and no --data: these images are held out of the run's own data"
     assert refusal(dnn("evaluate", own_run, "--split", "validation", "--data", "mnist-sample"), 2) == said
     assert refusal(dnn("evaluate", best(own_run), "--split", "validation"), 2) == said
+    forget_digests(own_run)
     config = own_run / "config.yaml"
     config.write_text(config.read_text().replace("validation: 0.1", "validation: 0"))
     assert refusal(dnn("evaluate", own_run, "--split", "validation"), 2) == (
@@ -283,7 +291,9 @@ def test_splits_of_changed_data_are_rejected(sample: Split, tmp_path: Path, dnn:
         f"{path} has changed since {run} was trained on it, so its splits cannot be selected again; "
         "restore it, or use --split test"
     )
-    assert refusal(dnn("evaluate", run)) == f"{path}: there is no array x_test in this file (found: x_train, y_train)"
+    assert refusal(dnn("evaluate", run)).startswith(
+        f"{path}: there is no array x_test in this file (found: x_train, y_train); "
+    )
 
 
 @pytest.mark.parametrize("form", ["npz", "idx", "idx.gz", "float", "channel"])
@@ -509,6 +519,7 @@ def test_folders_without_a_checkpoint_are_rejected(own_run: Path, tmp_path: Path
     assert refusal(dnn("evaluate", "empty"), 2) == "empty is not a run: it has no config.yaml"
     assert refusal(dnn("evaluate", "nothing"), 2) == "there is no run or .keras file nothing"
     (own_run / "state.json").unlink()
+    shutil.rmtree(own_run / "checkpoints")
     assert refusal(dnn("evaluate", own_run)) == (
         f"{own_run} has no checkpoint yet; `dnn train --resume {own_run}` trains it"
     )

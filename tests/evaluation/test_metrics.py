@@ -21,9 +21,9 @@ def test_figures_equal_a_calculation_by_hand() -> None:
     assert found.loss == pytest.approx(-(2 * math.log(0.7) + math.log(0.8) + math.log(0.3)) / 4, rel=1e-6)
     assert found.confusion == ((1, 0, 0), (1, 2, 0), (0, 0, 0))
     assert found.classes == (
-        ClassFigures(0, precision=1 / 2, recall=1.0, f1=2 / 3, support=1),
-        ClassFigures(1, precision=1.0, recall=2 / 3, f1=4 / 5, support=3),
-        ClassFigures(2, precision=None, recall=None, f1=None, support=0),
+        ClassFigures(0, precision=1 / 2, recall=1.0, f1=2 / 3, support=1, name="0"),
+        ClassFigures(1, precision=1.0, recall=2 / 3, f1=4 / 5, support=3, name="1"),
+        ClassFigures(2, precision=None, recall=None, f1=None, support=0, name="2"),
     )
     # The two images of 0.7 share a bin and are correct, 0.8 is correct, 0.6 is wrong.
     assert found.calibration_error == pytest.approx((0.6 + 0.2 + 0.6) / 4, rel=1e-6)
@@ -44,8 +44,8 @@ def test_calibration_puts_images_of_similar_confidence_into_one_bin() -> None:
 def test_figures_are_none_for_a_class_without_images_or_without_predictions() -> None:
     found = metrics.score(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([1, 1]))
     assert found.classes == (
-        ClassFigures(0, precision=0.0, recall=None, f1=0.0, support=0),
-        ClassFigures(1, precision=None, recall=0.0, f1=0.0, support=2),
+        ClassFigures(0, precision=0.0, recall=None, f1=0.0, support=0, name="0"),
+        ClassFigures(1, precision=None, recall=0.0, f1=0.0, support=2, name="1"),
     )
 
 

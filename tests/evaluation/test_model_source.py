@@ -167,9 +167,21 @@ def dense(described: Any) -> Any:
             lambda d: dense(d).update(units=11),
             "does not hold this network: layers/dense/vars/0 is 784×10, not 784×11",
         ),
+        (
+            lambda d: dense(d).update(use_bias=0.5),
+            "holds a network that NumPy cannot run: it has a use_bias of 0.5",
+        ),
+        (
+            lambda d: d["config"]["layers"][0]["config"].update(batch_shape=[None, 0, 28]),
+            "holds a network that NumPy cannot run: it does not begin with Flatten",
+        ),
+        (
+            lambda d: d["config"]["layers"][0]["config"].update(batch_shape=[None, -28, -28]),
+            "holds a network that NumPy cannot run: it does not begin with Flatten",
+        ),
         (lambda d: dense(d).update(use_bias=False), ""),
     ],
-    ids=range(8),
+    ids=range(11),
 )
 def test_a_file_whose_description_is_inconsistent_is_rejected(change: Any, why: str, tmp_path: Path) -> None:
     file = saved(tmp_path / "stock.keras", layers.Flatten(), layers.Dense(10, "softmax"))

@@ -15,7 +15,7 @@ import pytest
 
 from dnn_cli.data import datasets, image_files
 from dnn_cli.data.datasets import Split
-from dnn_cli.evaluation import model_source
+from dnn_cli.evaluation import model_source, predict
 from dnn_cli.evaluation.predict import COLUMNS
 from dnn_cli.typing import Array
 from tests.conftest import Answer, command
@@ -42,6 +42,16 @@ def run(dnn: Dnn, home: Path) -> Path:
 def tests() -> Split:
     """Return the 1,000 test digits of the sample."""
     return datasets.find("mnist-sample", split="test").load("test")
+
+
+def test_names_in_csv_are_no_formulas() -> None:
+    names = ["=1+1.png", "+a.png", "-b.png", "@c.png", "-", "a=b.png", "dir/=d.png"]
+    source = model_source.ModelSource(Path("a.keras"))
+    answers = [predict.UnreadableFile(name, "?") for name in names]
+    rows = csv.DictReader(io.StringIO(predict.Predictions(source, "", answers).to_csv()))
+    assert [row["file"] for row in rows] == [
+        "./=1+1.png", "./+a.png", "./-b.png", "./@c.png", "-", "a=b.png", "dir/=d.png"
+    ]  # fmt: skip
 
 
 def draw(digits: Array, folder: str = "scans") -> list[Path]:

@@ -49,9 +49,3 @@ def test_mcnemar_agrees_with_known_p_values(only_one: int, only_other: int, p: f
 def test_mcnemar_of_many_images_is_computed_without_overflow() -> None:
     assert 0 < significance.mcnemar(4900, 5100) < 0.05
     assert significance.mcnemar(0, 10_000) == 0  # less than a float can be
-
-
-def test_holm_corrects_p_values_in_their_order() -> None:
-    assert significance.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert significance.holm([0.9, 0.8]) == [1.0, 1.0]
-    assert significance.holm([]) == []

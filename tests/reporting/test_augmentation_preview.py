@@ -1,6 +1,8 @@
 """Test `dnn data --preview`: the picture of an augmentation, and the messages if there can be none."""
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -77,11 +79,14 @@ def test_a_missing_matplotlib_is_reported_before_any_work(dnn: Dnn, monkeypatch:
     assert answer == Answer(2, "", message)
 
 
-def test_a_file_that_cannot_be_written(dnn: Dnn) -> None:
-    Path(".a.png.new").mkdir()  # where the picture is written before it gets its name
+def test_a_file_that_cannot_be_written(dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
     answer = dnn("data", "mnist-sample", "--preview", "a.png", *TURNED)
     assert (answer.code, answer.stdout) == (1, "")
-    assert answer.stderr == "error: a.png cannot be written: Is a directory\n"
+    assert answer.stderr == "error: a.png cannot be written: No space left on device\n"
 
 
 def test_a_dry_run_shows_the_augmentation(dnn: Dnn) -> None:

@@ -21,6 +21,16 @@ SIZES = """
   };
 })
 """
+# The text of each area of a figure with values, and the text that a pointer at its middle shows.
+UNDER_POINTER = """
+[...document.querySelectorAll("figure svg g[id*='-hover-']")].map(area => {
+  area.scrollIntoView({block: "center"});
+  const box = area.querySelector("path").getBoundingClientRect();
+  const hit = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+  const text = group => group?.querySelector("title")?.textContent;
+  return {title: text(area), shown: text(hit.closest("g[id*='-hover-']"))};
+})
+"""
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 
 
@@ -34,7 +44,8 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def runs(shared_runs: SharedRuns) -> list[Path]:
     """Copy two runs to the working folder."""
     options = ("--engine", "numpy", "--epochs", 2)
-    return [shared_runs.copy(f"runs/seed-{seed}", "smoke", *options, "--seed", seed) for seed in range(2)]
+    layers = ("--set", "model.layers=[32]")  # another config: seeds of one are not compared with each other
+    return [shared_runs.copy("runs/one", "smoke", *options), shared_runs.copy("runs/two", "smoke", *options, *layers)]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +75,17 @@ def test_a_page_is_complete_in_every_view(
     chromium.emulate(media="print", scheme="dark")
     assert chromium.evaluate(BACKGROUND) == "rgb(255, 255, 255)"
     assert chromium.pdf().startswith(b"%PDF")
+
+
+def test_values_are_under_the_pointer(chromium: Browser, runs: list[Path], dnn: Dnn) -> None:
+    assert dnn("report", runs[0], "--out", "page.html").code == 0
+    chromium.emulate()
+    chromium.open(Path("page.html"))
+    found = chromium.evaluate(UNDER_POINTER)
+    assert [area for area in found if area["title"] != area["shown"]] == []
+    texts = [area["title"] for area in found]
+    assert sum(text.startswith("actual 1, predicted 1: ") for text in texts) == 1
+    assert sum(text.startswith("epoch 2\nlearning rate: 0.002") for text in texts) == 1
 
 
 def test_the_browser_loads_nothing_else(chromium: Browser, runs: list[Path], dnn: Dnn) -> None:

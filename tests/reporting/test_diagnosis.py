@@ -178,7 +178,9 @@ def test_a_training_without_the_problem_does_not_have_it(training: Cache, kind: 
 
 
 def test_every_kind_of_finding_is_in_the_table() -> None:
-    assert [check.__name__ for check in diagnosis.CHECKS] == list(TABLE)
+    # Classes of unequal size, which the sample has not, are tested with scores below.
+    others = [check for check in diagnosis.CHECKS if check is not diagnosis.hidden_class]
+    assert [check.__name__ for check in others] == list(TABLE)
     assert TABLE.keys() >= TRAINING_KINDS
 
 
@@ -373,6 +375,43 @@ def test_a_class_is_confused_with_another_more_often_than_by_chance(row: list[in
     calibrated = (images + 2000, 0.9, 0.9)
     found = kinds(WELL_TRAINED, dataset(50_000, 5000, 3), score=score(matrix, calibrated))
     assert found == (["confused_class"] if confused else [])
+
+
+@pytest.mark.parametrize(
+    ("rare", "hits", "is_hidden"),
+    [
+        ([0, 20, 0], 990, True),  # all twenty images are classified as another class
+        ([1, 19, 0], 990, False),  # one is found
+        ([0, 2, 0], 600, False),  # where four of ten others are missed too, two may be chance
+        ([0, 900, 100], 990, False),  # not rare: the accuracy does not hide it
+    ],
+)
+def test_a_rare_class_that_is_never_found_is_reported(rare: list[int], hits: int, *, is_hidden: bool) -> None:
+    matrix = [rare, [0, hits, 1000 - hits], [0, 1000 - hits, hits]]
+    calibrated = (2000 + sum(rare), 0.98, 0.98)
+    config = loading.load("mnist", [Override.parse("data.validation=100")])
+    one = score(matrix, calibrated)
+    found = diagnosis.diagnose(Evidence(config, WELL_TRAINED, one, (), dataset(50_000, 5000, 3)))
+    hidden = [finding for finding in found if finding.kind == "hidden_class"]
+    assert bool(hidden) == is_hidden
+    if is_hidden:
+        assert hidden[0].title == "Never found: 0"
+        assert hidden[0].setting == "training: {class_weight: balanced}"
+        assert "None of the 20 test images of 0 is classified correctly" in hidden[0].text
+        assert "confused_class" not in [finding.kind for finding in found]
+
+
+def test_the_title_of_a_confused_class_states_its_share() -> None:
+    matrix = [[970, 26, 4], [1, 998, 1], [1, 1, 998]]
+    evidence = Evidence(
+        loading.parse("data: {validation: 5000}", "test"),
+        WELL_TRAINED,
+        score(matrix, (3000, 0.988, 0.988)),
+        [],
+        dataset(50_000, 5000, 3),
+    )
+    (finding,) = diagnosis.diagnose(evidence)
+    assert finding.title == "2.6 % of class 0 are classified as 1"
 
 
 @pytest.mark.parametrize(("images", "off"), [(10_000, True), (100, False)])

@@ -66,7 +66,7 @@ def test_a_lower_learning_rate(settings: list[str], expected: str) -> None:
 def test_a_constant_learning_rate_gets_a_schedule() -> None:
     config = config_with()
     assert yaml(config, remedies.falling_rate(config)) == (
-        "optimizer: {learning_rate: {name: cosine_decay, initial_learning_rate: 0.001, decay_epochs: 10}}"
+        "optimizer: {learning_rate: {name: cosine_decay, initial_learning_rate: 0.001, decay_epochs: all}}"
     )
     assert remedies.falling_rate(loading.load("fast")) == []
 

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from dnn_cli.runs import comparison
 from dnn_cli.runs.directory import RunDirectory
 from tests.conftest import Answer
 from tests.files import digits, write_npz
-from tests.shared_runs import SharedRuns
+from tests.shared_runs import SharedRuns, forget_digests
 
 Dnn = Callable[..., Answer]
 Trained = Callable[..., Path]
@@ -73,6 +75,23 @@ def test_the_page_shows_the_figures_of_the_evaluation(runs: tuple[str, str], dnn
     assert "numpy" in said
 
 
+def test_the_page_says_when_where_and_how_to_look_further(runs: tuple[str, str], dnn: Dnn) -> None:
+    found = report(dnn, runs[0])
+    page = Path(found["report"]).read_text()
+    environment = json.loads(Path(runs[0], "environment.json").read_text())
+    for name in ("started", "processor"):
+        assert f"<dt>{name}</dt><dd>{escape(environment[name])}</dd>" in page
+    assert datetime.fromisoformat(environment["started"]).tzinfo == UTC
+    index = found["mistakes"][0]["index"]
+    assert f"<code>dnn explain {runs[0]} --index {index}</code>" in page
+    assert f'<li title="dnn explain {runs[0]} --index {index}">' in page
+    # The training accuracy is a running mean, of which no interval can be given.
+    training = re.search(r'<th scope="row">training</th>.*', page)
+    assert training is not None
+    assert training[0].count("<td>–</td>") == 1
+    assert " to " not in training[0]
+
+
 def test_a_page_is_reproducible_and_is_replaced(runs: tuple[str, str], dnn: Dnn) -> None:
     dnn("report", runs[0])
     page = Path(runs[0], "report.html").read_bytes()
@@ -114,6 +133,7 @@ def test_pictures_are_saved_on_request(kind: str, runs: tuple[str, str], dnn: Dn
 def test_names_and_settings_are_escaped(runs: tuple[str, str], dnn: Dnn) -> None:
     name = "<img src=x onerror=alert(1)>&\"'"
     shutil.copytree(runs[0], name)
+    forget_digests(name)
     config, environment = Path(name, "config.yaml"), Path(name, "environment.json")
     config.write_text(config.read_text().replace("fallback: null", "fallback: mnist-sample"))
     values = json.loads(environment.read_text())
@@ -182,6 +202,7 @@ def test_an_unfinished_run_is_a_warning(runs: tuple[str, str], dnn: Dnn) -> None
 
 def test_a_run_without_a_checkpoint_is_rejected(runs: tuple[str, str], dnn: Dnn) -> None:
     Path(runs[0], "state.json").unlink()
+    shutil.rmtree(Path(runs[0], "checkpoints"))
     assert dnn("report", runs[0]) == Answer(
         1, "", "error: runs/one has no checkpoint yet; `dnn train --resume runs/one` trains it\n"
     )

@@ -14,10 +14,10 @@ import pytest
 
 from dnn_cli.cli.compare import compare
 from dnn_cli.config import loading
-from dnn_cli.runs import comparison
+from dnn_cli.runs import criteria
 from dnn_cli.runs.directory import RunDirectory
 from tests.conftest import PATIENCE, ROOT, Answer, command
-from tests.shared_runs import SharedRuns
+from tests.shared_runs import SharedRuns, forget_digests
 
 Dnn = Callable[..., Answer]
 Edit = Callable[..., None]
@@ -44,6 +44,7 @@ def both(trained: Path, tmp_path: Path) -> None:
     """Copy the runs a and b here, for tests that change them."""
     for name in ("a", "b"):
         shutil.copytree(trained / name, tmp_path / name)
+        forget_digests(tmp_path / name)
 
 
 def edit(file: str, **changes: Any) -> None:
@@ -103,7 +104,8 @@ def test_the_table_shows_differing_settings_and_figures(both: None, dnn: Dnn) ->
 
 def test_json_output_holds_the_settings_and_figures(trained: Path, dnn: Dnn) -> None:
     found = figures(dnn("compare", trained / "a", trained / "b", "--json"))
-    assert list(found) == ["ranked_by", "remarks", "runs"]
+    assert list(found) == ["ranked_by", "remarks", "runs", "configs"]
+    assert found["configs"] is None
     assert found["ranked_by"] == "val_accuracy"
     assert [Path(one["run"]).name for one in found["runs"]] == ["b", "a"]
     second = found["runs"][1]
@@ -120,8 +122,10 @@ def test_json_output_holds_the_settings_and_figures(trained: Path, dnn: Dnn) -> 
 
 def test_a_run_without_validation_shows_its_training_figures(both: None, dnn: Dnn) -> None:
     Path("b/config.yaml").write_text(CONFIG.replace("500", "0"))
-    Path("b/history.csv").write_text("epoch,loss,accuracy,seconds\n1,0.5,0.75,1\n2,0.25,0.875,1\n")
-    edit("b/state.json", last__best__epoch=2)
+    Path("b/history.csv").write_text(
+        "epoch,loss,accuracy,learning_rate,seconds\n1,0.5,0.75,0.1,1\n2,0.25,0.875,0.1,1\n"
+    )
+    edit("b/state.json", last__best={"epoch": 2, "monitor": "loss", "value": 0.25, "sha256": "0" * 64})
     lines = [re.split(r"  +", line) for line in dnn("compare", "a", "b").stdout.splitlines()[:3]]
     table = {line[0]: dict(zip(lines[0], line, strict=True)) for line in lines[1:]}
     assert (table["a"]["accuracy"], table["b"]["val accuracy"]) == ("–", "–")
@@ -234,7 +238,7 @@ def test_times_on_different_machines_are_not_ranked(both: None, dnn: Dnn) -> Non
 
 def test_the_sort_option_offers_every_criterion() -> None:
     (option,) = [parameter for parameter in compare.params if parameter.name == "sort"]
-    assert option.to_info_dict()["type"]["choices"] == tuple(comparison.CRITERIA)
+    assert option.to_info_dict()["type"]["choices"] == tuple(criteria.CRITERIA)
 
 
 # Unfinished, old and damaged runs
@@ -258,7 +262,8 @@ def test_unfinished_runs_are_shown_with_what_they_reached(both: None, dnn: Dnn) 
     shutil.copytree("a", "c")
     for name in ("c/state.json", "c/history.csv"):
         Path(name).unlink()
-    shutil.rmtree("c/evaluation")
+    for name in ("c/evaluation", "c/checkpoints"):
+        shutil.rmtree(name)
     answer = dnn("compare", "c", "a", "b")
     assert re.search(r"  2 of 5, unfinished       6,370  ", answer.stdout)
     assert re.search(r"^c .*  – +–  0 of 5, unfinished       6,370 +0\.0 s$", answer.stdout.split("\n\n")[0], re.M)
@@ -298,7 +303,11 @@ def test_runs_of_an_old_version_without_some_records_are_compared(both: None, dn
         ("environment.json", "{}", "a/environment.json is damaged: dataset: field required"),
         ("state.json", "{}", "a/state.json is damaged"),
         ("metrics.json", "[]", "a/metrics.json is damaged: it is not a JSON object"),
-        ("history.csv", "epoch,loss\n1,2\n2,1\n", "a/history.csv is damaged: a row lacks one of accuracy, loss, seco"),
+        (
+            "history.csv",
+            "epoch,loss\n1,2\n2,1\n",
+            "a/history.csv is damaged: line 2: missing accuracy, learning_rate",
+        ),
         ("evaluation/test.json", "{}", "a/evaluation/test.json is damaged: images: field required"),
         ("evaluation/test.json", '{"accuracy": ', "a/evaluation/test.json is damaged: Expecting value"),
     ],

@@ -1,27 +1,33 @@
 """Test the run directory: complete files after a kill at any time, damage that is reported, and the lock."""
 
+import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dnn_cli import files as _files
+from dnn_cli.__main__ import _prepare_streams
 from dnn_cli.config import loading
 from dnn_cli.errors import RunError, UsageError
 from dnn_cli.runs import environment as runs_environment
-from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.directory import Resumable, RunDirectory
 from dnn_cli.runs.records import DatasetRecord, Environment, Row
 from dnn_cli.runs.state import State
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT, Answer, assert_same_bits
+from tests.shared_runs import SharedRuns, forget_digests
 
-CONFIG = loading.parse("", "test")
+CONFIG = loading.parse("{}", "test")
 DATASET = DatasetRecord(
     name="mnist",
     requested="mnist",
@@ -128,7 +134,7 @@ def test_a_path_that_is_not_a_run_is_an_error(tmp_path: Path) -> None:
 def test_a_commit_saves_the_last_previous_and_best_checkpoints(tmp_path: Path) -> None:
     run = new_run(tmp_path / "run")
     assert run.state() is None
-    assert run.resumable(no_warning) == (None, None)
+    assert run.resumable(no_warning) == Resumable()
     state = train(run, 3)
     assert run.state() == state
     assert (state.last.epoch, state.last.best.epoch, state.last.best.value) == (3, 2, 0.5)
@@ -199,16 +205,17 @@ def test_a_kill_at_any_time_during_a_commit_loses_no_checkpoint(
                 pass
         # Both recorded checkpoints exist, for readers and for a resume.
         recorded = run.state()
-        assert recorded in (before, State(recorded.last, before.last if before else None) if recorded else None)
+        config = run.environment().config
+        assert recorded in (before, recorded and State(recorded.last, before.last if before else None, config))
         if recorded:
             assert recorded.last.epoch in (epoch - 1, epoch)
             assert held(run, "last") == content(recorded.last.epoch)
             assert held(run, "best") == content(recorded.last.best.epoch)
-        state, checkpoint = run.resumable(lambda _: None)
-        assert state == recorded
-        done = state.last.epoch if state else 0
-        if checkpoint:
-            assert checkpoint.read_text() == content(done)
+        saved = run.resumable(lambda _: None)
+        assert saved.state == recorded
+        state, done = saved.state, saved.epoch
+        if saved.checkpoint:
+            assert saved.checkpoint.read_text() == content(done)
         assert run.history(done) == [row(one) for one in range(1, done + 1)] if done else True
         for again in range(done + 1, 5):
             state = commit(run, again, state)
@@ -230,10 +237,10 @@ def test_a_resume_uses_the_previous_checkpoint_if_the_last_is_damaged(tmp_path: 
     with pytest.raises(RunError, match="last.keras is damaged: its checksum is not the one in state.json$"):
         run.checkpoint("last")
     warnings: list[str] = []
-    state, checkpoint = run.resumable(warnings.append)
+    saved = run.resumable(warnings.append)
     assert warnings == [f"{last} is unfinished or damaged; resuming from previous.keras, epoch 2"]
-    assert state == State(before) if before else False
-    assert checkpoint == last
+    assert before
+    assert saved == Resumable(State(before, config=run.environment().config), last)
     assert last.read_text() == content(2)
     assert held(run, "best") == content(2)
 
@@ -348,3 +355,258 @@ def test_an_environment_without_a_dataset_is_damaged(tmp_path: Path) -> None:
     (run.path / "environment.json").write_text('{"dataset": {}}')
     with pytest.raises(RunError, match=r"environment\.json is damaged: dataset\.name: field required$"):
         run.environment()
+
+
+# What state.json vouches for
+
+NUMPY = """
+engine: numpy
+data: {dataset: mnist-sample, validation: 50, images_per_class: 20}
+model: {layers: [8]}
+training: {epochs: 2, batch_size: 100}
+"""
+
+
+@pytest.fixture
+def trained(shared_runs: SharedRuns) -> Path:
+    """Return a copy of a run of two epochs."""
+    return shared_runs.copy("run", NUMPY)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace("validation: 50", "validation: 100"),
+        lambda text: text.replace("epochs: 2", "epochs: 3") + "# mine\n",
+    ],
+    ids=["empty", "truncated", "edited", "comment"],
+)
+def test_a_config_that_is_not_the_recorded_one_is_rejected(
+    change: Callable[[str], str], trained: Path, dnn: Callable[..., Answer]
+) -> None:
+    config = trained / "config.yaml"
+    config.write_text(change(config.read_text()))
+    message = (
+        "error: run/config.yaml is not the config that the run was started with; restore it, or train a new run "
+        "with it: `dnn train -c run/config.yaml`\n"
+    )
+    for words in (["train", "--resume"], ["evaluate"]):
+        assert dnn(*words, trained) == Answer(1, "", message)
+    (trained / "state.json").unlink()
+    shutil.rmtree(trained / "checkpoints")  # as before the first epoch
+    assert dnn("train", "--resume", trained) == Answer(1, "", message)
+
+
+def test_the_number_of_epochs_in_the_config_may_change(trained: Path, dnn: Callable[..., Answer]) -> None:
+    config = trained / "config.yaml"
+    before = config.read_text()
+    assert dnn("train", "--resume", trained, "--epochs", 3, "-q").code == 0
+    assert config.read_text() == before.replace("epochs: 2", "epochs: 3")
+    config.write_text(before.replace("epochs: 2", "epochs: 4"))
+    assert dnn("train", "--resume", trained, "-q").code == 0
+    assert len(RunDirectory.open(trained).saved_history()) == 4
+
+
+def test_a_config_of_another_version_keeps_its_text(trained: Path, dnn: Callable[..., Answer]) -> None:
+    """A version with other settings would spell out other defaults; the digest must stay that of the run's start."""
+    config = trained / "config.yaml"
+    text = config.read_text().replace("  tensorboard: false\n", "")
+    config.write_text(text)
+    forget_digests(trained)
+    assert dnn("train", "--resume", trained, "--epochs", 3, "-q").code == 0  # records the digest of what it writes
+    assert "tensorboard: false" in config.read_text()
+
+
+def test_a_history_that_is_not_the_recorded_one_is_rejected(trained: Path, dnn: Callable[..., Answer]) -> None:
+    history = trained / "history.csv"
+    lines = history.read_text().splitlines(keepends=True)
+    history.write_text("".join([lines[0], lines[1].replace("0.001", "0.002"), lines[2]]))
+    damage = "run/history.csv is damaged: its checksum is not the one in state.json"
+    again = "`dnn train -c run/config.yaml`"
+    answer = dnn("train", "--resume", trained, "--epochs", 3, "-q")
+    assert answer == Answer(1, "", f"error: run cannot be resumed: {damage}; {again} trains it again, into a new run\n")
+    assert dnn("show", trained).stderr == f"error: {damage}; restore it, or train a new run: {again}\n"
+
+
+def test_a_row_that_the_state_does_not_vouch_for_is_trained_again(
+    trained: Path, shared_runs: SharedRuns, dnn: Callable[..., Answer]
+) -> None:
+    history = trained / "history.csv"
+    lines = history.read_text().splitlines(keepends=True)
+    history.write_text("".join(lines[:2]))
+    answer = dnn("train", "--resume", trained)
+    assert answer.code == 0
+    assert "run/history.csv does not hold epoch 2; resuming from previous.keras, epoch 1" in answer.stderr
+    assert_same_bits(trained / "checkpoints/last.keras", shared_runs.path(NUMPY) / "checkpoints/last.keras")
+
+
+def test_a_run_that_lost_its_state_is_not_trained_from_the_start(trained: Path, dnn: Callable[..., Answer]) -> None:
+    (trained / "state.json").unlink()
+    message = (
+        "error: run has no state.json, although it has checkpoints; `dnn train -c run/config.yaml` trains it again, "
+        "into a new run\n"
+    )
+    for words in (["train", "--resume"], ["evaluate"]):
+        assert dnn(*words, trained) == Answer(1, "", message)
+
+
+def test_a_damaged_best_checkpoint_is_reported_before_a_resume(trained: Path, dnn: Callable[..., Answer]) -> None:
+    state = trained / "state.json"
+    values = json.loads(state.read_text())
+    values["last"]["best"] |= {"epoch": 1, "sha256": "0" * 64}
+    state.write_text(json.dumps(values))
+    best = trained / "checkpoints/best.keras"
+    best.write_bytes(best.read_bytes()[:1000])
+    answer = dnn("train", "--resume", trained, "-q", "--epochs", 3)
+    assert answer.code == 0
+    assert (
+        "run/checkpoints/best.keras is damaged: its checksum is not the one in state.json; it is replaced if a later "
+        "epoch is better" in answer.stderr
+    )
+
+
+# A new run is complete or not there
+
+
+def test_two_starts_in_one_directory_at_once_make_one_run(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib\nfrom tests.runs.test_directory import new_run\nfrom dnn_cli.errors import DnnError\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "try: new_run(pathlib.Path('run')); print('made')\nexcept DnnError as error: print(error)"
+    )
+    pipe, environment = subprocess.PIPE, os.environ | {"PYTHONPATH": str(ROOT)}
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True, env=environment)
+        for _ in range(2)
+    ]
+    for one in both:
+        assert one.stdout
+        assert one.stdout.readline() == "ready\n"
+    for one in both:
+        assert one.stdin
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    said = sorted(one.communicate(timeout=PATIENCE)[0] for one in both)
+    assert said[0] == "made\n"
+    assert said[1] in (
+        "run exists already; resume it with --resume run, or choose another --run-dir\n",
+        "run is being trained by another process; wait until that ends, or stop it\n",
+    )
+
+
+def test_the_beginning_of_a_run_that_was_killed_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = 0
+    while not (tmp_path / "run/config.yaml").exists():
+        number += 1
+        with monkeypatch.context() as patch:
+            crash_at(number, patch)
+            with suppress(Crash):
+                new_run(tmp_path / "run")
+    assert number > 4
+    run = RunDirectory.open(tmp_path / "run")
+    assert run.config() == CONFIG
+    run.resumable(no_warning)
+    assert {path.name for path in run.path.iterdir()} == {".lock", "checkpoints", "config.yaml", "environment.json"}
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "environment.json", "checkpoints/last.keras"])
+def test_a_folder_with_other_files_is_not_the_beginning_of_a_run(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "run" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("precious")
+    with pytest.raises(UsageError, match="exists already"):
+        new_run(tmp_path / "run")
+    assert file.read_text() == "precious"
+    assert [path for path in (tmp_path / "run").rglob("*") if path.is_file()] == [file]
+
+
+def test_links_in_the_place_of_temporary_files_are_not_followed(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    state = train(run, 1)
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    for name in (".state.json.new", ".history.csv.new", "checkpoints/.new.keras", "checkpoints/.last.keras.new"):
+        (run.path / name).symlink_to(precious)
+    commit(run, 2, state)
+    assert precious.read_text() == "precious"
+    assert run.resumable(no_warning).state
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
+@pytest.mark.parametrize("name", ["config.yaml", "state.json", "environment.json", "checkpoints/last.keras"])
+def test_other_things_than_files_are_reported(name: str, kind: str, trained: Path, dnn: Callable[..., Answer]) -> None:
+    path = trained / name
+    path.unlink()
+    (trained / "checkpoints/best.keras").unlink()  # which holds the same epoch
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nowhere")
+    for words in (["evaluate", "--checkpoint", "last"], ["show"]):
+        answer = dnn(*words, trained)
+        assert answer.code in (1, 2)
+        assert "Traceback" not in answer.stderr
+        assert str(trained) in answer.stderr
+    assert dnn("runs", ".").code == 0
+
+
+def test_a_name_that_is_no_utf8_is_used_everywhere(trained: Path, dnn: Callable[..., Answer]) -> None:
+    name = os.fsdecode(b"b\xe9d")
+    try:
+        trained.rename(name)
+    except OSError:
+        pytest.skip("the file system needs names in UTF-8")
+    _prepare_streams()  # as `main` does
+    digit = Image.new("L", (28, 28))
+    digit.paste(255, (12, 4, 16, 24))
+    digit.save(f"{name}.png")
+    for words in (
+        ["train", "-c", f"{name}/config.yaml", "--run-dir", f"{name}-2", "-q"],
+        ["evaluate", f"{name}-2"],
+        ["train", "--resume", name, "--epochs", 3, "-q"],
+        ["evaluate", name],
+        ["show", name],
+        ["runs", "."],
+        ["report", name, f"{name}-2", "--out", f"{name}.html"],
+        ["explain", name, f"{name}.png"],
+        ["predict", name, f"{name}.png", "--out", f"{name}.csv"],
+    ):
+        assert dnn(*words).code == 0, words
+    assert "b\\udce9d.png" in Path(f"{name}.csv").read_text()
+    os.mkdir("cwd\udce9")  # noqa: PTH102
+    with contextlib.chdir("cwd\udce9"):
+        assert dnn("train", "-c", f"../{name}/config.yaml", "--run-dir", "run", "-q").code == 0
+        assert RunDirectory.open(Path("run")).environment().folder.endswith("cwd\udce9")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["train", "-c", "LONG"], 2),
+        (["train", "-c", "run/config.yaml", "--run-dir", "LONG"], 2),
+        (["train", "--resume", "LONG"], 2),
+        (["evaluate", "LONG"], 1),
+        (["show", "LONG"], 2),
+        (["report", "LONG"], 2),
+        (["report", "run", "--out", "LONG.html"], 2),
+        (["predict", "run", "digit.png", "--out", "LONG.csv"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_a_name_that_is_too_long_is_one_line(
+    words: list[str], code: int, trained: Path, dnn: Callable[..., Answer]
+) -> None:
+    answer = dnn(*(word.replace("LONG", "x" * 300) for word in words))
+    assert (answer.code, answer.stdout) == (code, "")
+    assert re.fullmatch("error: .*x{300}.*: File name too long\n", answer.stderr)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs permissions that can be taken away")
+def test_a_read_only_run_directory_is_one_line(trained: Path, dnn: Callable[..., Answer]) -> None:
+    Path("empty").mkdir(mode=0o500)
+    answer = dnn("train", "-c", trained / "config.yaml", "--run-dir", "empty", "-q")
+    assert answer == Answer(1, "", "error: empty cannot be written: Permission denied\n")

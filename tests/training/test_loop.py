@@ -22,7 +22,7 @@ from dnn_cli.errors import TrainingError
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.training import loop
 from tests.conftest import PATIENCE, Answer, assert_same_bits, command, saved_epoch, wait_for_epoch, weights
-from tests.shared_runs import SharedRuns
+from tests.shared_runs import SharedRuns, forget_digests
 from tests.training.helpers import TINY, assert_same_training, history
 
 Dnn = Callable[..., Answer]
@@ -128,6 +128,23 @@ def test_ema_weights_and_schedules_in_epochs_are_extended_bit_for_bit(dnn: Dnn, 
     assert scores["loss"] == pytest.approx(history("straight")[-1]["val_loss"], rel=1e-4)
 
 
+def test_a_schedule_over_all_epochs_is_recorded_and_kept_when_a_run_is_extended(dnn: Dnn, tiny: Path) -> None:
+    def options(length: object) -> tuple[str, str]:
+        schedule = f"{{name: cosine_decay, initial_learning_rate: 0.003, decay_epochs: {length}}}"
+        return "--set", f"optimizer.learning_rate={schedule}"
+
+    answer = dnn("train", "-c", tiny, "--run-dir", "all", "--epochs", 1, *options("all"))
+    assert (answer.code, answer.stderr.count("warning")) == (0, 0)
+    assert "decay_epochs: 1.0" in Path("all/config.yaml").read_text()
+    ends = "warning: the learning rate's cosine_decay ends after 1 epochs; for the rest of the 2 it stays at 0"
+    answer = dnn("train", "-c", tiny, "--run-dir", "straight", "--epochs", 2, *options(1))
+    assert (answer.code, answer.stderr.splitlines()[0]) == (0, ends)
+    # The config says `all`, the run 1: the run is extended as if it had been given the longer training from the start.
+    answer = dnn("train", "--resume", "all", "-c", tiny, "--epochs", 2, *options("all"))
+    assert (answer.code, answer.stderr.splitlines()[0]) == (0, f"{ends}; a resumed run keeps its schedule")
+    assert_same_training("straight", "all")
+
+
 @pytest.mark.slow
 def test_a_run_killed_at_any_time_and_resumed_ends_as_an_uninterrupted_one(
     dnn: Dnn, start: Callable[..., "subprocess.Popen[str]"], tiny: Path
@@ -135,7 +152,7 @@ def test_a_run_killed_at_any_time_and_resumed_ends_as_an_uninterrupted_one(
     arguments: tuple[object, ...] = ("-c", tiny, "--run-dir", "killed", "--epochs", 100_000)
     random = np.random.default_rng(5)
     done = 0
-    for _ in range(3):
+    for _ in range(2):
         victim = start("train", *arguments)
         wait_for_epoch("killed", done + 1, victim)
         time.sleep(random.uniform(0, 0.03))
@@ -152,45 +169,20 @@ def test_a_run_killed_at_any_time_and_resumed_ends_as_an_uninterrupted_one(
     assert_same_training("straight", "killed")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGINT, "SIGINT", 130), (signal.SIGTERM, "SIGTERM", 143)])
-def test_a_signal_finishes_the_epoch_and_prints_the_resume_command(
-    dnn: Dnn, start: Callable[..., "subprocess.Popen[str]"], tiny: Path, number: int, name: str, code: int
-) -> None:
-    training = start("train", "-c", tiny, "--run-dir", "run", "--epochs", "100000")
-    assert training.stderr
-    first = training.stderr.readline()
-    assert re.fullmatch(r"epoch      1/100000  loss .* images/s\n", first), first + training.stderr.read()
-    training.send_signal(number)
-    _, stderr = training.communicate(timeout=PATIENCE)
-    assert training.returncode == code
-    *lines, error, resume = stderr.splitlines()
-    done = json.loads(Path("run/state.json").read_text())["last"]["epoch"]
-    assert error == f"error: interrupted; epoch {done} is saved in run"
-    assert resume == f"resume with: {shlex.join(command('train', '--resume', 'run'))}"
-    others = [line for line in lines if not re.fullmatch(r"epoch +\d+/100000  loss .* images/s", line)]
-    assert others in ([], [f"{name}: finishing and saving this epoch; a second {name} stops at once and loses it"])
-    assert len(history("run")) == done
-
-    answer = dnn("train", "--resume", "run", "--epochs", done + 1)
-    assert answer.code == 0
-    dnn("train", "-c", tiny, "--run-dir", "straight", "--epochs", done + 1)
-    assert_same_training("straight", "run")
-
-
-@pytest.mark.slow
 def test_a_second_signal_stops_at_once_and_damages_nothing(
     start: Callable[..., "subprocess.Popen[str]"], tiny: Path
 ) -> None:
-    wide = ("--set", "model.layers=[2048, 2048]", "--set", "data.validation=0", "--set", "training.batch_size=8")
-    training = start("train", "-c", tiny, "--run-dir", "run", "--epochs", "100", *wide)
+    # A step takes about a second.
+    wide = ("engine=numpy", "model.layers=[4096, 4096]", "data.validation=0", "training.batch_size=1500")
+    changes = [option for setting in wide for option in ("--set", setting)]
+    training = start("train", "-c", tiny, "--run-dir", "run", "--epochs", "100", *changes)
     assert training.stderr
     assert training.stderr.readline().startswith("epoch   1/100")
     wait_for_epoch("run", 1, training)  # which is saved while the next one trains
     kept = Path("run/checkpoints/last.keras").read_bytes()
     training.send_signal(signal.SIGINT)
     assert training.stderr.readline() == (
-        "SIGINT: finishing and saving this epoch; a second SIGINT stops at once and loses it\n"
+        "SIGINT: saving; a second SIGINT stops at once and loses the steps since the last checkpoint\n"
     )
     training.send_signal(signal.SIGINT)
     _, stderr = training.communicate(timeout=PATIENCE)
@@ -273,6 +265,56 @@ def test_resuming_with_another_config_is_rejected_with_the_differences(dnn: Dnn,
     assert dnn("train", "--resume", "run", "-c", tiny, "--epochs", 2).code == 0
     answer = dnn("train", "--resume", "run", "--epochs", 1)
     assert answer == Answer(2, "", "error: run has trained 2 epochs already; --epochs must be at least 2\n")
+
+
+def compiled(run: str) -> Any:
+    """Return whether the environment records that XLA compiled the training steps."""
+    return json.loads(Path(run, "environment.json").read_text())["compiled"]
+
+
+def test_a_resume_with_compiled_steps_must_be_asked_for(dnn: Dnn, trained: Trained) -> None:
+    trained("run", *ONE_EPOCH, "--set", "training.jit_compile=false")
+    assert compiled("run") is False
+    config = Path("run/config.yaml").read_text()
+    answer = dnn("train", "--resume", "run", "--epochs", 2, "-q", "--set", "training.jit_compile=true")
+    change = "run was trained uncompiled and resumes with compiled steps"
+    assert (answer.code, answer.stderr) == (0, f"warning: {change}; its weights differ in the last bits\n")
+    assert compiled("run") is True
+    assert Path("run/config.yaml").read_text() == config.replace("epochs: 1", "epochs: 2")
+
+
+def test_a_resume_never_leaves_the_path_that_trained(
+    dnn: Dnn, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dnn_cli.engines.keras import epoch
+
+    trained("compiled", *ONE_EPOCH)
+    assert compiled("compiled") is True
+    state = Path("compiled/state.json").read_bytes()
+
+    def reject(self: epoch.CompiledEpoch) -> None:
+        self.compiled = False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(epoch.CompiledEpoch, "prepare", reject)
+        assert dnn("train", "--resume", "compiled", "--epochs", 2, "-q") == Answer(
+            1,
+            "",
+            "error: compiled was trained with compiled steps and would resume uncompiled, so that its weights would "
+            "differ in the last bits; --set training.jit_compile=false resumes it nevertheless\n",
+        )
+    assert Path("compiled/state.json").read_bytes() == state
+
+    # XLA rejected the model when the run was started, and would compile it now.
+    trained("uncompiled", *ONE_EPOCH, "--set", "training.jit_compile=false")
+    trained("straight", "--epochs", 2, "--set", "training.jit_compile=false")
+    forget_digests("uncompiled")
+    config = Path("uncompiled/config.yaml")
+    config.write_text(config.read_text().replace("jit_compile: false", "jit_compile: true"))
+    answer = dnn("train", "--resume", "uncompiled", "--epochs", 2, "-q")
+    assert (answer.code, answer.stderr) == (0, "")
+    assert compiled("uncompiled") is False
+    assert_same_bits(Path("uncompiled/checkpoints/last.keras"), Path("straight/checkpoints/last.keras"))
 
 
 def test_resuming_a_finished_run_trains_no_epoch(dnn: Dnn, trained: Trained) -> None:

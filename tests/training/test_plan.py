@@ -1,6 +1,7 @@
 """Test that a plan is made once, before anything is written, and passed to the engines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dnn_cli import progress
 from dnn_cli.config import loading
-from dnn_cli.config.schema import Config, Data
+from dnn_cli.config.data_section import Data
+from dnn_cli.config.schema import Config
 from dnn_cli.data import datasets, selection
 from dnn_cli.data.datasets import Split
+from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import UsageError
-from dnn_cli.training import plan
+from dnn_cli.training import loop, plan
 from dnn_cli.training.engine import ENGINES
 from tests.conftest import Answer
 
@@ -106,6 +110,47 @@ def test_the_record_of_the_data_contains_what_was_selected_and_held_out(sample: 
         "classes": 10,
         "selected_classes": [3, 8],
         "image_shape": [28, 28],
+        "class_names": None,
+        "resize": None,
     }
     everything = selection.select_training_data(datasets.find("mnist-sample"), Data(), 0)
     assert plan.dataset_record(everything).validation_images == 0
+
+
+@pytest.mark.parametrize(
+    ("factor", "start", "said"),
+    [
+        (1, 1, "only 10 of the labels 0 to 10 have training images (1, 2, 3, 4, 5, 6, 7, 8, 9, 10); "),
+        (27, 1, "only 10 of the labels 0 to 244 have training images (1, 28, 55, 82, 109, 136, 163, 190, 217, 244); "),
+        (1, 0, ""),
+    ],
+)  # fmt: skip
+def test_labels_with_gaps_are_warned_about(
+    factor: int, start: int, said: str, few: Split, dnn: Callable[..., Answer]
+) -> None:
+    np.savez("own.npz", x_train=few.images, y_train=few.labels * factor + start)
+    options = ("--set", "data.dataset=own.npz", "--epochs", 1, "--engine", "numpy")
+    expected = f"warning: {Path('own.npz').absolute()}: {said}"
+    assert (expected in dnn("train", "-c", "smoke", *options, "--dry-run").stdout) == bool(said)
+    answer = dnn("train", "-c", "smoke", *options)
+    assert answer.code == 0
+    assert (expected in answer.stderr) == bool(said)
+    assert ("have training images" in answer.stderr) == bool(said)
+
+
+def test_the_display_says_that_tensorflow_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = list[str]()
+
+    class Recorder(progress.QuietProgress):
+        @contextmanager
+        def waiting(self, text: str) -> Iterator[None]:
+            said.append(text)
+            yield
+
+    def unavailable(*_: Any, **__: Any) -> None:
+        assert said == ["loading TensorFlow"]
+        raise UsageError("stop here")
+
+    monkeypatch.setattr(tensorflow_import, "import_tensorflow", unavailable)
+    with pytest.raises(UsageError, match="stop here"):
+        loop.start(config(), "a", Recorder())

@@ -12,6 +12,7 @@ import pytest
 from dnn_cli import progress
 from dnn_cli.config import loading
 from dnn_cli.data import datasets
+from dnn_cli.data.sources.four_arrays import FourArrays
 from dnn_cli.errors import RunError
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.runs.records import TrainingMetrics
@@ -60,7 +61,7 @@ def test_each_training_gives_the_same_bits_as_alone(
     dnn: Dnn, shared_runs: SharedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = shared_runs.path(SECOND)
-    read = counting(datasets, "_load", monkeypatch)
+    read = counting(FourArrays, "read", monkeypatch)
     answer = dnn("train", "-c", "first.yaml", "-c", "second.yaml")
     assert answer.code == 0
     assert len(read) == 1
@@ -130,9 +131,9 @@ def test_all_problems_of_all_configs_are_reported_before_training_starts(dnn: Dn
         assert answer == Answer(
             2,
             "",
-            "error: first.yaml has 1 problem\n"
+            "error: the command line has 1 problem\n"
             "  --batch-size 0  training.batch_size: must be at least 1, got 0\n"
-            "bad.yaml has 3 problems\n"
+            "the command line and bad.yaml have 3 problems\n"
             "  --batch-size 0  training.batch_size: must be at least 1, got 0\n"
             "  bad.yaml:1:1    sed: unknown key (did you mean 'seed'?)\n"
             "  bad.yaml:2:20   training.epochs: must be at least 1, got 0\n"
@@ -206,7 +207,7 @@ def test_a_signal_stops_the_series_after_the_current_epoch(
     answer = dnn("train", *both, "--engine", engine, "-q")
     assert (answer.code, answer.stdout) == (code, "")
     assert answer.stderr == (
-        f"{number.name}: finishing and saving this epoch; a second {number.name} stops at once and loses it\n"
+        f"{number.name}: saving; a second {number.name} stops at once and loses the steps since the last checkpoint\n"
         "error: interrupted; epoch 1 is saved in runs/first-1\n"
         "resume with: dnn train --resume runs/first-1\n"
         "not started: first.yaml with seed 2, second.yaml with seed 1, second.yaml with seed 2\n"

@@ -13,14 +13,16 @@ def handlers() -> list[object]:
     return [signal.getsignal(number) for number in SIGNALS]
 
 
-def test_the_first_signal_lets_the_epoch_finish_and_the_second_stops_at_once() -> None:
+def test_the_first_signal_lets_the_training_save_and_the_second_stops_at_once() -> None:
     before, told = handlers(), list[str]()
     with SignalHandler(told.append, lambda: "epoch 3 is saved") as signals:
         assert handlers() != before
         signals.in_epoch = True
+        assert not signals.received
         signals.raise_if_received()
         signal.raise_signal(signal.SIGINT)
-        assert told == ["SIGINT: finishing and saving this epoch; a second SIGINT stops at once and loses it"]
+        assert signals.received
+        assert told == ["SIGINT: saving; a second SIGINT stops at once and loses the steps since the last checkpoint"]
         with pytest.raises(InterruptedTrainingError, match="^epoch 3 is saved$") as caught:
             signal.raise_signal(signal.SIGINT)
     assert caught.value.exit_code == 130
@@ -40,3 +42,14 @@ def test_another_thread_handles_no_signals() -> None:
     thread.start()
     thread.join()
     assert seen == [*before, "done"]
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with SignalHandler(print, str) as signals:
+            signal.raise_signal(signal.SIGHUP)
+            assert not signals.received
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

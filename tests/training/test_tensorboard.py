@@ -144,12 +144,12 @@ def test_a_kill_between_events_and_checkpoint_leaves_each_epoch_once(
 ) -> None:
     flush = RunDirectory._commit
 
-    def crash(run: RunDirectory, save: Callable[[Path], None], history: list[Any], state: Any) -> Any:
+    def crash(run: RunDirectory, save: Callable[[Path], None], history: list[Any], state: Any, *more: Any) -> Any:
         def save_and_crash(path: Path) -> None:
             save(path)
             raise Crash
 
-        return flush(run, save_and_crash if history[-1]["epoch"] == epoch else save, history, state)
+        return flush(run, save_and_crash if history[-1]["epoch"] == epoch else save, history, state, *more)
 
     with monkeypatch.context() as patch:
         patch.setattr(RunDirectory, "_commit", crash)

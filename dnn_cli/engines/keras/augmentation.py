@@ -185,6 +185,29 @@ def uniform(key: tf.Tensor, stream: tf.Tensor, shape: tuple[int, ...]) -> tf.Ten
     return tf.reshape(whole * 2.0**-23 - 1, shape)
 
 
+def unit_uniform(seed: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
+    """Return what ``tf.random.stateless_uniform(shape, seed, alg="threefry")`` returns inside XLA, outside XLA too.
+
+    XLA puts the two words of each counter next to each other along the first even dimension, or the largest one if all
+    are odd, and cuts off what is too much.
+
+    Args:
+        seed: (2,) int32.
+        shape: the shape, at least one dimension.
+
+    Returns:
+        float32 in [0, 1).
+    """
+    even = [dimension for dimension, size in enumerate(shape) if size % 2 == 0]
+    split = even[0] if even else shape.index(max(shape))
+    half = [*shape[:split], (shape[split] + 1) // 2, *shape[split + 1 :]]
+    words = threefry(tf.bitcast(seed, tf.uint32), tf.constant(0, tf.uint32), prod(half))
+    pairs = tf.stack([tf.reshape(word, half) for word in words], split + 1)
+    whole = tf.reshape(pairs, [*half[:split], 2 * half[split], *half[split + 1 :]])
+    bits = tf.bitwise.right_shift(tf.slice(whole, [0] * len(shape), shape), 9) | 0x3F800000  # a float32 in [1, 2)
+    return tf.bitcast(bits, tf.float32) - 1
+
+
 def threefry(key: tf.Tensor, stream: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Return Threefry-2x32 with 20 rounds (Salmon et al. 2011) of the counters (0, stream), (1, stream), ...
 

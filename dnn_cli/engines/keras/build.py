@@ -9,7 +9,7 @@ from dnn_cli.config.optimizers import OptimizerSection
 from dnn_cli.config.schedules import Schedule
 from dnn_cli.config.schema import Config
 from dnn_cli.data.pixels import to_unit_range
-from dnn_cli.engines.keras_file import check_file
+from dnn_cli.engines import keras_file
 from dnn_cli.engines.network_spec import Layer, NetworkSpec, prediction_batch
 from dnn_cli.errors import RunError, reason
 from dnn_cli.typing import Array
@@ -36,7 +36,9 @@ def build(spec: NetworkSpec, config: Config, steps_per_epoch: int | None = None)
     if smoothing := config.training.label_smoothing:
         # The sparse loss does not support label smoothing.
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
-    network.compile(_keras_optimizer(config.optimizer, steps_per_epoch), loss, metrics=["accuracy"])
+    network.compile(
+        _keras_optimizer(config.with_absolute_schedule().optimizer, steps_per_epoch), loss, metrics=["accuracy"]
+    )
     return network
 
 
@@ -75,7 +77,9 @@ def load(path: Path, *, compiled: bool = True) -> "keras.Sequential":
     Raises:
         RunError: the file is damaged, contains code, or its network is not an image classifier.
     """
-    check_file(path)
+    keras_file.check_file(path)
+    with keras_file.open_weights(path):  # Keras itself would follow links and expand what claims to be large
+        pass
     import keras
 
     try:

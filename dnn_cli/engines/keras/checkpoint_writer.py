@@ -8,6 +8,7 @@ import io
 import json
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -24,11 +25,15 @@ class KerasCheckpointWriter:
     The place of each variable in the file is learned from Keras: the network is saved once with every variable filled
     with its own number. So this class does not depend on how Keras arranges its files.
 
+    Args:
+        network: the network.
+        class_names: the names of its classes, which are stored in every file.
+
     Attributes:
         description: Keras's description of the network, JSON.
     """
 
-    def __init__(self, network: keras.Sequential) -> None:
+    def __init__(self, network: keras.Sequential, class_names: Sequence[str] | None = None) -> None:
         # Everything that a file of the network contains: weights, moving means, random states, optimizer state.
         self._variables = [*network.variables, *network.optimizer.variables]
         numbers = {id(variable): number for number, variable in enumerate(self._variables)}
@@ -36,7 +41,7 @@ class KerasCheckpointWriter:
         self._named = {name: numbers[id(weight)] for name, weight in named}
         members = _saved_members(network)
         self.description = members[keras_file.CONFIG].decode()
-        self._metadata = json.loads(members[keras_file.METADATA])
+        self._metadata = json.loads(members[keras_file.METADATA]) | keras_file.names_as_metadata(class_names)
         self._weights = io.BytesIO(members[keras_file.WEIGHTS])
         values = self.snapshot()
         try:

@@ -10,7 +10,7 @@ one.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,14 +19,20 @@ import numpy as np
 import tensorflow as tf
 
 from dnn_cli import seeds
-from dnn_cli.engines.keras.augmentation import Augmenter, EpochRandomness
+from dnn_cli.engines.keras import xla_cache
+from dnn_cli.engines.keras.augmentation import Augmenter, EpochRandomness, unit_uniform
 from dnn_cli.engines.keras.pixels import to_unit_range
+from dnn_cli.errors import TrainingError, reason
 from dnn_cli.seeds import Purpose
 from dnn_cli.typing import ChunkCallback, Logs
 
 CHUNK_SECONDS = 0.25  # target time of one call; between calls, progress is reported and signals are handled
 FIRST_CHUNK_STEPS = 32
 EVALUATION_BATCH = 1000
+
+# With these errors XLA rejects a model: an operation that it lacks, or a shape that is not known before the run. Any
+# other error is a failure.
+XLA_REJECTIONS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
 
 
 class CompiledEpoch:
@@ -40,14 +46,18 @@ class CompiledEpoch:
         batch_size: images in a step; the last step of an epoch takes the remaining images.
         seed: seed of the order of the images, the noise of Dropout and the deformations.
         augmenter: deforms every image before each step; None for no augmentation.
+        class_weights: (classes,) float32, the factor on the loss of each class; None for no factors.
         rate_factors: name of a layer → factor of its learning rate, which scales its weight decay too.
-        jit_compile: compile with XLA. If XLA rejects the model, `warn` is called once and training runs uncompiled.
+        jit_compile: compile with XLA. If XLA rejects the model, `warn` is called once and training runs uncompiled:
+            with the same random numbers, but other rounding, so that the weights differ in their last bits.
         warn: is called with a message for the user.
 
     Attributes:
         count: images in an epoch.
         full_steps: steps in an epoch that have `batch_size` images.
         steps: all steps in an epoch.
+        compiled: whether XLA compiled the steps; known after `prepare`. False without a step of `batch_size` images,
+            because the smaller step is never compiled.
     """
 
     def __init__(
@@ -59,6 +69,7 @@ class CompiledEpoch:
         batch_size: int,
         seed: int,
         augmenter: Augmenter | None = None,
+        class_weights: np.ndarray | None = None,
         rate_factors: Mapping[str, float] | None = None,
         jit_compile: bool = True,
         warn: Callable[[str], None] = print,
@@ -71,34 +82,69 @@ class CompiledEpoch:
         self.steps = -(-self.count // batch_size)
         self._images, self._labels = _in_memory(images, labels)
         self._augmenter = augmenter
+        self._class_weights = class_weights
         self._rate_factors = rate_factors or {}
-        self._to_compile = jit_compile and self.full_steps > 0
+        self.compiled = jit_compile and self.full_steps > 0
+        self._is_prepared = self.full_steps == 0
         self._warn = warn
         self._chunk = FIRST_CHUNK_STEPS
         create_state(model)
         self._loop = tf.function(self._run_steps, jit_compile=jit_compile, autograph=False)
         self._last_step = tf.function(self._step, autograph=False)
 
-    def run(self, epoch: int, on_chunk: ChunkCallback = lambda *_: None) -> Logs:
-        """Train for one epoch, which uses every image exactly once.
+    def prepare(self) -> None:
+        """Trace the steps and compile them, unless that is done. `run` calls this; call it before to know `compiled`.
+
+        Raises:
+            TrainingError: XLA failed, for another reason than the model.
+        """
+        if self._is_prepared:
+            return
+        if self.compiled:
+            try:
+                with xla_cache.programs(self._warn):
+                    self._trace()
+            except XLA_REJECTIONS as error:
+                self._warn(
+                    f"XLA cannot compile this model; training runs uncompiled and slower ({reason(error.message)})"
+                )
+                self.compiled = False
+                self._loop = tf.function(self._run_steps, autograph=False)
+            except tf.errors.ResourceExhaustedError:
+                raise
+            except tf.errors.OpError as error:
+                raise TrainingError(
+                    f"XLA failed to compile the training: {reason(error.message)}; try again, or train uncompiled and "
+                    "slower with training.jit_compile: false"
+                ) from None
+        if not self.compiled:
+            self._trace()
+        self._is_prepared = True
+
+    def run(
+        self,
+        epoch: int,
+        on_chunk: ChunkCallback = lambda *_: None,
+        *,
+        done: int = 0,
+        metric_sums: Sequence[float] = (),
+    ) -> Logs:
+        """Train for one epoch, which uses every image exactly once, or for the rest of one.
 
         Args:
             epoch: number of the epoch, from 0; it determines the epoch's random numbers.
             on_chunk: is called a few times a second with the first step, the step after the last, and the metrics of
                 the epoch so far. An exception that it raises ends the epoch.
+            done: steps of this epoch that the model was trained for already.
+            metric_sums: what `metric_sums` returned after those steps.
 
         Returns:
             The epoch's metrics by Keras's names, each the mean over all images.
         """
-        permutation = tf.constant(seeds.order(self.count, self.seed, epoch))
-        randomness = self._augmenter.randomness(self.seed, epoch) if self._augmenter else None
-        _seed_dropout(self.model, self.seed, epoch)
-        self.model.reset_metrics()
-        swap_ema_weights(self.model)
-        if self._to_compile:
-            self._compile(permutation, randomness)
-            self._to_compile = False
-        step = 0
+        self.prepare()
+        permutation, randomness = self._random(epoch)
+        self._begin(epoch, done, metric_sums)
+        step = done
         while step < self.full_steps:
             stop = min(step + self._chunk, self.full_steps)
             started = time.perf_counter()
@@ -114,6 +160,20 @@ class CompiledEpoch:
             on_chunk(step, self.steps, current_metrics(self.model))
         swap_ema_weights(self.model)
         return current_metrics(self.model)
+
+    def metric_sums(self) -> tuple[float, ...]:
+        """Return the sums from which Keras computes the metrics of the epoch under way, for `run`."""
+        return tuple(float(variable) for variable in self.model.metrics_variables)
+
+    def _begin(self, epoch: int, done: int, metric_sums: Sequence[float]) -> None:
+        """Prepare random numbers, metrics and weights for the step after the `done` first ones."""
+        _seed_dropout(self.model, self.seed, epoch, done)
+        self.model.reset_metrics()
+        if done:  # within an epoch, the network contains the weights themselves
+            for variable, value in zip(self.model.metrics_variables, metric_sums, strict=True):
+                variable.assign(value)
+        else:
+            swap_ema_weights(self.model)
 
     def _run_steps(
         self,
@@ -142,21 +202,24 @@ class CompiledEpoch:
     ) -> None:
         chosen = tf.gather(images, batch)
         inputs = self._augmenter(chosen, step, randomness) if self._augmenter and randomness else to_unit_range(chosen)
+        of_batch = tf.gather(labels, batch)
+        # As `fit` does with its argument `class_weight`.
+        weights = () if self._class_weights is None else (tf.gather(self._class_weights, of_batch),)
         with _scaled_rates(self.model, self._rate_factors):
-            self.model.train_step((inputs, _targets(self.model, tf.gather(labels, batch))))
+            self.model.train_step((inputs, _targets(self.model, of_batch), *weights))
 
     def _call(self, permutation: tf.Tensor, randomness: EpochRandomness | None, start: int, stop: int) -> None:
         self._loop(self._images, self._labels, permutation, randomness, (tf.constant(start), tf.constant(stop)))
 
-    def _compile(self, permutation: tf.Tensor, randomness: EpochRandomness | None) -> None:
-        """Compile by running zero steps, so that a model that XLA rejects stays unchanged."""
-        try:
-            with _threefry_dropout(self.model):
-                self._call(permutation, randomness, 0, 0)
-        except tf.errors.OpError as error:
-            reason = error.message.strip().splitlines()[0]
-            self._warn(f"XLA cannot compile this model; training runs uncompiled and slower ({reason})")
-            self._loop = tf.function(self._run_steps, autograph=False)
+    def _random(self, epoch: int) -> tuple[tf.Tensor, EpochRandomness | None]:
+        """Return the order of the images in an epoch, and the random numbers of its augmentation."""
+        randomness = self._augmenter.randomness(self.seed, epoch) if self._augmenter else None
+        return tf.constant(seeds.order(self.count, self.seed, epoch)), randomness
+
+    def _trace(self) -> None:
+        """Trace and compile by running zero steps, which change nothing, even if XLA rejects the model."""
+        with _threefry_dropout(self.model, compiled=self.compiled):
+            self._call(*self._random(0), 0, 0)
 
     def _adapt(self, steps: int, seconds: float) -> None:
         fitting = int(steps * CHUNK_SECONDS / seconds)
@@ -235,10 +298,10 @@ def _dropouts(model: keras.Model) -> list[Any]:
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
 
 
-def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
-    """Reset each Dropout layer's counter, so that step s of the epoch draws from (seed, layer, epoch, s)."""
+def _seed_dropout(model: keras.Model, seed: int, epoch: int, step: int) -> None:
+    """Set each Dropout layer's counter, so that step s of the epoch draws from (seed, layer, epoch, s)."""
     for index, layer in enumerate(_dropouts(model)):
-        layer.seed_generator.state.assign([seeds.integer(seed, Purpose.DROPOUT, index, epoch), 0])
+        layer.seed_generator.state.assign([seeds.integer(seed, Purpose.DROPOUT, index, epoch), step])
 
 
 class _ThreefryDropout(keras.layers.Dropout):  # type: ignore[misc]
@@ -248,16 +311,25 @@ class _ThreefryDropout(keras.layers.Dropout):  # type: ignore[misc]
         if not training:
             return inputs
         seed = tf.cast(self.seed_generator.next(), tf.int32)
-        kept = tf.random.stateless_uniform(tf.shape(inputs), seed, alg="threefry") >= self.rate
-        return tf.where(kept, inputs / (1 - self.rate), 0.0)
+        return tf.where(self._uniform(inputs.shape, seed) >= self.rate, inputs / (1 - self.rate), 0.0)
+
+    def _uniform(self, shape: tf.TensorShape, seed: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_uniform(shape, seed, alg="threefry")
+
+
+class _UncompiledThreefryDropout(_ThreefryDropout):
+    """The same, with the same numbers, for graphs that XLA does not compile: TensorFlow has no Threefry for them."""
+
+    def _uniform(self, shape: tf.TensorShape, seed: tf.Tensor) -> tf.Tensor:
+        return unit_uniform(seed, tuple(shape))
 
 
 @contextmanager
-def _threefry_dropout(model: keras.Model) -> Iterator[None]:
+def _threefry_dropout(model: keras.Model, *, compiled: bool) -> Iterator[None]:
     """Let the Dropout layers use Threefry while a graph is traced; saved models keep Keras's own Dropout."""
     layers = [layer for layer in _dropouts(model) if type(layer) is keras.layers.Dropout]
     for layer in layers:
-        layer.__class__ = _ThreefryDropout
+        layer.__class__ = _ThreefryDropout if compiled else _UncompiledThreefryDropout
     try:
         yield
     finally:

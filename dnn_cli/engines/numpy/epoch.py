@@ -5,6 +5,7 @@ scaled to [0, 1]. An epoch is a pure function of the network's state and of (see
 """
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,9 +30,20 @@ class Batches:
         classes: number of classes.
         size: largest number of images in a batch.
         smoothing: share of each label that is spread over all classes.
+        class_weights: (classes,) float32, the factor on the loss of each class; None for no factors.
     """
 
-    def __init__(self, images: Array, labels: Array, classes: int, size: int, smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        images: Array,
+        labels: Array,
+        classes: int,
+        size: int,
+        smoothing: float = 0.0,
+        *,
+        class_weights: Array | None = None,
+    ) -> None:
+        self._class_weights = class_weights
         self.size, self.count = size, len(images)
         self._images, self._labels = images.reshape(len(images), -1), labels
         self._of_class = build.targets(np.arange(classes), classes, smoothing)
@@ -52,6 +64,10 @@ class Batches:
         to_unit_range(gathered, out=x)
         np.take(self._of_class, labels, axis=0, out=targets, mode="clip")
         return x, targets, labels
+
+    def weights(self, labels: Array) -> Array | None:
+        """Return the factor on the loss of each image, (k, 1); None for no factors."""
+        return None if self._class_weights is None else self._class_weights[labels, None]
 
 
 class NumpyEpoch:
@@ -75,45 +91,70 @@ class NumpyEpoch:
         self.seed = seed
         self.count = batches.count
         self.steps = -(-batches.count // batches.size)
+        self._metrics = MetricAccumulator()
 
-    def run(self, epoch: int, on_chunk: ChunkCallback = lambda *_: None) -> Logs:
+    def run(
+        self,
+        epoch: int,
+        on_chunk: ChunkCallback = lambda *_: None,
+        *,
+        done: int = 0,
+        metric_sums: Sequence[float] = (),
+    ) -> Logs:
         """Train for one epoch; arguments and result are those of `CompiledEpoch.run`."""
         order, size = seeds.order(self.count, self.seed, epoch), self.batches.size
-        self._seed_dropout(epoch)
-        metrics, first, reported = MetricAccumulator(), 0, time.perf_counter()
+        self._seed_dropout(epoch, done * size)
+        self._metrics, first, reported = MetricAccumulator(*metric_sums), done, time.perf_counter()
         with np.errstate(all="ignore"):  # the caller checks the loss
-            for step in range(self.steps):
-                self._step(order[step * size : (step + 1) * size], metrics)
+            for step in range(done, self.steps):
+                self._step(order[step * size : (step + 1) * size])
                 if time.perf_counter() - reported > CHUNK_SECONDS or step == self.steps - 1:
-                    on_chunk(first, step + 1, metrics.means())
+                    on_chunk(first, step + 1, self._metrics.means())
                     first, reported = step + 1, time.perf_counter()
-        return metrics.means()
+        return self._metrics.means()
 
-    def _step(self, chosen: Array, metrics: "MetricAccumulator") -> None:
+    def metric_sums(self) -> tuple[float, ...]:
+        """Return the sums from which the metrics of the epoch under way are computed, for `run`."""
+        return self._metrics.sums()
+
+    def _step(self, chosen: Array) -> None:
         network = self.network
         x, targets, labels = self.batches.take(chosen)
         outputs = network.forward(x, training=True)
-        metrics.add(network.cost(targets), outputs, labels)
-        network.backward(targets)
+        weights = self.batches.weights(labels)
+        self._metrics.add(network.cost(targets, weights), outputs, labels)
+        network.backward(targets, weights)
         self.optimizer.step(network.parameters, network.gradients)
 
-    def _seed_dropout(self, epoch: int) -> None:
+    def _seed_dropout(self, epoch: int, rows: int) -> None:
+        """Give each Dropout layer the generator that it has after `rows` images of the epoch."""
         dropouts = [layer for layer in self.network.layers if isinstance(layer, Dropout)]
         for index, layer in enumerate(dropouts):
             layer.random = seeds.generator(self.seed, Purpose.DROPOUT, index, epoch)
+            layer.skip(rows)
 
 
 class MetricAccumulator:
-    """Accumulates loss and accuracy over batches."""
+    """Accumulates loss and accuracy over batches.
 
-    def __init__(self) -> None:
-        self._cost, self._correct, self._count = 0.0, 0, 0
+    Args:
+        cost: sum of the losses of the images so far.
+        correct: number of images so far that are classified correctly.
+        count: number of images so far.
+    """
+
+    def __init__(self, cost: float = 0.0, correct: float = 0, count: float = 0) -> None:
+        self._cost, self._correct, self._count = cost, correct, count
 
     def add(self, cost: float, outputs: Array, labels: Array) -> None:
         """Add a batch with its mean loss, its outputs (k, classes) and its labels (k,)."""
         self._cost += cost * len(labels)
         self._correct += int(np.count_nonzero(outputs.argmax(axis=1) == labels))
         self._count += len(labels)
+
+    def sums(self) -> tuple[float, ...]:
+        """Return the sums so far, the arguments of the constructor."""
+        return self._cost, self._correct, self._count
 
     def means(self) -> Logs:
         """Return loss and accuracy, each the mean over the images so far."""

@@ -6,9 +6,8 @@ it with the file that Keras writes for the same network.
 
 import io
 import json
-import zipfile
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from math import prod
@@ -20,7 +19,7 @@ import numpy as np
 
 from dnn_cli.config.schema import MAX_UNITS, Config
 from dnn_cli.engines import keras_file, network_spec
-from dnn_cli.engines.keras_file import FIRST_SLOT, ITERATIONS, LEARNING_RATE
+from dnn_cli.engines.keras_file import FIRST_SLOT, ITERATIONS, LEARNING_RATE, MAX_EXPANSION, UNCOUNTED_BYTES
 from dnn_cli.engines.network_spec import Layer, NetworkSpec
 from dnn_cli.engines.numpy import build
 from dnn_cli.engines.numpy.activations import FUNCTIONS
@@ -29,6 +28,9 @@ from dnn_cli.engines.numpy.optimizers import Adam, Optimizer
 from dnn_cli.engines.numpy.regularization import BatchNormalization
 from dnn_cli.errors import RunError, reason
 from dnn_cli.typing import Array
+
+MAX_LAYERS = 1000  # hidden layers of a network that is read; dnn makes at most 100 blocks of four
+MAX_BATCH_VALUES = 2**28  # outputs of all layers for a batch: 1 GiB of float32
 
 
 class NumpyCheckpointWriter:
@@ -39,13 +41,22 @@ class NumpyCheckpointWriter:
         spec: the network.
         network: as `build.build` makes it of the spec.
         optimizer: built for the network.
+        class_names: the names of its classes, which are stored in every file.
 
     Attributes:
         description: Keras's description of the network, JSON.
     """
 
-    def __init__(self, config: Config, spec: NetworkSpec, network: Network, optimizer: Optimizer) -> None:
+    def __init__(
+        self,
+        config: Config,
+        spec: NetworkSpec,
+        network: Network,
+        optimizer: Optimizer,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         self.description = json.dumps(_model_config(config, spec))
+        self._metadata = {"keras_version": metadata.version("keras"), **keras_file.names_as_metadata(class_names)}
         self._optimizer = optimizer
         weights = _weights(spec, network)
         names = (f"{layer.name}/{name}" for layer in spec.layers for name in layer.shapes)
@@ -70,7 +81,7 @@ class NumpyCheckpointWriter:
         with h5py.File(weights, "w") as file:
             for place, value in values.items():
                 file[place] = value
-        keras_file.write(path, {"keras_version": metadata.version("keras")}, self.description, weights.getbuffer())
+        keras_file.write(path, self._metadata, self.description, weights.getbuffer())
 
     def read(self, path: Path) -> None:
         """Set network and optimizer to the values in a file; raises `RunError` if it does not fit the network."""
@@ -112,7 +123,10 @@ def load(path: Path) -> Loaded:
         spec = _described_spec(keras_file.description(path))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise UnknownNetworkError(f"{path} holds a network that NumPy cannot run: {reason(error)}") from None
-    batch = network_spec.prediction_batch(spec.image_shape)
+    if 4 * spec.parameters > max(UNCOUNTED_BYTES, MAX_EXPANSION * keras_file.weights_size(path)):
+        raise RunError(f"{path} does not hold this network: its weights are {spec.parameters:,} numbers")
+    outputs = sum(layer.units for layer in spec.layers)
+    batch = max(1, min(network_spec.prediction_batch(spec.image_shape), MAX_BATCH_VALUES // outputs))
     network = build.assemble(spec, rows=batch)
     arrays = _weights(spec, network)
     _assign(arrays, _read(path, arrays))
@@ -125,8 +139,10 @@ def _described_spec(described: dict[str, Any]) -> NetworkSpec:
         raise ValueError(f"it is a {described['class_name']} model")
     inputs, flatten, *hidden, head = described["config"]["layers"]
     image_shape = tuple(map(int, inputs["config"]["batch_shape"][1:]))
-    if flatten["class_name"] != "Flatten" or not image_shape:
+    if flatten["class_name"] != "Flatten" or not image_shape or min(image_shape) < 1:
         raise ValueError("it does not begin with Flatten")
+    if len(hidden) > MAX_LAYERS:
+        raise ValueError(f"it has more than {MAX_LAYERS} hidden layers")
     layers = [Layer("Flatten", {}, prod(image_shape))]
     for layer in hidden:
         layers.append(_layer(layer, layers[-1].units, FUNCTIONS))
@@ -149,6 +165,8 @@ def _layer(described: dict[str, Any], inputs: int, activations: Container[str]) 
             if not 1 <= units <= MAX_UNITS:
                 raise ValueError(f"it has a layer of {units} units")
             known = {key: arguments[key] for key in ("activation", "use_bias")}
+            if type(known["use_bias"]) is not bool:
+                raise ValueError(f"it has a use_bias of {known['use_bias']!r}")
             return Layer(kind, known, units, {"kernel": (inputs, units)})
         case "BatchNormalization" if not (arguments["scale"] and arguments["center"]):
             raise ValueError("it has a BatchNormalization without scale or center")
@@ -189,18 +207,27 @@ def _optimizer_slots(network: Network, optimizer: Optimizer) -> dict[str, Array]
 
 def _read(path: Path, arrays: dict[str, Array]) -> dict[str, Array]:
     """Return the file's array for each of `arrays`, by place; raises `RunError` if one is missing or does not fit."""
-    try:
-        with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read(keras_file.WEIGHTS))) as file:
-            return {place: _checked(file[place], place, array.shape) for place, array in arrays.items()}
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path} does not hold this network: {reason(error)}") from None
+    with keras_file.open_weights(path) as file:
+        try:
+            return {place: _checked(file.get(place), place, array) for place, array in arrays.items()}
+        except Exception as error:  # h5py raises exceptions of many kinds for a damaged file
+            raise RunError(f"{path} does not hold this network: {reason(error)}") from None
 
 
-def _checked(found: Any, place: str, shape: tuple[int, ...]) -> Array:
-    if not isinstance(found, h5py.Dataset) or found.shape != shape:
-        held = "×".join(map(str, getattr(found, "shape", ())))
-        raise ValueError(f"{place} is {held}, not {'×'.join(map(str, shape))}")
-    return np.asarray(found[()])
+def _checked(found: Any, place: str, array: Array) -> Array:
+    """Return the values of a dataset; raises `ValueError` unless it has the shape and kind of `array`."""
+    if not isinstance(found, h5py.Dataset):
+        raise ValueError(f"there is no {place}")
+    if found.shape != array.shape:
+        raise ValueError(f"{place} is {_dimensions(found.shape)}, not {_dimensions(array.shape)}")
+    if found.dtype.kind != array.dtype.kind:
+        raise ValueError(f"{place} holds numbers of type {found.dtype}, not {array.dtype}")
+    values: Array = found[()]
+    return values
+
+
+def _dimensions(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "a number"
 
 
 def _assign(arrays: dict[str, Array], values: dict[str, Array]) -> None:

@@ -152,14 +152,22 @@ class CrossEntropy:
         self.p /= self.sum
         return self.p
 
-    def value(self, targets: Array) -> float:
-        """Return E, with log p = z - log sum e^z, which is finite even if p underflows to 0."""
+    def value(self, targets: Array, weights: Array | None = None) -> float:
+        """Return E, with log p = z - log sum e^z, which is finite even if p underflows to 0.
+
+        With weights w (n, 1), E = -(1 / n) sum w t log p.
+        """
+        if weights is not None:
+            losses = np.log(self.sum) - (targets * self.shifted).sum(axis=1, keepdims=True)
+            return float(np.vdot(weights, losses)) / len(targets)
         logarithms = float(np.log(self.sum, out=self._highest[: len(targets)]).sum())
         return (logarithms - float(np.vdot(targets, self.shifted))) / len(targets)
 
-    def error(self, targets: Array) -> Array:
-        """Return dE/dz = (p - t) / n."""
+    def error(self, targets: Array, weights: Array | None = None) -> Array:
+        """Return dE/dz = (p - t) / n, times the weights (n, 1)."""
         error: Array = np.subtract(self.p, targets, out=self._error[: len(targets)])
+        if weights is not None:
+            error *= weights
         error /= len(targets)
         return error
 
@@ -176,14 +184,18 @@ class SquaredError:
         self.a = a
         return a
 
-    def value(self, targets: Array) -> float:
-        """Return E."""
+    def value(self, targets: Array, weights: Array | None = None) -> float:
+        """Return E; with weights w (n, 1), each square is multiplied by them."""
         difference: Array = np.subtract(self.a, targets, out=self._difference[: len(targets)])
+        if weights is not None:
+            return float(np.vdot(weights * difference, difference)) / difference.size
         return float(np.vdot(difference, difference)) / difference.size
 
-    def error(self, targets: Array) -> Array:
-        """Return dE/da = 2 (a - t) / (n k)."""
+    def error(self, targets: Array, weights: Array | None = None) -> Array:
+        """Return dE/da = 2 (a - t) / (n k), times the weights (n, 1)."""
         error: Array = np.subtract(self.a, targets, out=self._error[: len(targets)])
+        if weights is not None:
+            error *= weights
         error *= 2 / error.size
         return error
 
@@ -237,12 +249,12 @@ class Network:
             x = layer.forward(x, training)
         return self.loss.forward(x)
 
-    def cost(self, targets: Array) -> float:
-        """Return E of the last `forward`, penalties included, for targets (n, d[L])."""
-        return self.loss.value(targets) + sum(layer.penalty() for layer in self.layers)
+    def cost(self, targets: Array, weights: Array | None = None) -> float:
+        """Return E of the last `forward`, penalties included, for targets (n, d[L]) and factors on them (n, 1)."""
+        return self.loss.value(targets, weights) + sum(layer.penalty() for layer in self.layers)
 
-    def backward(self, targets: Array) -> None:
+    def backward(self, targets: Array, weights: Array | None = None) -> None:
         """Fill `gradients` with dE/dparameters of the last `forward`, which must have been with ``training=True``."""
-        error = self.loss.error(targets)
+        error = self.loss.error(targets, weights)
         for layer in reversed(self.layers[self._lowest :]):
             error = layer.backward(error, to_input=layer is not self.layers[self._lowest])

@@ -91,6 +91,16 @@ class Dropout(Layer):
         np.multiply(x, self.factor, out=y)
         return y
 
+    def skip(self, rows: int) -> None:
+        """Move the generator to where it is after `rows` rows of training, without drawing their noise.
+
+        A float32 takes half of one of the generator's 64-bit numbers; the other half is kept for the next.
+        """
+        numbers, bits = rows * self._factor.shape[1], self.random.bit_generator
+        assert isinstance(bits, np.random.PCG64)
+        bits.advance(numbers // 2)
+        self.random.random(numbers % 2, dtype=np.float32)
+
     def backward(self, error: Array, to_input: bool) -> Array:
         """Return dE/dx = dE/dy * factor."""
         error *= self.factor

@@ -68,6 +68,13 @@ def test_numbers_are_uniformly_distributed() -> None:
     assert abs(np.corrcoef(numbers[:-1], numbers[1:])[0, 1]) < 0.02
 
 
+@pytest.mark.parametrize("shape", [(4,), (5,), (6, 7), (7, 6), (3, 5), (5, 3), (5, 5), (1, 1), (3, 28, 27), (7, 9, 5)])
+def test_unit_uniform_gives_the_numbers_that_xla_draws(shape: tuple[int, ...]) -> None:
+    seed = tf.constant([-123456789, 7])
+    drawn = tf.function(lambda: tf.random.stateless_uniform(shape, seed, alg="threefry"), jit_compile=True)
+    assert augmentation.unit_uniform(seed, shape).numpy().tobytes() == drawn().numpy().tobytes()
+
+
 @pytest.mark.parametrize("shape", [(3, 6, 6), (3, 7, 5), (2, 5, 5, 3)])
 def test_no_deformation_is_the_identity(shape: tuple[int, ...]) -> None:
     images = noise(*shape)

@@ -16,6 +16,7 @@ from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import epoch
 from dnn_cli.engines.keras.epoch import CompiledEpoch, Evaluation
 from dnn_cli.engines.network_spec import network_spec
+from dnn_cli.errors import TrainingError
 from tests.conftest import assert_same_bits
 
 
@@ -32,25 +33,27 @@ def build(settings: Config) -> keras.Sequential:
 
 
 @pytest.mark.parametrize(
-    ("text", "batch_size"),
+    ("text", "batch_size", "jit_compile"),
     [
-        ("model: {layers: [32]}", 32),  # 500 = 15 · 32 + 20: a smaller last batch
-        ("model: {layers: [32]}", 100),
-        ("model: {layers: [32]}", 501),  # only one smaller batch
+        ("model: {layers: [32]}", 32, True),  # 500 = 15 · 32 + 20: a smaller last batch
+        ("model: {layers: [32]}", 32, False),
+        ("model: {layers: [32]}", 100, False),
+        ("model: {layers: [32]}", 501, True),  # only one smaller batch
         # No bias: before a BatchNormalization its gradient is only rounding error, which Adam would amplify.
-        ("model: {layers: [{units: 32, batch_normalization: true, use_bias: false, l2: 0.01}, 16]}", 32),
-        ("model: {layers: [{units: 32, max_norm: 0.5}]}", 64),
-        ("optimizer: {name: sgd, momentum: 0.9, nesterov: true}", 64),
+        ("model: {layers: [{units: 32, batch_normalization: true, use_bias: false, l2: 0.01}, 16]}", 32, True),
+        ("model: {layers: [{units: 32, max_norm: 0.5}]}", 64, False),
+        ("optimizer: {name: sgd, momentum: 0.9, nesterov: true}", 64, False),
         (
             "optimizer: {name: adamw, learning_rate: {name: cosine_decay, initial_learning_rate: 0.1, decay_steps: 9}}",
             50,
+            True,
         ),
     ],
 )
-def test_training_agrees_with_fit(few: Split, text: str, batch_size: int) -> None:
+def test_training_agrees_with_fit(few: Split, text: str, batch_size: int, jit_compile: bool) -> None:
     settings = config(text)
     ours, theirs = build(settings), build(settings)
-    compiled = trainer(few, ours, batch_size)
+    compiled = trainer(few, ours, batch_size, jit_compile=jit_compile)
     images = few.images.astype("float32") / 255
     for number in range(2):
         order = seeds.order(len(images), 7, number)
@@ -62,6 +65,26 @@ def test_training_agrees_with_fit(few: Split, text: str, batch_size: int) -> Non
     assert int(ours.optimizer.iterations) == int(theirs.optimizer.iterations)
 
 
+@pytest.mark.parametrize("text", ["model: {layers: [{units: 16, l2: 0.01}]}", "training: {label_smoothing: 0.1}"])
+def test_class_weights_agree_with_fit(few: Split, text: str) -> None:
+    ours, theirs = build(config(text)), build(config(text))
+    weights = np.linspace(0, 3, 10, dtype=np.float32)
+    logs = trainer(few, ours, class_weights=weights, jit_compile=False).run(0)
+    order = seeds.order(len(few.labels), 7, 0)
+    images, labels = few.images[order].astype("float32") / 255, few.labels[order]
+    fitted = theirs.fit(
+        images,
+        np.eye(10)[labels] if "smoothing" in text else labels,
+        class_weight=dict(enumerate(weights.tolist())),
+        batch_size=32,
+        shuffle=False,
+        verbose=0,
+    )
+    assert logs == pytest.approx({name: values[0] for name, values in fitted.history.items()}, rel=1e-4)
+    for mine, stock in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, stock, rtol=1e-3, atol=2e-5)
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 32, 250, 500, 4096])
 def test_every_image_is_used_exactly_once(few: Split, batch_size: int) -> None:
     few = Split(few.images[:101], few.labels[:101])
@@ -69,7 +92,8 @@ def test_every_image_is_used_exactly_once(few: Split, batch_size: int) -> None:
     network.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy", metrics=["accuracy"])
     # With a learning rate of zero, the epoch's means are those of the untrained network over the whole set.
     expected = Evaluation(network, few.images, few.labels).run()
-    assert trainer(few, network, batch_size).run(0) == pytest.approx(expected, rel=1e-5)
+    compiled = trainer(few, network, batch_size, jit_compile=batch_size == 32)
+    assert compiled.run(0) == pytest.approx(expected, rel=1e-5)
 
 
 def test_evaluation_agrees_with_keras_and_uses_every_image(sample: Split) -> None:
@@ -87,13 +111,13 @@ def test_no_column_of_a_kernel_exceeds_its_max_norm(few: Split, tmp_path: Path) 
     assert lengths(build(free)).max() > 1.4
     networks = build(free), build(bound)
     for network in networks:
-        trainer(few, network).run(0)
+        trainer(few, network, jit_compile=False).run(0)
     assert lengths(networks[0]).max() > 1.4
     assert lengths(networks[1]).max() <= 1.3 + 1e-5
     assert np.isclose(lengths(networks[1]), 1.3, atol=1e-4).any()
     networks[1].save(tmp_path / "bound.keras")
     again = keras_build.load(tmp_path / "bound.keras")
-    trainer(few, again).run(1)
+    trainer(few, again, jit_compile=False).run(1)
     assert lengths(again).max() <= 1.3 + 1e-5
 
 
@@ -102,7 +126,7 @@ def test_label_smoothing_agrees_with_keras_and_lowers_confidence(few: Split, tmp
     sharp, smooth = (config(f"{fast}\ntraining: {{label_smoothing: {share}}}") for share in (0, 0.3))
     images, rows = few.images.astype("float32") / 255, np.eye(10)[few.labels]
     ours, theirs = build(smooth), build(smooth)
-    compiled = trainer(few, ours, 50)
+    compiled = trainer(few, ours, 50, jit_compile=False)
     logs = compiled.run(0)
     ours.save(tmp_path / "one.keras")
     order = seeds.order(len(images), 7, 0)
@@ -115,9 +139,9 @@ def test_label_smoothing_agrees_with_keras_and_lowers_confidence(few: Split, tmp
     assert scores == pytest.approx({"loss": loss, "accuracy": accuracy}, rel=1e-4)
 
     again = keras_build.load(tmp_path / "one.keras")
-    resumed = trainer(few, again, 50)
+    resumed = trainer(few, again, 50, jit_compile=False)
     plain = build(sharp)
-    unsmoothed = trainer(few, plain, 50)
+    unsmoothed = trainer(few, plain, 50, jit_compile=False)
     unsmoothed.run(0)
     for number in range(1, 12):
         for one in (compiled, resumed, unsmoothed):
@@ -134,7 +158,7 @@ def test_input_dropout_increases_the_training_loss(few: Split) -> None:
     losses = []
     for share in (0, 0.5):
         network = build(config(f"model: {{input_dropout: {share}, layers: [32]}}"))
-        compiled = trainer(few, network, 50)
+        compiled = trainer(few, network, 50, jit_compile=False)
         for number in range(10):
             compiled.run(number)
         losses.append(Evaluation(network, few.images, few.labels).run()["loss"])
@@ -144,7 +168,8 @@ def test_input_dropout_increases_the_training_loss(few: Split) -> None:
 def test_float_images_give_the_same_metrics_as_bytes(few: Split) -> None:
     as_floats = Split((few.images / np.float32(255)).astype(np.float32), few.labels)
     one, other = build(config()), build(config())
-    assert trainer(few, one).run(0) == pytest.approx(trainer(as_floats, other).run(0), rel=1e-5)
+    bytes_, floats = (trainer(split, made, jit_compile=False) for split, made in ((few, one), (as_floats, other)))
+    assert bytes_.run(0) == pytest.approx(floats.run(0), rel=1e-5)
 
 
 NOISY = "model: {input_dropout: 0.1, layers: [{units: 32, dropout: 0.3, batch_normalization: true}, {units: 16, dropout: 0.2}]}"  # noqa: E501
@@ -226,10 +251,57 @@ def test_a_model_that_xla_rejects_is_trained_uncompiled_with_one_warning(few: Sp
     compiled = trainer(few, network(), warn=warnings.append)
     logs = [compiled.run(number) for number in range(2)]
     assert len(warnings) == 1
+    assert not compiled.compiled
     assert warnings[0].startswith("XLA cannot compile this model; training runs uncompiled and slower (")
     assert "unsupported operations" in warnings[0]
     plain = trainer(few, network(), jit_compile=False)
     assert logs == [pytest.approx(plain.run(number)) for number in range(2)]
+
+
+def test_the_uncompiled_path_draws_the_same_dropout_as_the_compiled_one(few: Split) -> None:
+    # BatchNormalization is left out: the gradient of a bias before it is only rounding error, which Adam would amplify.
+    text = "model: {input_dropout: 0.1, layers: [{units: 32, dropout: 0.3}, {units: 15, dropout: 0.2}]}"
+    networks = build(config(text)), build(config(text))
+    for network, jit_compile in zip(networks, (True, False), strict=True):
+        trained = trainer(few, network, 45, jit_compile=jit_compile)
+        trained.run(0)
+        assert trained.compiled is jit_compile
+    for one, other in zip(*(network.get_weights() for network in networks), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_an_epoch_without_a_full_step_is_never_compiled(few: Split) -> None:
+    small = trainer(few, build(config()), 501)
+    assert not small.compiled
+    small.run(0)
+    assert not small.compiled
+
+
+@pytest.mark.parametrize(
+    "error", [tf.errors.InternalError, tf.errors.UnavailableError, tf.errors.PermissionDeniedError]
+)
+def test_a_failure_of_xla_is_no_rejection_and_changes_nothing(
+    few: Split, error: type[tf.errors.OpError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error(None, None, "the disk said no\nat length")
+
+    warnings: list[str] = []
+    network = build(config())
+    compiled, before = trainer(few, network, warn=warnings.append), network.get_weights()
+    with monkeypatch.context() as broken:
+        broken.setattr(compiled, "_loop", fail)
+        with pytest.raises(TrainingError) as raised:
+            compiled.run(0)
+    assert str(raised.value) == (
+        "XLA failed to compile the training: the disk said no; "
+        "try again, or train uncompiled and slower with training.jit_compile: false"
+    )
+    assert warnings == []
+    for one, other in zip(before, network.get_weights(), strict=True):
+        assert one.tobytes() == other.tobytes()
+    compiled.run(0)  # the next attempt compiles
+    assert compiled.compiled
 
 
 def test_an_exception_in_the_chunk_callback_ends_the_epoch(few: Split) -> None:
@@ -237,7 +309,7 @@ def test_an_exception_in_the_chunk_callback_ends_the_epoch(few: Split) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trainer(few, build(config())).run(0, stop)
+        trainer(few, build(config()), jit_compile=False).run(0, stop)
 
 
 def test_only_a_few_arrays_are_passed_from_python_in_an_epoch(few: Split, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +389,7 @@ def test_adam_with_a_rate_factor_agrees_with_adam_by_hand(few: Split, decay: flo
     rate, factors = 0.01, {"dense_1": 0.3}
     text = f"model: {{layers: [16]}}\noptimizer: {{name: adamw, learning_rate: {rate}, weight_decay: {decay}}}"
     ours, theirs = build(config(text)), build(config(text))
-    trainer(few, ours, 150, rate_factors=factors).run(0)  # three full steps and a smaller one
+    trainer(few, ours, 150, jit_compile=False, rate_factors=factors).run(0)  # three full steps and a smaller one
 
     images = few.images.astype("float32") / 255
     moments = [(np.zeros(weight.shape), np.zeros(weight.shape)) for weight in theirs.trainable_variables]
@@ -342,13 +414,13 @@ def test_adam_with_a_rate_factor_agrees_with_adam_by_hand(few: Split, decay: flo
 def test_an_optimizer_with_rate_factors_is_saved_as_keras_own_and_resumes(few: Split, tmp_path: Path) -> None:
     text = "model: {layers: [16]}\noptimizer: {name: adamw, use_ema: true, gradient_accumulation_steps: 2}"
     network = build(config(text))
-    compiled = trainer(few, network, 48, rate_factors={"dense_1": 0.3})
+    compiled = trainer(few, network, 48, jit_compile=False, rate_factors={"dense_1": 0.3})
     compiled.run(0)
     network.save(tmp_path / "one.keras")
     compiled.run(1)
     network.save(tmp_path / "straight.keras")
     again = keras.models.load_model(tmp_path / "one.keras")
     assert type(again.optimizer) is keras.optimizers.AdamW
-    trainer(few, again, 48, rate_factors={"dense_1": 0.3}).run(1)
+    trainer(few, again, 48, jit_compile=False, rate_factors={"dense_1": 0.3}).run(1)
     again.save(tmp_path / "resumed.keras")
     assert_same_bits(tmp_path / "straight.keras", tmp_path / "resumed.keras")

@@ -1,13 +1,16 @@
 """Test the cache of compiled programs: only undamaged programs are reused, and they do not change the weights."""
 
-import json
+import errno
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from dnn_cli.engines.keras import xla_cache
+from dnn_cli.engines.keras.xla_cache import MEMORY, PROGRAM
 from tests.conftest import Answer, assert_same_bits
 
 Process = Callable[..., Answer]
@@ -25,21 +28,25 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DNN_XLA_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
     monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+    monkeypatch.setattr(xla_cache, "_told", set())
     xla_cache.use_wide_vectors()  # as the import of TensorFlow does before it looks for the folder
-    folder = xla_cache._folder()
-    assert folder
-    return folder
+    return xla_cache._folder()
 
 
-def put(folder: Path, name: str, content: bytes) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}__XLA_CPU_JIT.pb"
-    path.write_bytes(content)
-    return path
+def compile_with(*made: str, warnings: list[str] | None = None) -> set[str]:
+    """Compile the programs `made`, as TensorFlow does; return the programs that it was given."""
+    xla_cache.prepare()
+    with xla_cache.programs((warnings if warnings is not None else []).append):
+        given = set(tf.io.gfile.listdir(MEMORY)) if tf.io.gfile.exists(MEMORY) else set()
+        for name in made if tf.io.gfile.exists(MEMORY) else ():
+            with tf.io.gfile.GFile(f"{MEMORY}/{name}{PROGRAM}", "wb") as file:
+                file.write(name.encode() * 5)
+    assert not tf.io.gfile.exists(MEMORY)
+    return {name.removesuffix(PROGRAM) for name in given}
 
 
-def names(folder: Path) -> set[str]:
-    return {path.name.split("__")[0] for path in folder.glob("*.pb")}
+def files(folder: Path) -> dict[str, Path]:
+    return {path.name.split("__")[0]: path for path in folder.iterdir()}
 
 
 @pytest.mark.slow
@@ -51,76 +58,136 @@ def test_a_second_start_reuses_programs_and_trains_the_same_bits(cache: Path, pr
     train("without", DNN_XLA_CACHE="0")
     assert not cache.exists()
     train("first")
-    (program,) = cache.glob("*.pb")
+    (program,) = cache.iterdir()
     made, content = program.stat().st_mtime_ns, program.read_bytes()
     train("second")
-    assert [path.stat().st_mtime_ns for path in cache.glob("*.pb")] == [made]
+    assert [path.stat().st_mtime_ns for path in cache.iterdir()] == [made]
     for damaged in (content[:1000], content[:-9000] + bytes(4000) + content[-5000:], b""):
         program.write_bytes(damaged)
         train(f"after-{len(damaged)}")
+        (program,) = cache.iterdir()  # the digest in its name changes if its bytes do
         assert program.read_bytes() != damaged
     for other in ("first", "second", "after-1000", f"after-{len(content)}", "after-0"):
         assert_same_bits(Path("without/checkpoints/last.keras"), Path(other, "checkpoints/last.keras"))
 
 
-def test_only_recorded_undamaged_programs_are_kept(cache: Path) -> None:
-    whole, damaged = put(cache, "whole", b"whole"), put(cache, "damaged", b"whole")
-    xla_cache.record_cache()
-    damaged.write_bytes(b"hole")
-    put(cache, "unrecorded", b"?")
-    (cache / "x__XLA_GPU_JIT.pb").write_bytes(b"gpu")
-    xla_cache.prepare()
-    assert list(cache.glob("*.pb")) == [whole]
-    assert os.environ["TF_XLA_FLAGS"] == f"--tf_xla_persistent_cache_directory={cache}"
+def test_programs_are_given_to_later_compilations(cache: Path) -> None:
+    assert compile_with("one") == set()
+    assert compile_with("two") == {"one"}
+    assert compile_with() == {"one", "two"}
+    assert {path.stat().st_mode & 0o777 for path in (cache, cache.parent)} == {0o700}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
-def test_a_damaged_manifest_removes_all_programs(cache: Path, text: str) -> None:
-    put(cache, "whole", b"whole")
-    (cache / "manifest.json").write_text(text)
-    xla_cache.prepare()
-    assert names(cache) == set()
+def test_damaged_and_foreign_files_are_deleted_and_never_used(cache: Path, tmp_path: Path) -> None:
+    compile_with("whole", "damaged", "open", "link")
+    whole, damaged = files(cache)["whole"], files(cache)["damaged"]
+    damaged.write_bytes(b"evil")
+    files(cache)["open"].chmod(0o666)
+    link = files(cache)["link"]
+    link.replace(tmp_path / "elsewhere")
+    link.symlink_to("/dev/zero")
+    (cache / f"folder{PROGRAM}.0").mkdir()
+    (cache / f"empty{PROGRAM}.{hashlib.sha256().hexdigest()}").write_bytes(b"")
+    (cache / f"unrecorded{PROGRAM}").write_bytes(b"?")
+    (cache / f"x{PROGRAM}host-1.tmp").write_bytes(b"an interrupted write")
+    (cache / "manifest.json").write_text("{}")
+    (cache / f"x__XLA_GPU_JIT.pb.{hashlib.sha256(b'gpu').hexdigest()}").write_bytes(b"gpu")
+    os.mkfifo(cache / f"pipe{PROGRAM}.0")
+    assert compile_with() == {"whole"}
+    assert set(cache.iterdir()) - {cache / f"folder{PROGRAM}.0"} == {whole}
 
 
-def test_a_program_that_changed_after_it_was_recorded_is_removed(cache: Path) -> None:
-    path = put(cache, "one", b"good")
-    xla_cache.record_cache()
-    path.write_bytes(b"evil")
-    xla_cache.record_cache()
-    xla_cache.prepare()
-    assert names(cache) == set()
-
-
-def test_the_oldest_programs_are_deleted_if_the_cache_is_too_large(
+def test_the_oldest_files_are_deleted_if_those_of_all_folders_are_too_large(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(xla_cache, "MAX_BYTES", 25)
-    for age, name in enumerate(("new", "middle", "old")):
-        os.utime(put(cache, name, bytes(10)), ns=(0, 10**9 * (10 - age)))
-    xla_cache.record_cache()
-    assert names(cache) == {"new", "middle"}
-    assert len(json.loads((cache / "manifest.json").read_text())) == 2
+    compile_with("a", "b")
+    other = cache.with_name("0" * 16)
+    other.mkdir()
+    (other / f"of-an-older-version{PROGRAM}.tmp").write_bytes(bytes(20))
+    (cache.parent / "notes").mkdir()
+    (cache.parent / "notes" / "mine.txt").write_bytes(bytes(100))  # a folder of the user with a file that is not ours
+    for age, path in enumerate((*files(cache).values(), *other.iterdir())):
+        os.utime(path, ns=(0, 10**18 - age))
+    compile_with("c")
+    assert set(files(cache)) == {"a", "b", "c"}
+    assert list(other.iterdir()) == []
+    compile_with("d", "e", "f")
+    assert len(files(cache)) == 5
+    assert (cache.parent / "notes" / "mine.txt").exists()
 
 
 def test_flags_of_the_user_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_clustering_debug")
-    xla_cache.prepare()
-    assert os.environ["TF_XLA_FLAGS"] == (f"--tf_xla_clustering_debug --tf_xla_persistent_cache_directory={cache}")
-
-
-def test_a_disabled_cache_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
-    file = tmp_path / "file"
-    file.write_text("")
-    for chosen in ("0", "with space", str(file)):
-        monkeypatch.setenv("DNN_XLA_CACHE", chosen)
+    for _ in range(2):
         xla_cache.prepare()
-        xla_cache.record_cache()
+        assert os.environ["TF_XLA_FLAGS"] == f"--tf_xla_clustering_debug {xla_cache.FOLDER_FLAG}={MEMORY}"
+    monkeypatch.setenv("TF_XLA_FLAGS", f"{xla_cache.FOLDER_FLAG}=/mine")
+    assert compile_with() == set()
+    assert os.environ["TF_XLA_FLAGS"] == f"{xla_cache.FOLDER_FLAG}=/mine"
+    assert not cache.exists()
+
+
+def test_a_disabled_cache_changes_nothing(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DNN_XLA_CACHE", "0")
+    assert compile_with() == set()
+    monkeypatch.setenv("DNN_XLA_CACHE", str(cache.parent))
     monkeypatch.setattr(xla_cache, "TESTED", "1.0.")
-    monkeypatch.setenv("DNN_XLA_CACHE", "cache")
-    xla_cache.prepare()
+    assert compile_with() == set()
     assert "TF_XLA_FLAGS" not in os.environ
-    assert list(tmp_path.iterdir()) == [file]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_changes_nothing(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    warnings: list[str] = []
+    with monkeypatch.context() as disk:
+        disk.setattr(xla_cache, "write_atomically", fail)
+        compile_with("one", warnings=warnings)
+        assert list(cache.iterdir()) == []
+    cache.parent.rename(tmp_path / "away")
+    cache.parent.write_text("a file is in the way")
+    compile_with("one", warnings=warnings)
+    assert warnings == []
+
+
+def test_a_folder_that_others_can_write_is_not_used_and_the_user_is_told_once(cache: Path, tmp_path: Path) -> None:
+    def exposed(reason: str) -> None:
+        warnings: list[str] = []
+        for _ in range(2):
+            assert compile_with("evil", warnings=warnings) == set()
+        assert warnings == [
+            f"compiled programs are not kept, because others could replace them: {reason}; "
+            "close it to others, or set DNN_XLA_CACHE to another folder, or to 0"
+        ]
+
+    compile_with("planted")
+    for place, mode in ((cache, 0o770), (cache.parent, 0o702), (cache, 0o1777), (tmp_path, 0o777)):
+        before = place.stat().st_mode
+        place.chmod(mode)
+        xla_cache._told.clear()
+        exposed(f"{place} can be written by others")
+        place.chmod(before)
+    tmp_path.chmod(0o1777)  # like /tmp: nobody but us can rename our folder in it
+    assert compile_with() == {"planted"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_folder_or_program_of_another_user_is_not_used(cache: Path) -> None:
+    compile_with("planted", "ours")
+    warnings: list[str] = []
+    os.chown(cache.parent, 12345, -1)
+    assert compile_with(warnings=warnings) == set()
+    assert warnings[0].startswith(
+        f"compiled programs are not kept, because others could replace them: {cache.parent} belongs to another user; "
+    )
+    os.chown(cache.parent, 0, -1)
+    os.chown(files(cache)["planted"], 12345, -1)
+    assert compile_with() == {"ours"}
 
 
 def test_each_combination_of_versions_processor_and_flags_has_its_own_folder(
@@ -176,9 +243,9 @@ def test_other_versions_of_tensorflow_get_no_flags(monkeypatch: pytest.MonkeyPat
 def test_a_training_compiles_one_program_for_any_batches_and_hold_out(cache: Path, process: Process) -> None:
     ragged = ("--set", "data.validation=333", "--set", "training.batch_size=50")
     assert process("train", "-c", "smoke", "--epochs", 2, "--run-dir", "run", "-q", *ragged).code == 0
-    assert len(list(cache.glob("*.pb"))) == 1
+    assert len(list(cache.iterdir())) == 1
     for epochs in (3, 4):  # operations of a network from a file have other names, so it compiles another program
         assert process("train", "--resume", "run", "--epochs", epochs, "-q").code == 0
-        assert len(list(cache.glob("*.pb"))) == 2
+        assert len(list(cache.iterdir())) == 2
     assert process("evaluate", "run").code == 0
-    assert len(list(cache.glob("*.pb"))) == 2
+    assert len(list(cache.iterdir())) == 2

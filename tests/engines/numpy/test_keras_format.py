@@ -1,10 +1,14 @@
 """Test the `.keras` file of a NumPy network: Keras would write the same, and stock Keras can train it further."""
 
+import io
 import json
+import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -154,6 +158,135 @@ def test_a_file_of_another_network_is_rejected(few: Split, tmp_path: Path) -> No
         f"{path} does not hold this network: layers/dense/vars/0 is 784×8, not 784×9"
     )
     assert rejection(deep.writer.read, path).startswith(f"{path} does not hold this network: ")
+
+
+def with_weights(path: Path, change: Callable[[h5py.File], None], compression: int = zipfile.ZIP_STORED) -> Path:
+    """Write the network of `path` again, with a changed HDF5 file."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(members["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        change(file)
+    changed = path.with_name("changed.keras")
+    with zipfile.ZipFile(changed, "w", compression) as archive:
+        for name, content in (members | {"model.weights.h5": weights.getvalue()}).items():
+            archive.writestr(name, content)
+    return changed
+
+
+KERNEL = "layers/dense/vars/0"  # (784, 8) float32
+
+
+def replaced(**arguments: Any) -> Callable[[h5py.File], None]:
+    """Return a change that replaces the first kernel by a dataset that h5py makes with `arguments`."""
+
+    def change(file: h5py.File) -> None:
+        del file[KERNEL]
+        file.create_dataset(KERNEL, **arguments)
+
+    return change
+
+
+def linked(link: Any) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        del file[KERNEL]
+        file[KERNEL] = link
+
+    return change
+
+
+def virtual(file: h5py.File) -> None:
+    del file[KERNEL]
+    layout = h5py.VirtualLayout((784, 8), "f4")
+    layout[:] = h5py.VirtualSource("/other.h5", "x", (784, 8), "f4")
+    file.create_virtual_dataset(KERNEL, layout)
+
+
+def cycle(file: h5py.File) -> None:
+    file["layers/again"] = file["layers"]
+    file["layers/once-more"] = file["layers"]
+
+
+HUGE, SHAPE = "claims to be much larger than what is stored", (784, 8)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (replaced(shape=(784, 10**7), dtype="f4", chunks=(784, 10**4), compression="gzip"), f"{KERNEL} {HUGE}"),
+        (replaced(shape=(784, 10**7), dtype="f4"), f"{KERNEL} {HUGE}"),
+        (replaced(shape=SHAPE, maxshape=(None, 8), dtype="f4", chunks=(10**7, 8)), f"{KERNEL} {HUGE}"),
+        (replaced(shape=SHAPE, dtype="f4", external="/etc/passwd"), f"{KERNEL} is stored outside of the file"),
+        (virtual, f"{KERNEL} is stored outside of the file"),
+        (linked(h5py.SoftLink("/optimizer/vars/1")), f"{KERNEL} is a link"),
+        (linked(h5py.ExternalLink("/other.h5", "/x")), f"{KERNEL} is a link"),
+        (linked(np.dtype("f4")), f"{KERNEL} holds no numbers"),
+        (replaced(data=np.array([["text"]], object), dtype=h5py.string_dtype()), f"{KERNEL} holds no numbers"),
+        (replaced(shape=SHAPE, dtype=[("a", "f4")]), f"{KERNEL} holds no numbers"),
+        (replaced(data=h5py.Empty("f4")), f"{KERNEL} holds no numbers"),
+        (cycle, "its groups are nested more than 32 deep"),
+    ],
+)
+def test_weights_that_are_no_plain_numbers_are_rejected_by_both_engines(
+    change: Callable[[h5py.File], None], problem: str, few: Split, tmp_path: Path
+) -> None:
+    ours = NumpyTraining(config(BLOCKS), few)
+    ours.writer.write(ours.writer.snapshot(), tmp_path / "ours.keras")
+    path = with_weights(tmp_path / "ours.keras", change)
+    for load in (ours.writer.read, keras_format.load, keras_build.load):
+        assert rejection(load, path) == f"{path} is not accepted: {problem}"
+
+
+def test_weights_of_another_kind_are_rejected(few: Split, tmp_path: Path) -> None:
+    ours = NumpyTraining(config(BLOCKS), few)
+    ours.writer.write(ours.writer.snapshot(), tmp_path / "ours.keras")
+    for dtype in ("i4", "?"):
+        path = with_weights(tmp_path / "ours.keras", replaced(shape=SHAPE, dtype=dtype, data=np.ones(SHAPE, dtype)))
+        assert rejection(keras_format.load, path).startswith(
+            f"{path} does not hold this network: {KERNEL} holds numbers of type "
+        )
+    path = with_weights(tmp_path / "ours.keras", lambda file: file.__delitem__(KERNEL))
+    assert rejection(keras_format.load, path) == f"{path} does not hold this network: there is no {KERNEL}"
+
+
+def test_a_file_that_expands_to_much_more_than_its_size_is_not_read(few: Split, tmp_path: Path) -> None:
+    ours = NumpyTraining(config(BLOCKS), few)
+    ours.writer.write(ours.writer.snapshot(), tmp_path / "ours.keras")
+    zeros = replaced(shape=(784, 8), dtype="f4", data=np.zeros((784, 8)))
+    path = with_weights(tmp_path / "ours.keras", zeros, zipfile.ZIP_DEFLATED)
+    keras_format.load(path)  # a compressed archive is fine
+    bomb = with_weights(
+        path, lambda file: file.create_dataset("more", data=np.zeros(2**23, "f4")), zipfile.ZIP_DEFLATED
+    )
+    message = rejection(keras_format.load, bomb)
+    assert message.startswith(f"{bomb} is not accepted: its ")
+    assert " bytes expand to 33," in message
+    with zipfile.ZipFile(bomb, "a") as archive:
+        archive.writestr("other", b"?", zipfile.ZIP_LZMA)
+    assert rejection(keras_format.load, bomb).endswith("it is compressed in another way than usual")
+
+
+def test_a_network_that_the_file_cannot_hold_is_not_allocated(few: Split, tmp_path: Path) -> None:
+    ours = NumpyTraining(config(BLOCKS), few)
+    ours.writer.write(ours.writer.snapshot(), tmp_path / "ours.keras")
+    path = tmp_path / "wide.keras"
+    with zipfile.ZipFile(tmp_path / "ours.keras") as archive, zipfile.ZipFile(path, "w") as copy:
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name == "config.json":
+                described = json.loads(content)
+                described["config"]["layers"][0]["config"]["batch_shape"] = [None, 1000, 1000]
+                content = json.dumps(described).encode()
+            copy.writestr(name, content)
+    message = rejection(keras_format.load, path)
+    assert message.startswith(f"{path} does not hold this network: its weights are 8,0")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs devices and pipes")
+def test_pipes_and_devices_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        assert rejection(keras_format.load, path) == f"{path} is damaged or not a Keras model: not a regular file"
 
 
 def test_files_of_another_kind_are_rejected(tmp_path: Path) -> None:
