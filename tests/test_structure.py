@@ -32,7 +32,7 @@ NEEDING_TENSORFLOW = {
 }
 NEEDING_TENSORBOARD = {"training.tensorboard"}
 FILES_OF_A_RUN = re.compile(
-    r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|checkpoints|evaluation/|tensorboard/"
+    r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|calibration\.json|checkpoints|evaluation/|tensorboard/"
     r"|(?:last|best|previous)\.keras|report\.html"
 )
 DISTRIBUTIONS = {

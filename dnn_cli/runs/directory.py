@@ -19,6 +19,7 @@ from dnn_cli.config.schema import Config, Monitor
 from dnn_cli.errors import RunError, UsageError, reason
 from dnn_cli.files import flush, read_text, temporary_files, text_sha256, write_atomically, write_failure
 from dnn_cli.runs import location, lock
+from dnn_cli.runs.calibration import Calibration
 from dnn_cli.runs.checkpoints import CheckpointFiles
 from dnn_cli.runs.json_record import JsonRecord
 from dnn_cli.runs.partial import Partial, Position
@@ -270,6 +271,17 @@ class RunDirectory:
         (self.path / "evaluation").mkdir(exist_ok=True)
         self._write(f"evaluation/{name}.json", evaluation.to_json())
 
+    def calibration(self) -> Calibration | None:
+        """Return the calibration of the best checkpoint, or None without one; raises `RunError` if it is damaged."""
+        found = self._read_json(Calibration, "calibration.json") if self._has("calibration.json") else None
+        state = self.state() if found else None
+        # A training that went on may have another best checkpoint since.
+        return found if found and state and found.checkpoint == state.last.best.sha256 else None
+
+    def write_calibration(self, calibration: Calibration) -> None:
+        """Write the calibration of the best checkpoint; raises `OSError` if that fails."""
+        self._write("calibration.json", calibration.to_json())
+
     def history(self, epochs: int, state: State | None = None) -> list[Row]:
         """Return the figures of the first `epochs` epochs, oldest first.
 
@@ -503,7 +515,14 @@ class RunDirectory:
     def _remove_temporary_files(self) -> None:
         """Delete the unfinished files of a killed process; only the process that holds the lock writes these files."""
         self._checkpoints.remove_temporary_files()
-        for name in ("config.yaml", "environment.json", "history.csv", "state.json", "metrics.json"):
+        for name in (
+            "config.yaml",
+            "environment.json",
+            "history.csv",
+            "state.json",
+            "metrics.json",
+            "calibration.json",
+        ):
             for unfinished in temporary_files(self.path / name):
                 unfinished.unlink(missing_ok=True)
 

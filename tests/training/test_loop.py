@@ -188,7 +188,8 @@ def test_a_second_signal_stops_at_once_and_damages_nothing(
     _, stderr = training.communicate(timeout=PATIENCE)
     assert training.returncode == 130
     resume = shlex.join(command("train", "--resume", "run"))
-    assert stderr == f"error: interrupted; epoch 1 is saved in run\nresume with: {resume}\n"
+    # A second signal within the write of the first message can print that message again.
+    assert stderr.splitlines()[-2:] == ["error: interrupted; epoch 1 is saved in run", f"resume with: {resume}"]
     assert Path("run/checkpoints/last.keras").read_bytes() == kept
 
 
