@@ -13,13 +13,14 @@ import numpy as np
 from dnn_cli.data import ink as ink_measure
 from dnn_cli.data import ruled_lines
 from dnn_cli.data.ink import Ink
+from dnn_cli.data.pixels import Box
 from dnn_cli.errors import DataError
 from dnn_cli.typing import Array
 
 MIN_PART = 0.25  # A separate part smaller than this share of the largest is no digit.
 MIN_PIXELS = 4  # A part of fewer pixels is a speck.
 MIN_STRENGTH = 0.4  # A part fainter than this share of the strongest is a stain or a shadow.
-MAX_SOLIDITY = 0.75  # A round part whose largest inscribed circle is this broad, for its box, is a hole or a spot.
+MAX_SOLIDITY = 0.8  # A round part whose largest inscribed circle is this broad, for its box, is a hole or a spot.
 MIN_FILLED = 0.65  # Least share of the box that a hole or a spot fills.
 MAX_FLATNESS = 4  # A part broader than this many heights is a line.
 MIN_BORDER = 0.5  # A part that touches the border along this share of a side is a dark edge.
@@ -28,9 +29,9 @@ MIN_CUT = 0.5  # A part that touches the border is kept if those apart from it a
 MIN_FRAME = 0.75  # A part this large, as a share of the picture's side, that surrounds another is a frame.
 SAME_LINE = 0.6  # Digits whose middles differ by less than this share of their height stand in one line.
 MAX_PARTS = 500  # Smaller parts than this many are specks.
-MAX_ASPECT = 1.5  # A digit broader than this many heights may be two that touch.
-
-Box = tuple[float, ...]  # left, top, right and bottom in pixels
+MAX_ASPECT = 1.75  # A digit broader than this many heights may be two that touch.
+MAX_HEIGHT = 1.7  # Strokes one above the other that are together less high than this many widths are one digit.
+MAX_END = 1.5  # The end of a stroke that leaves the picture is at most this many breadths long.
 
 
 @dataclass(frozen=True)
@@ -94,15 +95,20 @@ class _Part:
         shorter = min(self.width, self.height)
         return (
             self.breadth > MAX_SOLIDITY * shorter
-            and self.size < 1.6 * shorter
+            and self.size < 1.5 * shorter
             and self.pixels > MIN_FILLED * self.width * self.height
         )
 
     @property
+    def is_flat(self) -> bool:
+        """Whether it is a line rather than a digit."""
+        return self.width >= MAX_FLATNESS * self.height
+
+    @property
     def is_cut(self) -> bool:
-        """Whether it touches the border, but is not a digit that fills the picture."""
+        """Whether more than the end of a stroke is at the border, and it is not a digit that fills the picture."""
         left, top, right, bottom, _ = (count > 0 for count in self.borders)
-        return any(self.borders) and not (left and right) and not (top and bottom)
+        return sum(self.borders) > MAX_END * self.breadth and not (left and right) and not (top and bottom)
 
     def surrounds(self, other: "_Part") -> bool:
         """Return whether the other lies inside this one's box, which is mostly empty."""
@@ -187,7 +193,8 @@ def _parts(amount: Array, back: Array, beyond: Array) -> tuple[Array, list[_Part
     mask = (amount > 0).astype(np.uint8)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask)
     labels = np.asarray(labels)
-    distance = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    solid = (amount > MIN_STRENGTH).astype(np.uint8)
+    distance = cv2.distanceTransform(np.pad(solid, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     rows, columns = np.nonzero(mask)
     x, y = back @ np.stack([columns, rows, np.ones_like(rows)])
     which = labels[rows, columns]
@@ -252,7 +259,7 @@ def _joined(parts: list[_Part]) -> list[_Part]:
             whole = whole.joined(near)
         joined.append(whole)
     largest = max((part.size for part in joined), default=0)
-    return [part for part in joined if part.size >= MIN_PART * largest and part.width < MAX_FLATNESS * part.height]
+    return [part for part in joined if part.size >= MIN_PART * largest and not part.is_flat]
 
 
 def _belong_together(one: _Part, other: _Part) -> bool:
@@ -264,10 +271,11 @@ def _belong_together(one: _Part, other: _Part) -> bool:
     gap = max(-over_x, -over_y, 0)
     if over_x > 0 and over_y > 0 and over_x * over_y >= 0.5 * small.width * small.height:
         return True
+    if over_x >= 0.5 * min(one.width, other.width):  # One above the other.
+        both = one.joined(other)
+        return gap <= 0.05 * size or (not small.is_flat and both.height < MAX_HEIGHT * both.width)
     if low.height < 0.6 * high.height:
         return gap <= 0.2 * size
-    if over_x >= 0.5 * min(one.width, other.width):  # One above the other.
-        return gap <= 0.05 * size
     return low.height < 0.75 * high.height and gap <= 0.06 * size
 
 

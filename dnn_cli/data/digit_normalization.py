@@ -12,20 +12,22 @@ on MNIST has seen no other images, so every picture goes through the same steps 
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from dnn_cli.data import digit_finding, ink
-from dnn_cli.data.digit_finding import Box
+from dnn_cli.data import digit_finding, ink, plain_paper
+from dnn_cli.data.digit_finding import FoundDigit
+from dnn_cli.data.pixels import Box, border_of, bounding_box
+from dnn_cli.errors import DataError
 from dnn_cli.typing import Array
 
 IMAGE_SIDE = 28  # Pixels along a side of MNIST's images.
 BOX_SIDE = 20  # Pixels along the longer side of the digits in them.
+MIN_SHIFT = 2  # A digit is alone on plain paper if its box there differs by at most this many pixels, or
+MAX_SHIFT = 0.05  # this share of its longer side, from where it is found among all else.
 FINE_SIDE = 160  # Pixels along the longer side of a digit whose strokes are measured and changed.
-STROKES = (1.7, 3.4)  # Finest and broadest strokes, in pixels of the box of 20. Most digits of MNIST are between them.
-
-Slices = tuple[slice, slice]  # rows and columns
+USUAL_STROKES = (1.5, 4.0)  # Width of strokes, in pixels of the box, of 97 % of MNIST's digits. Finer strokes
+BROADENED, FINED = 2.0, 3.2  # and broader ones get these widths.
 
 
 @dataclass(frozen=True)
@@ -56,62 +58,64 @@ def normalize(pixels: Array, side: int = IMAGE_SIDE) -> list[DigitImage]:
         DataError: there is no digit: the picture is a single colour, or noise.
     """
     if _is_normalized(pixels, side):
-        rows, columns = _bounding_box(pixels[..., 0] > 0)
+        rows, columns = bounding_box(pixels[..., 0] > 0)
         return [DigitImage(pixels[..., 0], (columns.start, rows.start, columns.stop, rows.stop))]
     return [
         DigitImage(_centre(_scale_to_box(_usual_strokes(one.ink), _box_side(side)), side), one.box, one.doubt)
-        for one in digit_finding.find(pixels)
+        for one in _find(pixels)
     ]
 
 
-def reduce_image(image: Any, factor: int) -> Array:
-    """Return a Pillow image as (height, width, channels), made smaller by averaging blocks of `factor`² pixels."""
-    pixels = np.asarray(image.reduce(factor) if factor > 1 else image)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+def _find(pixels: Array) -> list[FoundDigit]:
+    """Return the digits in a picture.
+
+    The ink of a digit that is alone on plain paper is measured there: with less to leave out, it keeps faint strokes.
+    """
+    found = digit_finding.find(pixels)
+    if len(found) > 1:
+        return found
+    try:
+        ink, box = plain_paper.crop_to_digit(pixels)
+    except DataError:
+        return found
+    (digit,) = found
+    difference = max(abs(one - other) for one, other in zip(box, digit.box, strict=True))
+    is_alone = difference <= max(MIN_SHIFT, MAX_SHIFT * _longer_side(box))
+    return [FoundDigit(ink, box, digit.doubt)] if is_alone else found
+
+
+def _longer_side(box: Box) -> float:
+    left, top, right, bottom = box
+    return max(right - left, bottom - top)
 
 
 def _is_normalized(pixels: Array, side: int) -> bool:
     """Return whether the picture is of the right size, light on black, and its digit scaled and centred."""
-    if pixels.shape != (side, side, 1) or np.median(ink.border_of(pixels)) > 0 or not pixels.any():
+    if pixels.shape != (side, side, 1) or np.median(border_of(pixels)) > 0 or not pixels.any():
         return False
     grey = pixels[..., 0]
-    longer = max(grey[_bounding_box(grey > 0)].shape)
+    longer = max(grey[bounding_box(grey > 0)].shape)
     # A few digits of MNIST are one pixel smaller than the box.
     return _box_side(side) - 1 <= longer <= _box_side(side) and _centre_of_mass(grey) == (side // 2, side // 2)
 
 
-def _bounding_box(mask: Array) -> Slices:
-    """Return the rows and columns that contain every true pixel of a mask, of which there is at least one."""
-    lines = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    rows, columns = (slice(int(line[0]), int(line[-1]) + 1) for line in lines)
-    return rows, columns
-
-
 def _usual_strokes(digit: Array) -> Array:
-    """Return the digit with strokes as MNIST's: unchanged if they are, else larger, with finer or broader strokes."""
+    """Return the digit, larger and with broader or finer strokes if its own are finer or broader than MNIST's."""
     import cv2
 
+    unit = FINE_SIDE / BOX_SIDE
     scale = FINE_SIDE / max(digit.shape)
     height, width = (max(1, round(length * scale)) for length in digit.shape)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     large = np.pad(np.asarray(cv2.resize(digit, (width, height), interpolation=method)), FINE_SIDE // 8)
     halves = ink.ridge_distances(large > 0.5)
-    if not halves.size:
+    thickness = 2 * float(np.median(halves)) / unit if halves.size else USUAL_STROKES[0]
+    if USUAL_STROKES[0] <= thickness <= USUAL_STROKES[1] or thickness > BOX_SIDE / 2:  # the last has no strokes
         return digit
-    unit = FINE_SIDE / BOX_SIDE
-    thickness = 2 * float(np.median(halves)) / unit
-    wanted = float(np.clip(thickness, *STROKES))
-    if thickness == wanted:
-        return digit
+    change, wanted = (cv2.dilate, BROADENED) if thickness < BROADENED else (cv2.erode, max(FINED, thickness / 2))
     # Both the strokes and the box around them change by twice the radius.
-    radius = abs(thickness - wanted) / 2 / (1 - wanted / BOX_SIDE) * unit
-    if thickness < wanted:
-        changed = cv2.dilate(large, _disc(radius))
-    else:
-        # The middle of each stroke is kept, so that none is torn where it is finer than the others.
-        middle = cv2.dilate(ink.ridges(large > 0.5).astype(np.float32), _disc(wanted / 2 * unit))
-        changed = np.maximum(cv2.erode(large, _disc(radius)), np.minimum(large, middle))
-    return np.asarray(changed[_bounding_box(changed > ink.MIN_INK)])
+    changed = change(large, _disc(abs(thickness - wanted) / 2 / (1 - wanted / BOX_SIDE) * unit))
+    return np.asarray(changed[bounding_box(changed > ink.MIN_INK)])
 
 
 def _disc(radius: float) -> Array:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from dnn_cli.data.class_names import natural_order
-from dnn_cli.data.digit_normalization import IMAGE_SIDE, DigitImage, normalize, reduce_image
+from dnn_cli.data.digit_normalization import IMAGE_SIDE, DigitImage, normalize
+from dnn_cli.data.pixels import reduce_image
 from dnn_cli.errors import DataError, UsageError, reason, require_extra
 from dnn_cli.files import open_regular
 from dnn_cli.typing import Array
@@ -70,9 +71,9 @@ def read(source: Path | BinaryIO, side: int = IMAGE_SIDE) -> list[DigitImage]:
 
     Raises:
         DataError: it is not an image, is damaged or too large, or no digit is found; one line that names the file.
-        UsageError: Pillow is not installed.
+        UsageError: Pillow or OpenCV is not installed.
     """
-    require_pillow()
+    _require_finder()
     with _pillow_warnings():
         try:
             return _digits(_content(source), side)
@@ -91,9 +92,11 @@ def normalize_image(image: "Image.Image", side: int = IMAGE_SIDE, title: str = "
 
     Raises:
         DataError: it is damaged or too large, or no digit is found; one line that begins with `title`.
+        UsageError: OpenCV is not installed.
     """
     from PIL import ImageOps
 
+    _require_finder()
     with _pillow_warnings():
         try:
             with _decoder_errors():
@@ -119,9 +122,9 @@ def read_all(
         For each source, in order, the digits, or the reason why it cannot be read.
 
     Raises:
-        UsageError: Pillow is not installed.
+        UsageError: Pillow or OpenCV is not installed.
     """
-    require_pillow()
+    _require_finder()
     results = []
     with _results(sources, side) as stream:
         for result in stream:
@@ -141,7 +144,7 @@ def _results(sources: Sequence[ImageSource], side: int) -> Iterator[Iterator[lis
         return
     # Threads would not help: they wait for Python's lock. A forked process would lack the threads of this one.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processors, context, initializer=_begin_worker) as pool:
+    with ProcessPoolExecutor(processors, context, initializer=_begin_finding) as pool:
         try:
             yield pool.map(_digits_or_problem, sources, repeat(side), chunksize=PARALLEL_IMAGES // 20)
         except BaseException:
@@ -149,13 +152,18 @@ def _results(sources: Sequence[ImageSource], side: int) -> Iterator[Iterator[lis
             raise
 
 
-def _begin_worker() -> None:
-    """Prepare a worker process: one thread, and no reaction to Ctrl-C, for which its parent stops the workers."""
+def begin_worker() -> None:
+    """Prepare a worker process: it ignores Ctrl-C, which its parent process handles by stopping the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _filter_pillow_warnings()
+
+
+def _begin_finding() -> None:
+    """Prepare a worker process that finds digits, with one thread."""
     import cv2
 
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _filter_pillow_warnings()
+    begin_worker()
 
 
 def _digits_or_problem(source: ImageSource, side: int) -> list[DigitImage] | str:
@@ -179,8 +187,13 @@ def _placed(digits: list[DigitImage], scale: float) -> list[DigitImage]:
 
 
 def require_pillow() -> None:
+    """Raise `UsageError` if Pillow, which decodes the images, is not installed."""
+    require_extra("images", "PIL", purpose="reading image files")
+
+
+def _require_finder() -> None:
     """Raise `UsageError` if Pillow, which decodes the images, or OpenCV, which finds the digits, is not installed."""
-    require_extra("images", "PIL", "cv2", purpose="reading image files")
+    require_extra("images", "PIL", "cv2", purpose="finding digits in image files")
 
 
 def _content(source: Path | BinaryIO) -> bytes:
@@ -342,11 +355,6 @@ def opened(content: bytes) -> Iterator["Image.Image"]:
     with _decoder_errors(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         _check_size(image)
         yield image
-
-
-def begin_worker() -> None:
-    """Prepare a worker process that decodes images."""
-    _begin_worker()
 
 
 def quiet_decoder() -> AbstractContextManager[None]:

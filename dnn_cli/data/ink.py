@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from dnn_cli.data.pixels import border_of, otsu_threshold, root_mean_square
 from dnn_cli.errors import DataError
 from dnn_cli.typing import Array
 
@@ -109,38 +110,17 @@ def _grown(mask: Array) -> Array:
     return np.asarray(cv2.dilate(mask.astype(np.uint8), square(5))) > 0
 
 
-def border_of(pixels: Array) -> Array:
-    """Return the outermost pixels of a picture as one row; each corner twice."""
-    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-
-
-def ridges(mask: Array) -> Array:
-    """Return a mask of the middle of the strokes of a mask: where the distance to the paper has no slope.
-
-    The slope is one everywhere else.
-    """
-    return _middle(_distances(mask))
-
-
 def ridge_distances(mask: Array) -> Array:
-    """Return half the width of the strokes of a mask, a value for each pixel along their middle."""
-    distance = _distances(mask)
-    return np.asarray(distance[_middle(distance)])
+    """Return half the width of the strokes of a mask, a value for each pixel along their middle.
 
-
-def _distances(mask: Array) -> Array:
-    """Return the distance of each pixel of a mask to the nearest pixel outside it, or outside the picture."""
+    There the distance to the nearest pixel outside the mask has no slope. The slope is one everywhere else.
+    """
     import cv2
 
     padded = np.pad(mask.astype(np.uint8), 1)
-    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE))[1:-1, 1:-1]
-
-
-def _middle(distance: Array) -> Array:
-    import cv2
-
+    distance = np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE))[1:-1, 1:-1]
     across, down = (cv2.Sobel(distance, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
-    return np.asarray((np.hypot(across, down) < 0.6) & (distance > 0))
+    return np.asarray(distance[(np.hypot(across, down) < 0.6) & (distance > 0)])
 
 
 def _along_ink(values: Array) -> tuple[Array, float, bool]:
@@ -152,19 +132,19 @@ def _along_ink(values: Array) -> tuple[Array, float, bool]:
     """
     paper, is_plain = _estimate_paper(values)
     difference = values - paper
-    distance = _root_mean_square(difference)
+    distance = root_mean_square(difference)
     if distance.max() < MIN_CONTRAST:
         raise DataError("no digit found: the picture is a single colour")
     direction = difference[distance > otsu_threshold(distance)].mean(axis=0)
     if not is_plain:
         # Shadows and dark edges outweigh the strokes there; what differs from its surrounding has their colour.
         local = _local_difference(values)
-        distance = _root_mean_square(local)
+        distance = root_mean_square(local)
         strong = local[distance > otsu_threshold(distance)]
         axis = np.linalg.eigh(strong.T @ strong)[1][:, -1]
         direction = axis * np.abs(strong @ axis).mean() * (-1 if axis @ direction < 0 else 1)
     amount = np.ascontiguousarray(difference @ (direction / (direction @ direction)))
-    return amount.astype(np.float32), float(_root_mean_square(direction)), bool(direction.sum() < 0)
+    return amount.astype(np.float32), float(root_mean_square(direction)), bool(direction.sum() < 0)
 
 
 def _local_difference(values: Array) -> Array:
@@ -186,38 +166,18 @@ def _estimate_paper(values: Array) -> tuple[Array, bool]:
     """
     border = border_of(values)
     paper: Array = np.median(border, axis=0)
-    if np.median(_root_mean_square(border - paper)) <= MAX_PLAIN_DEVIATION:
+    if np.median(root_mean_square(border - paper)) <= MAX_PLAIN_DEVIATION:
         return paper, True
     y, x = (np.linspace(-1, 1, length, dtype=np.float32) for length in values.shape[:2])
     terms = np.stack(np.broadcast_arrays(np.float32(1), y[:, None], x), axis=-1)
     step = max(1, max(values.shape) // 64)
     some, some_terms = (array[::step, ::step].reshape(-1, array.shape[2]) for array in (values, terms))
-    error = _root_mean_square(some - np.median(some, axis=0))
+    error = root_mean_square(some - np.median(some, axis=0))
     for _ in range(8):  # iteratively reweighted least squares
         weights = np.sqrt(1 / np.maximum(error, 1))[:, None]
         plane = np.linalg.lstsq(some_terms * weights, some * weights, rcond=None)[0]
-        error = _root_mean_square(some - some_terms @ plane)
+        error = root_mean_square(some - some_terms @ plane)
     return np.asarray(terms @ plane), False
-
-
-def _root_mean_square(difference: Array) -> Array:
-    """Return the root of the mean square over the last axis, the channels."""
-    norm: Array = np.sqrt(np.einsum("...c,...c->...", difference, difference) / difference.shape[-1])
-    return norm
-
-
-def otsu_threshold(values: Array) -> float:
-    """Return the threshold that divides values in two with the largest variance between the halves (Otsu 1979).
-
-    Values below zero count as zero.
-    """
-    step = float(values.max()) / 255
-    counts = np.bincount((values.clip(0).ravel() / step).astype(np.intp), minlength=256).astype(np.float64)
-    below, sums = counts.cumsum(), (counts * np.arange(256)).cumsum()
-    above = below[-1] - below
-    with np.errstate(invalid="ignore", divide="ignore"):
-        between = (sums * below[-1] - below * sums[-1]) ** 2 / (below * above)
-    return float(np.nanargmax(between) + 1) * step if np.isfinite(between).any() else step
 
 
 def _sheet(amount: Array) -> Array | None:

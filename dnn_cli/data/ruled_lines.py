@@ -16,6 +16,7 @@ SEARCH_SIDE = 96  # Pixels along the longer side of the copy in which the angle 
 MAX_ANGLE = 14  # Largest angle between lines and the sides of the picture, in degrees.
 MIN_LENGTH = 0.25  # Least length of a line, as a share of the picture's shorter side.
 MAX_THICKNESS = 0.05  # Largest thickness of a line, as a share of the picture's shorter side.
+MIN_THIN = 0.4  # Least share of its length along which a line is not covered by broader ink.
 MIN_SPAN = 0.75  # A line that covers this share of the picture's breadth crosses it from edge to edge.
 MAX_GAP = 0.03  # Largest distance between the end of a line and the line at which it ends, as a share of that side.
 
@@ -108,15 +109,21 @@ def remove(amount: Array, present: Array) -> Array | None:
     return rest
 
 
+def _column(length: int) -> Array:
+    """Return the structuring element of a column with an odd number of at least `length` pixels.
+
+    With an even number OpenCV's opening moves the picture by a pixel.
+    """
+    return np.ones((length | 1, 1), np.uint8)
+
+
 def _runs(mask: Array, length: int) -> Array:
     """Return the pixels in horizontal runs of at least `length` pixels, which may waver by a pixel: uint8."""
     import cv2
 
     thick = cv2.dilate(np.ascontiguousarray(mask), np.ones((3, 1), np.uint8))
     joined = cv2.morphologyEx(thick, cv2.MORPH_CLOSE, np.ones((1, 5), np.uint8))
-    runs = cv2.morphologyEx(
-        joined, cv2.MORPH_OPEN, np.ones((1, length), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
-    )
+    runs = cv2.morphologyEx(joined, cv2.MORPH_OPEN, _column(length).T, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return np.asarray(runs)
 
 
@@ -129,9 +136,9 @@ def _candidates(mask: Array, present: Array, shorter: int) -> list[_Line]:
     runs = _runs(ink, length)
     if not runs.any():
         return []
-    thin = ink & ~cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((most + 1, 1), np.uint8))
+    thin = ink & ~cv2.morphologyEx(ink, cv2.MORPH_OPEN, _column(most + 1))
     # Where a stroke crosses a line, the line goes on in the ink of the stroke.
-    whole = cv2.morphologyEx(thin & runs, cv2.MORPH_CLOSE, np.ones((1, mask.shape[1]), np.uint8)) & runs
+    whole = cv2.morphologyEx(thin & runs, cv2.MORPH_CLOSE, _column(mask.shape[1]).T) & runs
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(whole)
     found = []
     for label in range(1, count):
@@ -139,7 +146,7 @@ def _candidates(mask: Array, present: Array, shorter: int) -> list[_Line]:
         part = (slice(top, top + height), slice(left, left + width))
         inside = (labels[part] == label) & (thin[part] > 0)
         columns = np.flatnonzero(inside.any(axis=0))
-        if width < length or not columns.size:
+        if width < length or columns.size < MIN_THIN * width:
             continue
         thickness = float(np.median(inside.sum(axis=0)[columns]))
         if width < 8 * thickness:
@@ -176,7 +183,7 @@ def _erase(amount: Array, mask: Array, line: _Line) -> None:
     """Set the ink of a horizontal line to zero, except where vertical runs of ink are longer than it is thick."""
     import cv2
 
-    tall = np.ones((round(1.5 * line.thickness) + 3, 1), np.uint8)
+    tall = _column(round(1.5 * line.thickness) + 3)
     strokes = cv2.morphologyEx(np.ascontiguousarray(mask, np.uint8), cv2.MORPH_OPEN, tall)
     near = cv2.dilate(line.mask.astype(np.uint8), np.ones((5, 3), np.uint8))
     amount[(near > 0) & (strokes == 0)] = 0

@@ -11,8 +11,7 @@ import numpy as np
 
 from dnn_cli.data import decoding, image_files
 from dnn_cli.data.decoding import Form
-from dnn_cli.data.digit_finding import Box
-from dnn_cli.data.pixels import to_unit_range
+from dnn_cli.data.pixels import Box, to_unit_range
 from dnn_cli.errors import DataError, UsageError
 from dnn_cli.evaluation import model_source
 from dnn_cli.typing import Array

@@ -15,9 +15,9 @@ from dnn_cli import files, progress
 from dnn_cli.data import decoding, image_files, known_sets
 from dnn_cli.data.class_names import show
 from dnn_cli.data.decoding import Form
-from dnn_cli.data.digit_finding import Box
 from dnn_cli.data.formats import MAX_SIDE
 from dnn_cli.data.image_files import ImageSource
+from dnn_cli.data.pixels import Box
 from dnn_cli.errors import DnnError, RunError
 from dnn_cli.evaluation import image_inputs, metrics, model_source
 from dnn_cli.evaluation.image_inputs import ImageInput

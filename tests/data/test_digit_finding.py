@@ -49,6 +49,13 @@ def test_a_digit_cut_off_by_the_border_is_doubtful(digits: list[Array]) -> None:
     assert found.doubt == "it touches the picture's border: a part may be cut off"
 
 
+def test_a_stroke_that_ends_at_the_border_is_not_doubtful() -> None:
+    page = np.zeros((240, 240), np.float32)
+    page[100:230, 100:108] = page[100:108, 60:108] = 1
+    (found,) = digit_finding.find(painted(page[:230]))
+    assert found.doubt == ""
+
+
 def test_touching_digits_are_doubtful(digits: list[Array]) -> None:
     page = np.zeros((240, 240), np.float32)
     page[80:160, 20:100] = digits[0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dnn_cli.__main__ import run
-from dnn_cli.data import datasets, digit_normalization, image_files
+from dnn_cli.data import datasets, digit_normalization, image_files, plain_paper
 from dnn_cli.data.datasets import Split
 from dnn_cli.engines.numpy import build, keras_format
 from dnn_cli.errors import DataError
@@ -39,7 +39,7 @@ def read(content: io.BytesIO) -> Array:
 
 def assert_alike(one: Array, other: Array) -> None:
     """Check that two images show the same digit. Rounding its box by a pixel moves every edge a little."""
-    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.8
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.85
 
 
 def test_the_digit_fills_its_box_and_is_centred_by_mass(sample: Split) -> None:
@@ -69,10 +69,20 @@ def test_images_almost_like_mnists_hardly_change(sample: Split) -> None:
         lambda image: image.repeat(3, axis=2),
     ]
     for change in changes:
-        found = [(digit_normalization.normalize(change(x[..., None])), x) for x in sample.images[:100]]
-        differences = [np.abs(digits[0].image.astype(int) - x).mean() for digits, x in found if len(digits) == 1]
-        assert len(differences) >= 99  # a 4 in two strokes may be read as two digits
+        differences = [np.abs(normalize(change(x[..., None])).astype(int) - x).mean() for x in sample.images[:100]]
         assert np.median(differences) < 1  # of 255; a few lose a faint edge, and move by a pixel
+
+
+def test_a_digit_alone_on_plain_paper_is_measured_there(sample: Split) -> None:
+    """Looking for lines, edges and other digits changes nothing of the picture of a digit with usual strokes."""
+    same = 0
+    for image in sample.images[:100]:
+        pixels = painted(coverage(image))
+        (found,) = digit_normalization.normalize(pixels)
+        ink, box = plain_paper.crop_to_digit(pixels)
+        alone = digit_normalization._centre(digit_normalization._scale_to_box(ink, 20), 28)
+        same += found.box == box and not found.doubt and np.array_equal(found.image, alone)
+    assert same >= 95  # some have specks beside them, or finer or broader strokes
 
 
 @pytest.mark.parametrize(
@@ -191,13 +201,13 @@ def textbook(mnist_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 @pytest.fixture
 def tests(mnist_folder: Path) -> Split:
-    """Every fiftieth of MNIST's test images: 200."""
+    """Every tenth of MNIST's test images: 1,000."""
     split = datasets.find(str(mnist_folder / "mnist.npz"), split="test").load("test")
-    return Split(split.images[::50], split.labels[::50])
+    return Split(split.images[::10], split.labels[::10])
 
 
 @pytest.mark.parametrize("paint", [plain, inverted, yellow, board, any_colours, photo])
-def test_pictures_cost_hardly_any_accuracy(
+def test_pictures_cost_at_most_half_a_percentage_point_of_accuracy(
     paint: Callable[[Array, np.random.Generator], bytes],
     tests: Split,
     textbook: Callable[[Array], Array],
@@ -210,7 +220,7 @@ def test_pictures_cost_hardly_any_accuracy(
     prepared = np.stack([read(io.BytesIO(paint(ink, chance))) for ink in pictures])
     originally = (textbook(tests.images) == tests.labels).mean()
     assert originally > 0.96
-    assert (textbook(prepared) == tests.labels).mean() >= originally - 0.01  # two images
+    assert (textbook(prepared) == tests.labels).mean() >= originally - 0.005
 
 
 def test_normalizing_mnists_own_images_costs_no_accuracy(
@@ -220,4 +230,4 @@ def test_normalizing_mnists_own_images_costs_no_accuracy(
     assert np.array_equal(textbook(np.stack([normalize(image[..., None]) for image in tests.images])), originally)
     monkeypatch.setattr(digit_normalization, "_is_normalized", lambda *_: False)
     prepared = np.stack([digit_normalization.normalize(image[..., None])[0].image for image in tests.images])
-    assert (textbook(prepared) == tests.labels).mean() >= (originally == tests.labels).mean() - 0.01  # two images
+    assert (textbook(prepared) == tests.labels).mean() >= (originally == tests.labels).mean() - 0.003

@@ -35,6 +35,13 @@ def test_without_lines_there_is_nothing_to_remove(sample: Split) -> None:
     assert ruled_lines.remove(coverage(sample.images[0]), EVERYWHERE) is None
 
 
+def test_a_straight_stroke_is_no_line_in_a_picture_of_any_size() -> None:
+    for side in range(120, 150):
+        ink = np.zeros((side, side), np.float32)
+        ink[10:-10, side // 2 - 6 : side // 2 + 6] = 1
+        assert ruled_lines.remove(ink, np.ones((side, side), bool)) is None
+
+
 @pytest.mark.parametrize("degrees", [-10, -3, 0, 7])
 def test_the_angle_of_lines_is_found(degrees: int) -> None:
     lines = np.zeros((200, 200), np.float32)
