@@ -4,9 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 READY = $(VENV)/.ready
-EXTRAS = report,images,parquet,tensorboard
+EXTRAS = report,images,parquet,onnx,litert,serve,tensorboard
 
-.PHONY: help train test check torture format docs bench peers clean
+.PHONY: help train test long check torture format docs bench peers clean
 
 train: $(READY)  ## train the textbook's network and print its test accuracy
 	$(BIN)/dnn train --config configs/mnist.yaml
@@ -17,6 +17,10 @@ test: check  ## run the whole test suite
 	@echo 'running the tests (several minutes)'
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 	@echo 'next: make train'
+
+long: $(READY)  ## run the tests that take about a minute each: all of MNIST, transfer on MNIST, the benchmark
+	@echo 'running the long tests (three minutes)'
+	$(BIN)/python -m pytest -m long
 
 check: $(READY)  ## check lint rules, format, types, imports and spelling
 	@echo 'checking lint rules, format, types, imports and spelling'

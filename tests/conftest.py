@@ -77,7 +77,7 @@ def _environment(shared_folder: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1, user_api="blas"):
         patch.setenv("DNN_OFFLINE", "1")
         patch.setenv("DNN_XLA_CACHE", str(shared_folder / "xla"))
-        for name in ("DNN_DATA_DIR", "DNN_MIRROR"):
+        for name in ("COLUMNS", "DNN_DATA_DIR", "DNN_MIRROR"):
             patch.delenv(name, raising=False)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -127,7 +127,7 @@ def test_a_readme_without_markers_is_not_changed(bench: Any, tmp_path: Path) -> 
     assert readme.read_text(encoding="utf-8") == "nothing here"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_smoke_run_measures_everything(tables: Any, tmp_path: Path) -> None:
     target = tmp_path / "results.json"
     done = subprocess.run(

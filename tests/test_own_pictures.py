@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -125,7 +127,7 @@ def test_equal_images_give_equal_weights_in_every_form(engine: str, dnn: Dnn, st
         assert (found["fingerprint"], found["loss"]) == (tested["fingerprint"], tested["loss"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_of_mnist_is_the_same_in_every_form(mnist_folder: Path, tmp_path: Path, dnn: Dnn) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DNN_DATA_DIR", str(mnist_folder))
@@ -231,8 +233,41 @@ def test_other_pictures_are_matched_to_the_network_by_the_names_of_their_classes
     assert support == {"two": 4, "three": 4}
 
 
-def test_a_training_on_pictures_that_is_killed_resumes_to_the_same_bits(dnn: Dnn, digits: Path, start: Any) -> None:
-    undisturbed = train(dnn, digits, "undisturbed")
+TABLES = [form for form in FORMS if form != "folders"]
+
+
+@pytest.mark.parametrize("form", TABLES)
+def test_every_command_takes_tables_and_arrays(dnn: Dnn, stored: Path, digits: Path, form: str) -> None:
+    run = train(dnn, stored / form, "run", more=FORMS[form][1])
+    picture = next(digits.rglob("*.png"))
+    commands: list[tuple[tuple[object, ...], str]] = [
+        (("evaluate", run), "test accuracy"),
+        (("evaluate", run, "--split", "validation"), "validation accuracy"),
+        (("predict", run, picture), picture.name),
+        (("explain", run, picture, "--json"), "name"),
+        (("show", run), f"dataset path +{stored / form}"),
+        (("train", "--resume", run, "--epochs", 3), "epochs +3"),
+        (("gradcheck", "-c", "c.yaml"), "largest"),
+        (("trace", "-c", "c.yaml"), "update"),
+    ]
+    if form == "csv":
+        commands += [(("report", run), "report.html"), (("explain", run, "--index", 3), "attributed")]
+    if form != "arrays":  # flat arrays have no height and width without a config
+        commands.append((("data", stored / form), "600"))
+    for words, wanted in commands:
+        answer = dnn(*words)
+        assert answer.code == 0, answer.stderr
+        assert re.search(wanted, answer.stdout), answer.stdout
+    other = train(dnn, stored / form, "other", more=f"{FORMS[form][1]}, images_per_class: 15")
+    assert "data.images_per_class" in dnn("compare", run, other).stdout
+
+
+@pytest.mark.parametrize("form", ["pictures", *TABLES])
+def test_a_training_that_is_killed_resumes_to_the_same_bits(
+    dnn: Dnn, digits: Path, stored: Path, start: Any, form: str
+) -> None:
+    dataset, more = (digits, "") if form == "pictures" else (stored / form, FORMS[form][1])
+    undisturbed = train(dnn, dataset, "undisturbed", more=more)
     Path("long.yaml").write_text(Path("c.yaml").read_text().replace("epochs: 2", "epochs: 2000"))
     training = start("train", "-c", "long.yaml", "--run-dir", "killed", "--quiet")
     wait_for_epoch("killed", 2, training)
@@ -243,6 +278,20 @@ def test_a_training_on_pictures_that_is_killed_resumes_to_the_same_bits(dnn: Dnn
     assert resumed.code == 0, resumed.stderr
     assert dnn("train", "--resume", undisturbed, "--epochs", done + 1, "--quiet").code == 0
     assert_same_bits(Path("killed/checkpoints/last.keras"), undisturbed / "checkpoints/last.keras")
+
+
+def test_a_network_for_classes_of_other_names_gets_a_new_output(dnn: Dnn, digits: Path, tmp_path: Path) -> None:
+    for name, other in (("five", "one"), ("six", "two"), ("seven", "three")):
+        shutil.copytree(digits / name, tmp_path / "first" / name)
+        shutil.copytree(digits / name, tmp_path / "second" / other)
+    train(dnn, tmp_path / "first", "run", "keras")
+    options = ("--set", "model.init_from=run", "--run-dir")
+    same = dnn("train", "-c", "c.yaml", *options, "same")
+    Path("c.yaml").write_text(Path("c.yaml").read_text().replace("first", "second"))
+    renamed = dnn("train", "-c", "c.yaml", *options, "renamed")
+    assert (same.code, renamed.code) == (0, 0)
+    assert "new output" not in same.stderr
+    assert "new output (for other classes)" in renamed.stderr
 
 
 def test_a_changed_picture_is_noticed(dnn: Dnn, digits: Path, tmp_path: Path) -> None:

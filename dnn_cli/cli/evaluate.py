@@ -8,7 +8,7 @@ import click
 
 from dnn_cli.cli import options
 from dnn_cli.cli.run_summary import selected_classes
-from dnn_cli.cli.tables import NOTHING, print_facts, print_json, print_lines, table, warn
+from dnn_cli.cli.tables import NOTHING, matrix, print_facts, print_json, print_lines, table, warn
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -89,13 +89,20 @@ def print_evaluation(result: "Evaluation", *, as_json: bool) -> None:
         f"{result.split} accuracy": f"{result.accuracy:.4f}, 95 % interval {low:.4f} to {high:.4f}",
         "errors": f"{result.errors:,}",
         **{name.replace("_", " ").replace("f1", "F1"): f"{value:.4f}" for name, value in _averages(result).items()},
-        "calibration error": f"{result.calibration_error:.4f}",
+        "calibration error": _calibration_error(result),
     }
     if result.note:
         rows["warning"] = result.note
     shown = [figures for figures in result.classes if _is_shown(figures.label, result)]
     print_lines(_class_table(shown), "", *_confusion(result), "")
     print_facts(rows)
+
+
+def _calibration_error(result: "Evaluation") -> str:
+    error = f"{result.calibration_error:.4f}"
+    if after := result.calibrated:
+        error += f", calibrated {after.calibration_error:.4f} (temperature {after.temperature:.4g})"
+    return error
 
 
 def _averages(result: "Evaluation") -> dict[str, float]:
@@ -124,10 +131,10 @@ def _confusion(result: "Evaluation") -> "list[Table | str]":
     rows = [label for label in range(len(confusion)) if _is_shown(label, result)]
     columns = [label for label in range(len(confusion)) if label in rows or any(row[label] for row in confusion)]
     if len(columns) <= MATRIX_CLASSES:
-        matrix = table("actual ╲ predicted", *(names[label] for label in columns))
+        counts = matrix("actual ╲ predicted", *(names[label] for label in columns))
         for label in rows:
-            matrix.add_row(names[label], *(str(confusion[label][other] or "·") for other in columns))
-        return [matrix]
+            counts.add_row(names[label], *(str(confusion[label][other] or "·") for other in columns))
+        return [counts]
     errors = [
         (count, actual, predicted)
         for actual, counts in enumerate(confusion)

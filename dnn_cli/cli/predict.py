@@ -145,19 +145,20 @@ def print_predictions(found: "Predictions", *, as_json: bool, as_csv: bool, show
     if as_json or as_csv:
         sys.stdout.write(found.to_json() if as_json else found.to_csv())
         return
-    predictions = found.guesses
+    predictions, is_calibrated = found.guesses, found.subject.calibration is not None
     if not show:
         if predictions:
-            print_lines(_table(predictions))
+            print_lines(_table(predictions, is_calibrated=is_calibrated))
         return
     for number, one in enumerate(predictions):
         print_lines(*[""] * bool(number), *_drawing(one.image), colours="auto")
-        print_lines(_table([one]))
+        print_lines(_table([one], is_calibrated=is_calibrated))
 
 
-def _table(predictions: "Sequence[Prediction]") -> "Table":
+def _table(predictions: "Sequence[Prediction]", *, is_calibrated: bool) -> "Table":
+    probability = "calibrated probability" if is_calibrated else "probability"
     has_reasons = any(one.reason for one in predictions)
-    rows = table("file", "predicted", "probability", "runner-up", "probability", *["reason"] * has_reasons)
+    rows = table("file", "predicted", probability, "runner-up", "probability", *["reason"] * has_reasons)
     for one in predictions:
         first, second = (f"{one.probabilities[which]:.4f}" for which in (one.digit, one.runner_up))
         reason = [f"perhaps {one.name}; {one.reason}" if one.reason else ""] * has_reasons

@@ -275,8 +275,10 @@ def _load_splits(dataset: Dataset, wanted: tuple[SplitName, ...]) -> Dataset:
 def _fallback_note(fallback: str, failed: list[str]) -> str:
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
     why = f" ({failed[0]}{more})" if failed else ""
+    own = os.environ.get("DNN_DATA_DIR")
+    searched = f" in {own} (DNN_DATA_DIR)" if own else ""
     return (
-        f"MNIST was neither found nor downloaded{why}: using {fallback} instead, "
+        f"MNIST was neither found{searched} nor downloaded{why}: using {fallback} instead, "
         f"{KNOWN_DATASETS[fallback].description}; the results are not results on MNIST"
     )
 

@@ -32,6 +32,11 @@ def to_unit_range(images: Array, dtype: Any = np.float32, out: Array | None = No
     return out
 
 
+def to_bytes(images: Array) -> Array:
+    """Return images, uint8 in 0..255 or floats in [0, 1], as uint8."""
+    return images if images.dtype == np.uint8 else np.rint(images * MAX_BYTE).astype(np.uint8)
+
+
 def reduce_image(image: Any, factor: int) -> Array:
     """Return a Pillow image as (height, width, channels), made smaller by averaging blocks of `factor`² pixels."""
     pixels = np.asarray(image.reduce(factor) if factor > 1 else image)

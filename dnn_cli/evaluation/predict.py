@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
@@ -41,7 +41,7 @@ class Prediction:
         file: the name of the image file, as the user gave it or as it was found; ``-`` for standard input; empty for an
             image that comes from no file.
         image: the network's input, (height, width[, channels]), uint8 in 0..255 or float32 in [0, 1].
-        probabilities: (classes,) float, the probability of every class.
+        probabilities: (classes,) float, the probability of every class, calibrated if the network is.
         digit: the most probable class.
         runner_up: the second most probable class.
         box: its place in the picture: left, top, right and bottom in pixels; empty for a whole picture or an array.
@@ -148,6 +148,7 @@ class Predictions:
             "epoch": subject.epoch,
             "note": self.note,
             "selected_classes": subject.selected_classes,
+            "temperature": subject.temperature,
         }
         return json.dumps({**about, "images": [answer.to_dict() for answer in self.answers]}, indent=2) + "\n"
 
@@ -291,19 +292,19 @@ def _predictions(
         return []
     images = image_inputs.stack(inputs, model_source.image_shape(subject.file))
     rows = model_source.probabilities(subject.file, images, engine=engine, notify=notify, verbose=verbose)
-    classes = subject.selected_classes
     return [
-        Prediction(
-            one.file,
-            one.image,
-            row,
-            *metrics.two_most_probable(row, classes),
-            box=one.box,
-            reason=one.doubt,
-            class_names=subject.class_names,
-        )
-        for one, row in zip(inputs, rows, strict=True)
+        Prediction(one.file, one.image, *guess, box=one.box, reason=one.doubt, class_names=subject.class_names)
+        for one, guess in zip(inputs, _guesses(subject, rows), strict=True)
     ]
+
+
+def _guesses(subject: ModelSource, rows: Array) -> Iterator[tuple[Array, int, int]]:
+    """Yield the calibrated probabilities of each row (classes,), the most probable class, and the second.
+
+    The classes are chosen by the network's own probabilities: calibration may round small differences away.
+    """
+    for row, calibrated in zip(rows, subject.calibrated(rows), strict=True):
+        yield calibrated, *metrics.two_most_probable(row, subject.selected_classes)
 
 
 def check_output(file: Path) -> None:

@@ -7,12 +7,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dnn_cli.cli import tables
 from tests.cli.conftest import Dnn
 from tests.conftest import PATIENCE, ROOT, command
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 class Terminal(io.StringIO):
@@ -34,6 +38,67 @@ def test_lines_to_copy_are_not_wrapped_on_a_narrow_terminal(monkeypatch: pytest.
     assert max(map(len, lines[:-1])) <= 40
     assert "".join(lines[:-2]).replace(" ", "") == f"run{long}"
     assert "\x1b" not in shown.getvalue()
+
+
+def printed(*things: object, columns: str = "") -> list[str]:
+    """Return the lines that are printed on a terminal, or in a file if `columns` is the value of ``COLUMNS``."""
+    shown = io.StringIO() if columns else Terminal()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", shown)
+        patch.setenv("COLUMNS", columns or "24")
+        patch.setenv("NO_COLOR", "1")
+        tables.print_lines(*things)
+    return shown.getvalue().splitlines()
+
+
+def scores() -> "Table":
+    return tables.folded(("run", "val accuracy", "state"), [("a-1", "0.9", "done"), ("b-1", "0.8", "half done")])
+
+
+def test_a_narrow_terminal_breaks_lines_only_between_words() -> None:
+    assert printed(scores()) == [
+        "          val",
+        "run  accuracy      state",
+        "a-1       0.9       done",
+        "b-1       0.8  half done",
+    ]
+    assert printed(scores(), columns="20") == [
+        "          val",
+        "run  accuracy  state",
+        "a-1       0.9   done",
+        "b-1       0.8   half",
+        "                done",
+    ]
+
+
+def test_rows_stand_below_each_other_where_a_word_would_be_broken() -> None:
+    assert printed(scores(), columns="19") == [
+        "run           a-1",
+        "val accuracy  0.9",
+        "state         done",
+        "",
+        "run           b-1",
+        "val accuracy  0.8",
+        "state         half",
+        "              done",
+    ]
+
+
+def test_a_matrix_is_never_cut() -> None:
+    counts = tables.matrix("actual", *"0123456789")
+    counts.add_row("7", *["1,000"] * 10)
+    heading, row = printed(counts)
+    assert heading.split() == ["actual", *"0123456789"]
+    assert row.split() == ["7", *["1,000"] * 10]
+
+
+@pytest.mark.parametrize("columns", ["0", "-1", "x", "1.5"])
+def test_a_pipe_is_not_narrow_unless_columns_is_a_width(columns: str) -> None:
+    assert printed(scores(), columns=columns) == [
+        "run  val accuracy      state",
+        "a-1           0.9       done",
+        "b-1           0.8  half done",
+    ]
 
 
 @pytest.mark.parametrize("colour", [True, False])

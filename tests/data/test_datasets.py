@@ -107,6 +107,12 @@ def test_the_fallback_note_names_the_reason_and_the_dataset_used() -> None:
     assert len(dataset.load("train").labels) == 4000
 
 
+def test_the_fallback_note_names_the_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DNN_DATA_DIR", str(tmp_path))
+    note = datasets.find("mnist", "mnist-sample").note
+    assert note.startswith(f"MNIST was neither found in {tmp_path} (DNN_DATA_DIR) nor downloaded (")
+
+
 def test_the_fallback_note_names_a_damaged_file(tmp_path: Path) -> None:
     (tmp_path / "keras/datasets").mkdir(parents=True)
     (tmp_path / "keras/datasets/mnist.npz").write_bytes(b"not an archive")

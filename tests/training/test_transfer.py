@@ -47,7 +47,7 @@ seed: 3
 data: {{dataset: mnist-sample, classes: [5, 6, 7, 8, 9], images_per_class: 12, validation: 10}}
 model: {{layers: {BLOCKS}, init_from: {donor}, freeze: [0], learning_rate_factor: 0.3}}
 optimizer: {{name: adamw, learning_rate: 0.01, weight_decay: 0.1, use_ema: true}}
-training: {{epochs: 3, batch_size: 16}}
+training: {{epochs: 3, batch_size: 16, jit_compile: false}}
 """)
     return path
 
@@ -242,7 +242,7 @@ def test_a_transfer_resumes_bit_for_bit_even_if_its_source_was_deleted(
     dnn: Dnn, process: Dnn, donor: Path, few_digits: Path
 ) -> None:
     shutil.copytree(donor, "moved")
-    here = ("--set", "model.init_from=moved")
+    here = ("--set", "model.init_from=moved", "--set", "training.jit_compile=true")
     dnn("train", "-c", few_digits, *here, "--run-dir", "straight", "--epochs", 4)
     dnn("train", "-c", few_digits, *here, "--run-dir", "begun", "--epochs", 2)
     assert dnn("train", "-c", "begun/config.yaml", "--run-dir", "again").code == 0
@@ -421,7 +421,7 @@ def test_missing_classes_are_rejected(dnn: Dnn) -> None:
 # The shipped configs
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_transfer_between_the_shipped_configs_improves_accuracy(dnn: Dnn, mnist_folder: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("DNN_DATA_DIR", str(mnist_folder))
     assert dnn("train", "-c", "zero-to-four", "--epochs", 5).code == 0
