@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from dnn_cli.evaluation.image_inputs import ImageLike
     from dnn_cli.evaluation.predict import Prediction
+    from dnn_cli.exporting.formats import FormatName, Quantization
     from dnn_cli.runs.comparison import Comparison
     from dnn_cli.training.engine import Callbacks
 
@@ -275,12 +276,13 @@ def predict(
         model: a run, or the path of a run or of a ``.keras`` file.
         images: an array of one image or of many, (n, height, width[, channels]), in the shape of the training images,
             uint8 in 0..255 or floats in 0..1, which is used as it is; a Pillow image, or the path of a file, a folder
-            or a pattern, whose digit is scaled and centred as in MNIST; or several of these, where each array is one
+            or a pattern, whose digits are scaled and centred as in MNIST; or several of these, where each array is one
             image.
         checkpoint: of a run: ``best`` for the weights of the best epoch, ``last``, or a ``.keras`` file.
 
     Returns:
-        A prediction for each image, in order.
+        A prediction for each array and for each digit in a picture, in order. Its `reason` is not empty where the
+        picture may show no digit, or not all of one.
 
     Raises:
         UsageError: there is no such run or file, `images` is nothing of that, or Pillow is needed and not installed.
@@ -329,6 +331,38 @@ def report(*runs: Run | StrPath, out: StrPath | None = None) -> Path:
     for warning in result.warnings:
         _warn(warning)
     return result.file
+
+
+def export(
+    run: Run | StrPath | None = None,
+    to: "FormatName" = "onnx",
+    *,
+    out: StrPath | None = None,
+    quantize: "Quantization" = "none",
+    tolerance: float | None = None,
+    verify: bool = True,
+) -> Path:
+    """Export the best network of a run, prove that it answers as the trained one, and return its folder.
+
+    Args:
+        run: a run, its path, or a ``.keras`` file; None for the newest run in ``runs/``.
+        to: the format: ``onnx``, ``litert``, ``saved_model``, ``javascript``, ``npz`` or ``keras``.
+        out: the folder; None for ``exports/<format>`` in the run.
+        quantize: how LiteRT stores its numbers: ``none``, ``float16``, ``dynamic`` or ``int8``.
+        tolerance: the largest deviation from the trained network; None for that of the format.
+        verify: run the export by the program that will read it.
+
+    Raises:
+        UsageError: a package is missing, or something that is no export stands in the place of the folder.
+        GateError: the export deviates by more than the tolerance; it was deleted.
+        RunError: the run has no checkpoint or is damaged.
+    """
+    from dnn_cli.exporting.export import export as write
+
+    target = None if run is None else Path(run)
+    folder = None if out is None else Path(out)
+    made = write(target, to, out=folder, quantization=quantize, tolerance=tolerance, verify=verify, notify=_warn)
+    return made.folder
 
 
 def _resolve(config: Any, settings: Mapping[str, Any], short: Mapping[str, Any]) -> Config:

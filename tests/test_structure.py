@@ -23,7 +23,17 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 FRAMEWORK = {"tensorflow", "keras"}
-HEAVY = FRAMEWORK | {"matplotlib", "jinja2", "PIL", "pyarrow", "tensorboard"}
+HEAVY = FRAMEWORK | {
+    "matplotlib",
+    "jinja2",
+    "PIL",
+    "cv2",
+    "pyarrow",
+    "tensorboard",
+    "onnx",
+    "onnxruntime",
+    "ai_edge_litert",
+}
 NEEDING_TENSORFLOW = {
     "engines.keras.augmentation",
     "engines.keras.checkpoint_writer",
@@ -35,7 +45,14 @@ FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|calibration\.json|refusal\.keras|checkpoints|evaluation/|tensorboard/"
     r"|(?:last|best|previous)\.keras|report\.html"
 )
-DISTRIBUTIONS = {"google": "tensorboard", "yaml": "pyyaml", "pydantic_core": "pydantic", "PIL": "pillow"}
+DISTRIBUTIONS = {
+    "google": "tensorboard",
+    "yaml": "pyyaml",
+    "pydantic_core": "pydantic",
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "ai_edge_litert": "ai-edge-litert",
+}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -146,7 +163,7 @@ def test_help_imports_nothing_heavy_and_no_other_module_of_ours() -> None:
 def test_declared_dependencies_are_the_imported_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    ours = {*extras["report"], *extras["images"], *extras["parquet"], *extras["tensorboard"]}
+    ours = {each for extra, packages in extras.items() if extra != "serve" for each in packages}
     wanted = [*project["dependencies"], *ours]
     declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in wanted}
     imported = {DISTRIBUTIONS.get(name, name) for tree in MODULES.values() for name in foreign(tree)}

@@ -21,6 +21,7 @@ COMMANDS = {
     "diff": "Compare two runs bit by bit: settings, history, weights.",
     "reproduce": "Train a run again, and say whether every bit is the same.",
     "report": "Write an HTML report of one run, or of several runs compared.",
+    "export": "Write a network for ONNX, LiteRT, TensorFlow, JavaScript, NumPy.",
     "data": "List datasets; fetch and verify one; describe your own.",
     "init": "Write a config for your own data, which trains at once.",
     "gradcheck": "Compare the gradients of Keras, NumPy and finite differences.",

@@ -345,6 +345,10 @@ class RunDirectory:
         state = self.state()
         return self.history(state.last.epoch, state) if state else []
 
+    def export_folder(self, name: str) -> Path:
+        """Return the folder of an export of the run's best network."""
+        return self.path / "exports" / name
+
     def event_folders(self) -> tuple[Path, Path]:
         """Return the folders of TensorBoard's event files: of the training figures, and of the validation figures."""
         return self.path / "tensorboard/train", self.path / "tensorboard/validation"
