@@ -99,9 +99,10 @@ def _enlarged(file: Path) -> Image.Image:
 def _prepared(picture: Image.Image) -> list[Array]:
     """Return what a network sees of a picture, if that is one thing."""
     try:
-        return [image_files.normalize_image(picture, 28, "a picture")]
+        found = image_files.normalize_image(picture, 28, "a picture")
     except DataError:
         return []
+    return [found[0].image] if len(found) == 1 else []
 
 
 def noise(count: int = 300) -> Kind:

@@ -32,7 +32,7 @@ def letters() -> Array:
         for letter in sorted(set(string.ascii_letters) - set(AMBIGUOUS)):
             picture = Image.new("L", (240, 240), 255)
             ImageDraw.Draw(picture).text((60, 40), letter, font=font, fill=20)
-            found.append(image_files.normalize_image(picture, 28, letter))
+            found += [one.image for one in image_files.normalize_image(picture, 28, letter)]
     return np.array(found)
 
 
