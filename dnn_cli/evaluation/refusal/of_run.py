@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dnn_cli.data import known_sets
+from dnn_cli.data import datasets, known_sets
 from dnn_cli.data.digit_normalization import IMAGE_SIDE
 from dnn_cli.errors import DataError, RunError
 from dnn_cli.evaluation import evaluate
@@ -40,9 +40,11 @@ def find(source: ModelSource, notify: Callable[[str], None], progress: Progress 
         except RunError as error:
             raise RunError(f"{error}; delete it, and the next prediction makes it again") from None
     try:
+        datasets.find(run.environment().dataset.name, split=None)  # nothing is downloaded for a prediction
         _, split, _ = evaluate.material(source, "train")
     except (DataError, RunError) as error:
-        notify(f"note: pictures that show no digit are not recognized, because that needs the training images: {error}")
+        problem = str(error).splitlines()[0]
+        notify(f"note: what shows no digit is not told from digits, because that needs the training images: {problem}")
         return None
     if len(split.labels) < MIN_DIGITS or len(np.unique(split.labels)) < 2:
         return None

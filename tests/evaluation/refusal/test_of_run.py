@@ -61,9 +61,8 @@ def test_without_training_images_nothing_is_refused(source: ModelSource) -> None
     rename_dataset(source.run, name="mnist")
     none, notes = found(source)
     assert none is None
-    assert len(notes) == 1
-    start = "note: pictures that show no digit are not recognized, because that needs the training images: MNIST"
-    assert notes[0].startswith(start)
+    reason = "that needs the training images: MNIST was not found"
+    assert notes == [f"note: what shows no digit is not told from digits, because {reason}"]
 
 
 def test_a_run_that_cannot_be_written_is_no_obstacle(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
