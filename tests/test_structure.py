@@ -24,6 +24,7 @@ MODULES = {
 }
 FRAMEWORK = {"tensorflow", "keras"}
 HEAVY = FRAMEWORK | {"matplotlib", "jinja2", "PIL", "pyarrow", "tensorboard"}
+SERVER = {"fastapi", "starlette", "uvicorn", "prometheus_client"}
 NEEDING_TENSORFLOW = {
     "engines.keras.augmentation",
     "engines.keras.checkpoint_writer",
@@ -35,7 +36,14 @@ FILES_OF_A_RUN = re.compile(
     r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|calibration\.json|checkpoints|evaluation/|tensorboard/"
     r"|(?:last|best|previous)\.keras|report\.html"
 )
-DISTRIBUTIONS = {"google": "tensorboard", "yaml": "pyyaml", "pydantic_core": "pydantic", "PIL": "pillow"}
+DISTRIBUTIONS = {
+    "google": "tensorboard",
+    "yaml": "pyyaml",
+    "pydantic_core": "pydantic",
+    "PIL": "pillow",
+    "starlette": "fastapi",  # FastAPI's classes are those of Starlette
+}
+NOT_IMPORTED = {"python-multipart"}  # Starlette imports it
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -93,8 +101,13 @@ def test_heavy_libraries_are_imported_inside_functions(module: str) -> None:
     assert not ours(top(MODULES[module])) & NEEDING_TENSORBOARD
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("engines.numpy")])
-def test_the_numpy_engine_never_imports_a_framework(module: str) -> None:
+@pytest.mark.parametrize("module", outside("serving"))
+def test_only_serving_imports_the_server(module: str) -> None:
+    assert not foreign(MODULES[module]) & SERVER
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith(("engines.numpy", "serving"))])
+def test_the_numpy_engine_and_the_server_never_import_a_framework(module: str) -> None:
     assert not foreign(MODULES[module]) & FRAMEWORK
 
 
@@ -146,9 +159,9 @@ def test_help_imports_nothing_heavy_and_no_other_module_of_ours() -> None:
 def test_declared_dependencies_are_the_imported_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    ours = {*extras["report"], *extras["images"], *extras["parquet"], *extras["tensorboard"]}
+    ours = {*extras["report"], *extras["images"], *extras["parquet"], *extras["tensorboard"], *extras["serve"]}
     wanted = [*project["dependencies"], *ours]
     declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in wanted}
     imported = {DISTRIBUTIONS.get(name, name) for tree in MODULES.values() for name in foreign(tree)}
-    assert imported == declared
+    assert imported == declared - NOT_IMPORTED
     assert {name for name in declared if not metadata.version(name)} == set()

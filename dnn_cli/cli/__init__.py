@@ -19,6 +19,7 @@ COMMANDS = {
     "explain": "Show which pixels and hidden units decided a prediction.",
     "compare": "Compare the settings and the metrics of runs.",
     "report": "Write an HTML report of one run, or of several runs compared.",
+    "serve": "Serve trained networks by HTTP, with a page to draw on.",
     "data": "List datasets; fetch and verify one; describe your own.",
     "init": "Write a config for your own data, which trains at once.",
     "gradcheck": "Compare the gradients of Keras, NumPy and finite differences.",

@@ -173,7 +173,7 @@ def predict(
     image_files.require_pillow()
     subject = model_source.find_model(target, checkpoint)
     form = model_source.picture_form(subject)
-    side = 0 if form else _side(subject.file)
+    side = 0 if form else image_side(subject.file)
     note = _note(subject, notify, digits=form is None)
     sources = image_files.find(names)
     with progress.bar("reading", len(sources), quiet=quiet or len(sources) < PROGRESS_BAR_IMAGES) as done:
@@ -225,7 +225,7 @@ def predict_images(
     subject = model_source.find_model(target, checkpoint)
     shape = model_source.image_shape(subject.file)
     form = model_source.picture_form(subject)
-    inputs = image_inputs.read(images, shape, cache(lambda: _side(subject.file)), subject.file, form)
+    inputs = image_inputs.read(images, shape, cache(lambda: image_side(subject.file)), subject.file, form)
     _note(subject, notify, digits=any(one.is_normalized for one in inputs))
     if not inputs:
         return []
@@ -247,7 +247,7 @@ def save(prediction: Predictions, file: Path) -> None:
     files.write_output(file, prediction.to_csv() if file.suffix.lower() == ".csv" else prediction.to_json())
 
 
-def _side(file: Path) -> int:
+def image_side(file: Path) -> int:
     """Return the side of the network's input images, which must be grey and square; they may be flattened."""
     shape = model_source.image_shape(file)
     plain = shape[:-1] if len(shape) == 3 and shape[-1] == 1 else shape
