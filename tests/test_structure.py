@@ -41,6 +41,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "pydantic_core": "pydantic",
     "PIL": "pillow",
+    "prometheus_client": "prometheus-client",
     "starlette": "fastapi",  # FastAPI's classes are those of Starlette
 }
 NOT_IMPORTED = {"python-multipart"}  # Starlette imports it
