@@ -63,6 +63,8 @@ def _number(text: str | None, limit: int, title: str) -> int:
 
 def _keep(model: Model, content: bytes, digit: str, label: int, folder: Path) -> dict[str, object]:
     found = pictures.read(model, content)
+    if isinstance(found, str):
+        raise RequestError(found)
     image = found[_number(digit, len(found), "digit")].image
     (pixels,) = image_inputs.stack([image_inputs.ImageInput(image)], model.shape)
     name = class_folder(model, label)

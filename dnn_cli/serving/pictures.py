@@ -12,7 +12,7 @@ from dnn_cli.data import decoding, image_files
 from dnn_cli.errors import DataError, RunError
 from dnn_cli.evaluation import image_inputs, metrics, predict
 from dnn_cli.evaluation.image_inputs import ImageInput
-from dnn_cli.evaluation.predict import Prediction
+from dnn_cli.evaluation.predict import Prediction, UnreadableFile
 from dnn_cli.serving.models import Model, Models
 from dnn_cli.serving.requests import RequestError
 from dnn_cli.serving.routing import documented, json_response, parameter, record, router
@@ -95,28 +95,37 @@ async def uploaded(request: Request) -> tuple[bytes, str]:
     raise RequestError("the form must have a file")
 
 
-def read(model: Model, content: bytes) -> list[ImageInput]:
-    """Return what the network sees of a picture; `dnn predict` sees the same.
+def read(model: Model, content: bytes) -> list[ImageInput] | str:
+    """Return what the network sees of a picture, as `dnn predict` does, or the reason why it sees no digit.
 
     Raises:
-        RequestError: it cannot be read, is too large, or has no digit; or the network takes no pictures.
+        RequestError: the picture cannot be decoded or is too large, or the network takes no pictures.
     """
     try:
-        with _decoder:
-            return _read(model, content)
+        with _decoder, image_files.quiet_decoder():
+            with image_files.opened(content) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise DataError(f"the picture is too large: at most {MAX_PIXELS:,} pixels are served")
+                if model.form:
+                    return [ImageInput(decoding.prepare(picture, model.form))]
+            try:
+                return _digits(model, content)
+            except DataError as error:
+                with image_files.opened(content) as picture:
+                    picture.load()  # fails if the picture is damaged
+                return _reason(error)
     except DataError as error:
-        raise RequestError(str(error).removeprefix("standard input: ")) from None
+        raise RequestError(_reason(error)) from None
     except RunError:
         raise RequestError(f"{model.name} takes no pictures: its images are not grey and square") from None
 
 
-def _read(model: Model, content: bytes) -> list[ImageInput]:
-    with image_files.quiet_decoder(), image_files.opened(content) as picture:
-        if picture.width * picture.height > MAX_PIXELS:
-            raise DataError(f"the picture is too large: at most {MAX_PIXELS:,} pixels are served")
-        if model.form:
-            return [ImageInput(decoding.prepare(picture, model.form))]
+def _digits(model: Model, content: bytes) -> list[ImageInput]:
     return [ImageInput(image_files.read(io.BytesIO(content), predict.image_side(model.source.file)))]
+
+
+def _reason(error: DataError) -> str:
+    return str(error).removeprefix("standard input: ")
 
 
 def answers(model: Model, inputs: Sequence[ImageInput], name: str = "") -> list[Prediction]:
@@ -130,7 +139,10 @@ def answers(model: Model, inputs: Sequence[ImageInput], name: str = "") -> list[
 
 
 def _answer(model: Model, content: bytes, name: str, *, has_pixels: bool, has_reasons: bool) -> dict[str, Any]:
-    found = answers(model, read(model, content), name)
+    inputs = read(model, content)
+    if isinstance(inputs, str):
+        return _result(model, [UnreadableFile(name, inputs).to_dict()])
+    found = answers(model, inputs, name)
     images = [one.to_dict() for one in found]
     if has_pixels:
         for described, one in zip(images, found, strict=True):
@@ -141,6 +153,10 @@ def _answer(model: Model, content: bytes, name: str, *, has_pixels: bool, has_re
         )
         for described, gradients in zip(images, maps, strict=True):
             described["why"] = [[float(f"{value:.4g}") for value in row] for row in gradients.tolist()]
+    return _result(model, images)
+
+
+def _result(model: Model, images: list[dict[str, Any]]) -> dict[str, Any]:
     source = model.source
     return {
         "model": model.name,

@@ -91,7 +91,6 @@ def test_a_picture_that_cannot_be_read_is_refused(client: Clients) -> None:
         (b"", "not a PNG, JPEG, GIF, BMP, TIFF or WebP image"),
         (b"no picture", "not a PNG, JPEG, GIF, BMP, TIFF or WebP image"),
         (seven()[:400], "damaged image"),
-        (encoded(Image.new("L", (100, 100))), "no digit"),
         (bomb(), "too large"),
         (large, f"the picture is too large: at most {MAX_PIXELS:,} pixels are served"),
     ):
@@ -99,6 +98,12 @@ def test_a_picture_that_cannot_be_read_is_refused(client: Clients) -> None:
         assert answer.status_code == 400
         assert message in answer.json()["error"]
         assert "/" not in answer.json()["error"]
+
+
+def test_a_picture_without_a_digit_is_answered_as_dnn_predict_does(client: Clients) -> None:
+    answer = client().post("/predict", content=encoded(Image.new("L", (100, 100))), headers=PNG)
+    assert answer.status_code == 200
+    assert answer.json()["images"] == [{"file": "", "error": "no digit found: the picture is a single colour"}]
 
 
 def test_wrong_requests_are_refused(client: Clients, digits: Path) -> None:
