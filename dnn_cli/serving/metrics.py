@@ -10,7 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)  # seconds
-OTHER = "other"  # paths that no route has: their number must not grow with what is asked
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+OTHER = "other"  # what no route has, and any other method: the number of metrics must not grow with what is asked
 
 
 class Observer:
@@ -65,7 +66,8 @@ class Observer:
             self._active.dec()
             seconds = time.perf_counter() - begin
             route = getattr(scope.get("route"), "path", OTHER)
-            self._requests.labels(route, scope["method"], status).inc()
+            method = scope["method"] if scope["method"] in METHODS else OTHER
+            self._requests.labels(route, method, status).inc()
             self._seconds.labels(route).observe(seconds)
             if self._log:
                 self._log(json.dumps(_entry(scope, status, sent, seconds)))

@@ -305,7 +305,7 @@ function make(tag, text = "") {
   return made;
 }
 
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const percent = (share) => (share < 1 && share > 0.9995 ? "> 99.9 %" : `${(100 * share).toFixed(1)} %`);
 const named = (one) => (one.reason ? "?" : one.name);
 
 function showDigits() {
@@ -351,7 +351,7 @@ function showBars(probabilities) {
     track.className = "track";
     bar.className = "bar";
     share.className = "share";
-    bar.style.width = percent(probabilities[label]).replace(" ", "");
+    bar.style.width = `${100 * probabilities[label]}%`;
     track.append(bar);
     row.classList.toggle("best", probabilities[label] === best);
     row.append(make("span", classes[label]), track, share);
