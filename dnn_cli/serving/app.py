@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -13,8 +14,8 @@ from dnn_cli.serving import collecting, open_inference, page, pictures, tensorfl
 from dnn_cli.serving.limits import Bounds, Limits
 from dnn_cli.serving.metrics import Observer
 from dnn_cli.serving.models import Models
-from dnn_cli.serving.requests import RequestError, error_body
-from dnn_cli.serving.routing import JSON, router
+from dnn_cli.serving.requests import error_body
+from dnn_cli.serving.routing import JSON, Dispatcher, json_response, router
 
 DESCRIPTION = "Networks that dnn has trained, by TensorFlow Serving's REST, the Open Inference Protocol and pictures."
 
@@ -40,42 +41,40 @@ def application(
         description=DESCRIPTION,
         docs_url=None,  # FastAPI's own page loads its scripts from elsewhere
         redoc_url=None,
+        openapi_url=None,
         redirect_slashes=False,
-        exception_handlers={RequestError: _answer_error, HTTPException: _answer_error, Exception: _answer_failure},
+        exception_handlers={HTTPException: _answer_error},
     )
-    parts = [tensorflow_rest.routes(models), open_inference.routes(models), pictures.routes(models)]
+    parts = [open_inference.routes(models), tensorflow_rest.routes(models), pictures.routes(models)]
     if collect:
         parts.append(collecting.routes(models, collect))
-    for part in (*parts, page.routes(models, collects=collect is not None)):
+    registry = CollectorRegistry()
+    parts += [page.routes(models, collects=collect is not None), _own_pages(app, registry)]
+    for part in parts:
         app.include_router(part)
-    observer = Observer(Limits(app, bounds), log)
-    _add_own_pages(app, observer)
-    return observer
+    return Observer(Limits(Dispatcher(parts, app), bounds), registry, log)
 
 
-def _add_own_pages(app: FastAPI, observer: Observer) -> None:
+def _own_pages(app: FastAPI, registry: CollectorRegistry) -> APIRouter:
     own = router("Server")
 
     async def docs(request: Request) -> Response:
         return Response(page.interfaces(app), headers=page.POLICY, media_type="text/html")
 
     async def metrics(request: Request) -> Response:
-        text, kind = observer.text()
-        return Response(text, media_type=kind)
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def openapi(request: Request) -> Response:
+        return json_response(app.openapi())
 
     hidden: dict[str, Any] = {"include_in_schema": False, "response_class": Response}
     own.get("/docs", **hidden)(docs)
     own.get("/metrics", **hidden)(metrics)
-    app.include_router(own)
+    own.get("/openapi.json", **hidden)(openapi)
+    return own
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        return Response(error_body(error.detail), error.status_code, error.headers, JSON)
-    assert isinstance(error, RequestError)
-    return Response(error_body(str(error)), error.status, error.headers, JSON)
-
-
-async def _answer_failure(request: Request, error: Exception) -> Response:
-    """Answer after a bug, whose traceback the server prints."""
-    return Response(error_body("the server failed; its operator finds the reason in its output"), 500, None, JSON)
+    """Answer what has no route."""
+    assert isinstance(error, HTTPException)
+    return Response(error_body(error.detail), error.status_code, error.headers, JSON)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)  # seconds
@@ -19,30 +19,26 @@ class Observer:
 
     Args:
         app: handles the requests.
+        registry: gets the metrics.
         log: is called with a line of JSON for each request; None for no access log.
     """
 
-    def __init__(self, app: ASGIApp, log: Callable[[str], None] | None = None) -> None:
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry, log: Callable[[str], None] | None) -> None:
         self._app, self._log = app, log
-        self.registry = CollectorRegistry()
         self._requests = Counter(
             "dnn_requests",
             "Requests by route, method and status.",
             ["route", "method", "status"],
-            registry=self.registry,
+            registry=registry,
         )
         self._seconds = Histogram(
             "dnn_request_seconds",
             "Time from the end of the headers to the end of the answer.",
             ["route"],
             buckets=BUCKETS,
-            registry=self.registry,
+            registry=registry,
         )
-        self._active = Gauge("dnn_active_requests", "Requests that are being handled.", registry=self.registry)
-
-    def text(self) -> tuple[bytes, str]:
-        """Return the metrics in Prometheus's format, and its media type."""
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        self._active = Gauge("dnn_active_requests", "Requests that are being handled.", registry=registry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 
 import dnn_cli
 from dnn_cli.serving.models import Model, Models
-from dnn_cli.serving.requests import RequestError, as_images, as_levels, as_pixels, numbers, parse_json
+from dnn_cli.serving.requests import RequestError, as_images, as_levels, as_pixels, has_booleans, numbers, parse_json
 from dnn_cli.serving.routing import JSON, NAME, VERSION, documented, json_response, parameter, record, router
 from dnn_cli.typing import Array
 
@@ -161,7 +161,8 @@ def _infer(model: Model, body: bytes, header: str | None) -> Response:
     request = parse_json(memoryview(body)[:length])
     if "id" in request and not isinstance(request["id"], str):
         raise RequestError("id must be a string")
-    images = _input(model, _only(request.get("inputs"), "inputs", INPUT), memoryview(body)[length:])
+    tensor = _only(request.get("inputs"), "inputs", INPUT)
+    images = _input(model, tensor, memoryview(body)[length:], booleans=has_booleans(body))
     is_binary = _parameters(request, "the request").get("binary_data_output") is True
     if request.get("outputs"):
         output = _only(request["outputs"], "outputs", OUTPUT)
@@ -185,7 +186,7 @@ def _parameters(owner: dict[str, Any], title: str) -> dict[str, Any]:
     return found
 
 
-def _input(model: Model, tensor: dict[str, Any], binary: memoryview) -> Array:
+def _input(model: Model, tensor: dict[str, Any], binary: memoryview, *, booleans: bool) -> Array:
     """Return the images (n, *shape) of the input tensor: its data, or the bytes after the JSON."""
     kind = tensor.get("datatype")
     if not isinstance(kind, str) or kind not in DATATYPES:
@@ -197,7 +198,7 @@ def _input(model: Model, tensor: dict[str, Any], binary: memoryview) -> Array:
     if (size is None) == ("data" not in tensor):
         raise RequestError(f"{INPUT} must have either data or the parameter binary_data_size")
     if size is None:
-        found = numbers(tensor["data"], f"the data of {INPUT}")
+        found = numbers(tensor["data"], f"the data of {INPUT}", booleans=booleans)
     else:
         dtype = np.dtype(datatype.dtype)
         if type(size) is not int or size != len(binary) or size != prod(shape) * dtype.itemsize:

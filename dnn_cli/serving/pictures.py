@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
 
 from dnn_cli.data import decoding, image_files
 from dnn_cli.errors import DataError, RunError
@@ -88,10 +89,13 @@ async def uploaded(request: Request) -> tuple[bytes, str]:
         if kind not in KINDS:
             raise RequestError(f"the type of the body must be {', '.join(KINDS)} or {FORM}", 415)
         return await request.body(), ""
-    async with request.form(max_files=1, max_fields=10) as form:
-        for value in form.values():
-            if isinstance(value, UploadFile):
-                return await value.read(), (value.filename or "")[:MAX_NAME]
+    try:
+        async with request.form(max_files=1, max_fields=10) as form:
+            for value in form.values():
+                if isinstance(value, UploadFile):
+                    return await value.read(), (value.filename or "")[:MAX_NAME]
+    except MultiPartException as error:
+        raise RequestError(error.message) from None
     raise RequestError("the form must have a file")
 
 

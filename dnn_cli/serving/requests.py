@@ -54,12 +54,18 @@ def parse_json(body: bytes | memoryview) -> dict[str, Any]:
     return values
 
 
-def numbers(values: Any, title: str) -> Array:
+def has_booleans(body: bytes) -> bool:
+    """Return whether a body has true or false in it, as values or within strings."""
+    return b"true" in body or b"false" in body
+
+
+def numbers(values: Any, title: str, *, booleans: bool) -> Array:
     """Return nested lists of numbers as an int64 or float64 array.
 
     Args:
         values: a decoded JSON value.
         title: its name in messages.
+        booleans: whether the request has true or false somewhere, so that they have to be searched here.
 
     Raises:
         RequestError: it holds something else than numbers, its lists differ in length, or a number is too large.
@@ -68,7 +74,7 @@ def numbers(values: Any, title: str) -> Array:
         found = np.asarray(values)
     except (ValueError, OverflowError):  # lists of different lengths or too deep; a number and a list in one list
         raise RequestError(f"{title} must be lists of numbers, of equal lengths") from None
-    if found.dtype.kind not in "if" or _has_booleans(values):
+    if found.dtype.kind not in "if" or (booleans and _has_booleans(values)):
         raise RequestError(f"{title} must be lists of numbers, of equal lengths")
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise RequestError(f"{title} has a number that is too large")

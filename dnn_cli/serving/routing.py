@@ -1,16 +1,23 @@
-"""Routes whose functions take the request itself: FastAPI documents them and does nothing else with their requests.
+"""Routes that FastAPI documents, and whose functions are called directly.
 
-FastAPI's own conversion of a body with thousands of numbers would take longer than the network.
+FastAPI's way from a request to its function takes longer than a network of usual size, and its conversion of a body
+with thousands of numbers takes longer still. It answers only what has no route.
 """
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from functools import lru_cache
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dnn_cli.serving.requests import RequestError, error_body
 
 JSON = "application/json"
+REMEMBERED = 256  # paths whose routes need not be searched again
+FAILURE = "the server failed; its operator finds the reason in its output"
 ERROR = {
     "description": "The reason.",
     "content": {
@@ -25,18 +32,50 @@ ERROR = {
 }
 
 
-class DirectRoute(APIRoute):
-    """A route that passes the request to its function, and returns the function's response."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the function."""
-        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return handler
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def router(tag: str) -> APIRouter:
-    """Return a router of such routes, which are documented under the heading `tag`."""
-    return APIRouter(route_class=DirectRoute, tags=[tag])
+    """Return a router whose routes are documented under the heading `tag`."""
+    return APIRouter(tags=[tag])
+
+
+class Dispatcher:
+    """Application that calls the function of a route with the request, and sends the response that it returns.
+
+    Args:
+        routers: have the routes.
+        fallback: answers what has no route.
+    """
+
+    def __init__(self, routers: Sequence[APIRouter], fallback: ASGIApp) -> None:
+        self._routes = [route for each in routers for route in each.routes if isinstance(route, APIRoute)]
+        self._fallback = fallback
+        self._find = lru_cache(REMEMBERED)(self._match)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request."""
+        found = self._find(scope["method"], scope["path"])
+        if found is None:
+            await self._fallback(scope, receive, send)
+            return
+        route, parameters = found
+        scope["route"], scope["path_params"] = route, parameters
+        handler: Handler = route.endpoint
+        try:
+            response = await handler(Request(scope, receive, send))
+        except RequestError as error:
+            response = Response(error_body(str(error)), error.status, error.headers, JSON)
+        except Exception:
+            await Response(error_body(FAILURE), 500, None, JSON)(scope, receive, send)
+            raise
+        await response(scope, receive, send)
+
+    def _match(self, method: str, path: str) -> tuple[APIRoute, dict[str, str]] | None:
+        for route in self._routes:
+            if method in (route.methods or ()) and (match := route.path_regex.match(path)):
+                return route, match.groupdict()
+        return None
 
 
 def documented(

@@ -9,9 +9,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from dnn_cli.serving.models import Model, Models
-from dnn_cli.serving.requests import RequestError, as_images, as_levels, as_pixels, numbers, parse_json
+from dnn_cli.serving.requests import RequestError, as_images, as_levels, as_pixels, has_booleans, numbers, parse_json
 from dnn_cli.serving.routing import JSON, NAME, VERSION, documented, json_response, record, router
-from dnn_cli.typing import Array
 
 INPUT, OUTPUT = "image", "probabilities"
 SIGNATURES = {"serving_default": ("DT_UINT8", as_pixels), "unit_range": ("DT_FLOAT", as_levels)}
@@ -89,13 +88,11 @@ def _predict(model: Model, body: bytes) -> dict[str, Any]:
     signature = values.get("signature_name", "serving_default")
     if not isinstance(signature, str) or signature not in SIGNATURES:
         raise RequestError(f"there is no signature {signature!r}; there is {' and '.join(SIGNATURES)}")
-    if "instances" in values:
-        images = _images(model, _rows(values["instances"]), signature, "instances")
-        return {"predictions": model.probabilities(images).tolist()}
-    columns = values["inputs"]
-    if isinstance(columns, dict):
-        columns = _only(columns, "inputs")
-    return {"outputs": model.probabilities(_images(model, columns, signature, "inputs")).tolist()}
+    title = "instances" if "instances" in values else "inputs"
+    given = _rows(values[title]) if title == "instances" else _columns(values[title])
+    found = numbers(given, title, booleans=has_booleans(body))
+    images = SIGNATURES[signature][1](as_images(found, model.shape, title), title)
+    return {"predictions" if title == "instances" else "outputs": model.probabilities(images).tolist()}
 
 
 def _rows(instances: Any) -> Any:
@@ -107,15 +104,15 @@ def _rows(instances: Any) -> Any:
     return instances
 
 
+def _columns(inputs: Any) -> Any:
+    """Return the inputs without the name of the only one."""
+    return _only(inputs, "inputs") if isinstance(inputs, dict) else inputs
+
+
 def _only(named: Any, title: str) -> Any:
     if not isinstance(named, dict) or list(named) != [INPUT]:
         raise RequestError(f"{title} must have the only input, {INPUT}")
     return named[INPUT]
-
-
-def _images(model: Model, values: Any, signature: str, title: str) -> Array:
-    convert = SIGNATURES[signature][1]
-    return convert(as_images(numbers(values, title), model.shape, title), title)
 
 
 def _signature(model: Model, name: str) -> dict[str, Any]:
