@@ -24,7 +24,7 @@ MODULES = {
 }
 FRAMEWORK = {"tensorflow", "keras"}
 HEAVY = FRAMEWORK | {"matplotlib", "jinja2", "PIL", "pyarrow", "tensorboard"}
-SERVER = {"fastapi", "starlette", "uvicorn", "prometheus_client"}
+SERVER = {"fastapi", "starlette", "uvicorn", "prometheus_client", "orjson"}
 NEEDING_TENSORFLOW = {
     "engines.keras.augmentation",
     "engines.keras.checkpoint_writer",

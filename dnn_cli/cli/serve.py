@@ -83,7 +83,7 @@ def serve(
     """
     from dnn_cli.errors import require_extra
 
-    require_extra("serve", "fastapi", "uvicorn", "multipart", "prometheus_client", purpose="dnn serve")
+    require_extra("serve", "fastapi", "uvicorn", "multipart", "prometheus_client", "orjson", purpose="dnn serve")
     from dnn_cli.serving import server
     from dnn_cli.serving.limits import Bounds
     from dnn_cli.serving.models import Models

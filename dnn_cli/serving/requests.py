@@ -2,9 +2,10 @@
 
 import json
 from math import prod
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
+import orjson
 
 from dnn_cli.evaluation import model_source
 from dnn_cli.typing import Array
@@ -30,25 +31,15 @@ def error_body(message: str) -> bytes:
     return json.dumps({"error": message}).encode()
 
 
-def _reject_constant(name: str) -> NoReturn:
-    raise RequestError(f"the body is not JSON: {name} is no number")
-
-
-DECODER = json.JSONDecoder(parse_constant=_reject_constant)
-
-
 def parse_json(body: bytes | memoryview) -> dict[str, Any]:
-    """Return the JSON object in a body; raises `RequestError` if it is malformed, too deep, or no object."""
+    """Return the JSON object in a body; raises `RequestError` if it is malformed, too deep, or no object.
+
+    The parser takes neither NaN nor Infinity. Python's own would take more time than all else in the request.
+    """
     try:
-        values = DECODER.decode(str(body, "utf-8"))
-    except UnicodeDecodeError:
-        raise RequestError("the body is not JSON: it is not encoded in UTF-8") from None
-    except RecursionError:
-        raise RequestError("the body is nested too deeply") from None
-    except json.JSONDecodeError as error:
+        values = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
         raise RequestError(f"the body is not JSON: {error}") from None
-    except ValueError:
-        raise RequestError("the body is not JSON: it has a number of too many digits") from None
     if not isinstance(values, dict):
         raise RequestError("the body must be a JSON object")
     return values
@@ -74,7 +65,7 @@ def numbers(values: Any, title: str, *, booleans: bool) -> Array:
         found = np.asarray(values)
     except (ValueError, OverflowError):  # lists of different lengths or too deep; a number and a list in one list
         raise RequestError(f"{title} must be lists of numbers, of equal lengths") from None
-    if found.dtype.kind not in "if" or (booleans and _has_booleans(values)):
+    if found.dtype.kind not in "iuf" or (booleans and _has_booleans(values)):
         raise RequestError(f"{title} must be lists of numbers, of equal lengths")
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise RequestError(f"{title} has a number that is too large")
@@ -92,7 +83,7 @@ def _has_booleans(values: Any) -> bool:
 
 def as_pixels(found: Array, title: str) -> Array:
     """Return whole numbers from 0 to 255 as uint8; raises `RequestError` for others and for fractions."""
-    if found.size and found.dtype.kind != "i":
+    if found.size and found.dtype.kind == "f":
         raise RequestError(f"{title} must be whole numbers from 0 to 255, got fractions")
     if found.size and not (found.min() >= 0 and found.max() <= WHITE):
         raise RequestError(f"{title} must be whole numbers from 0 to 255, got {found.min()} to {found.max()}")
