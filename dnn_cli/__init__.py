@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from dnn_cli.api import Run, compare, evaluate, load, predict, report, resume, train
+    from dnn_cli.api import Run, compare, evaluate, export, load, predict, report, resume, train
     from dnn_cli.config.schema import Config
     from dnn_cli.errors import (
         ConfigError,
         DataError,
         DnnError,
         DnnWarning,
+        GateError,
         InterruptedTrainingError,
         RunError,
         TrainingError,
@@ -32,6 +33,7 @@ __all__ = [
     "DnnError",
     "DnnWarning",
     "Evaluation",
+    "GateError",
     "InterruptedTrainingError",
     "Prediction",
     "Run",
@@ -40,6 +42,7 @@ __all__ = [
     "UsageError",
     "compare",
     "evaluate",
+    "export",
     "load",
     "predict",
     "report",

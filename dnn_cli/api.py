@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from dnn_cli.evaluation.image_inputs import ImageLike
     from dnn_cli.evaluation.predict import Prediction
+    from dnn_cli.exporting.formats import FormatName, Quantization
     from dnn_cli.runs.comparison import Comparison
     from dnn_cli.training.engine import Callbacks
 
@@ -329,6 +330,38 @@ def report(*runs: Run | StrPath, out: StrPath | None = None) -> Path:
     for warning in result.warnings:
         _warn(warning)
     return result.file
+
+
+def export(
+    run: Run | StrPath | None = None,
+    to: "FormatName" = "onnx",
+    *,
+    out: StrPath | None = None,
+    quantize: "Quantization" = "none",
+    tolerance: float | None = None,
+    verify: bool = True,
+) -> Path:
+    """Export the best network of a run, prove that it answers as the trained one, and return its folder.
+
+    Args:
+        run: a run, its path, or a ``.keras`` file; None for the newest run in ``runs/``.
+        to: the format: ``onnx``, ``litert``, ``saved_model``, ``javascript``, ``npz`` or ``keras``.
+        out: the folder; None for ``exports/<format>`` in the run.
+        quantize: how LiteRT stores its numbers: ``none``, ``float16``, ``dynamic`` or ``int8``.
+        tolerance: the largest deviation from the trained network; None for that of the format.
+        verify: run the export by the program that will read it.
+
+    Raises:
+        UsageError: a package is missing, or something that is no export stands in the place of the folder.
+        GateError: the export deviates by more than the tolerance; it was deleted.
+        RunError: the run has no checkpoint or is damaged.
+    """
+    from dnn_cli.exporting.export import export as write
+
+    target = None if run is None else Path(run)
+    folder = None if out is None else Path(out)
+    made = write(target, to, out=folder, quantization=quantize, tolerance=tolerance, verify=verify, notify=_warn)
+    return made.folder
 
 
 def _resolve(config: Any, settings: Mapping[str, Any], short: Mapping[str, Any]) -> Config:

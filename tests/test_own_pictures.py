@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -277,6 +278,20 @@ def test_a_training_that_is_killed_resumes_to_the_same_bits(
     assert resumed.code == 0, resumed.stderr
     assert dnn("train", "--resume", undisturbed, "--epochs", done + 1, "--quiet").code == 0
     assert_same_bits(Path("killed/checkpoints/last.keras"), undisturbed / "checkpoints/last.keras")
+
+
+def test_a_network_for_classes_of_other_names_gets_a_new_output(dnn: Dnn, digits: Path, tmp_path: Path) -> None:
+    for name, other in (("five", "one"), ("six", "two"), ("seven", "three")):
+        shutil.copytree(digits / name, tmp_path / "first" / name)
+        shutil.copytree(digits / name, tmp_path / "second" / other)
+    train(dnn, tmp_path / "first", "run", "keras")
+    options = ("--set", "model.init_from=run", "--run-dir")
+    same = dnn("train", "-c", "c.yaml", *options, "same")
+    Path("c.yaml").write_text(Path("c.yaml").read_text().replace("first", "second"))
+    renamed = dnn("train", "-c", "c.yaml", *options, "renamed")
+    assert (same.code, renamed.code) == (0, 0)
+    assert "new output" not in same.stderr
+    assert "new output (for other classes)" in renamed.stderr
 
 
 def test_a_changed_picture_is_noticed(dnn: Dnn, digits: Path, tmp_path: Path) -> None:

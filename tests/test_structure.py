@@ -23,7 +23,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 FRAMEWORK = {"tensorflow", "keras"}
-HEAVY = FRAMEWORK | {"matplotlib", "jinja2", "PIL", "pyarrow", "tensorboard"}
+HEAVY = FRAMEWORK | {"matplotlib", "jinja2", "PIL", "pyarrow", "tensorboard", "onnx", "onnxruntime", "ai_edge_litert"}
 SERVER = {"fastapi", "starlette", "uvicorn", "prometheus_client", "orjson"}
 NEEDING_TENSORFLOW = {
     "engines.keras.augmentation",
@@ -41,6 +41,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "pydantic_core": "pydantic",
     "PIL": "pillow",
+    "ai_edge_litert": "ai-edge-litert",
     "prometheus_client": "prometheus-client",
     "starlette": "fastapi",  # FastAPI's classes are those of Starlette
 }
@@ -160,7 +161,7 @@ def test_help_imports_nothing_heavy_and_no_other_module_of_ours() -> None:
 def test_declared_dependencies_are_the_imported_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    ours = {*extras["report"], *extras["images"], *extras["parquet"], *extras["tensorboard"], *extras["serve"]}
+    ours = {each for packages in extras.values() for each in packages}
     wanted = [*project["dependencies"], *ours]
     declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in wanted}
     imported = {DISTRIBUTIONS.get(name, name) for tree in MODULES.values() for name in foreign(tree)}

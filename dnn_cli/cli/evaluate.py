@@ -89,13 +89,20 @@ def print_evaluation(result: "Evaluation", *, as_json: bool) -> None:
         f"{result.split} accuracy": f"{result.accuracy:.4f}, 95 % interval {low:.4f} to {high:.4f}",
         "errors": f"{result.errors:,}",
         **{name.replace("_", " ").replace("f1", "F1"): f"{value:.4f}" for name, value in _averages(result).items()},
-        "calibration error": f"{result.calibration_error:.4f}",
+        "calibration error": _calibration_error(result),
     }
     if result.note:
         rows["warning"] = result.note
     shown = [figures for figures in result.classes if _is_shown(figures.label, result)]
     print_lines(_class_table(shown), "", *_confusion(result), "")
     print_facts(rows)
+
+
+def _calibration_error(result: "Evaluation") -> str:
+    error = f"{result.calibration_error:.4f}"
+    if after := result.calibrated:
+        error += f", calibrated {after.calibration_error:.4f} (temperature {after.temperature:.4g})"
+    return error
 
 
 def _averages(result: "Evaluation") -> dict[str, float]:

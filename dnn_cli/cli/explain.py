@@ -75,11 +75,12 @@ def print_explanation(found: "Explanation", files: Sequence[Path], *, as_json: b
     if as_json:
         print_json({**found.to_dict(), "files": list(map(str, files))})
         return
+    probability = "probability" if found.source.calibration is None else "calibrated probability"
     rows = {
         "network": str(found.source.file),
         "image": found.title,
-        "prediction": f"{found.names[0]}, probability {found.probabilities[found.predicted]:.4f}",
-        "runner-up": f"{found.names[1]}, probability {found.probabilities[found.runner_up]:.4f}",
+        "prediction": f"{found.names[0]}, {probability} {found.probabilities[found.predicted]:.4f}",
+        "runner-up": f"{found.names[1]}, {probability} {found.probabilities[found.runner_up]:.4f}",
     }
     if found.note:
         rows["warning"] = found.note

@@ -125,18 +125,19 @@ def print_predictions(found: "Predictions", *, as_json: bool, as_csv: bool, show
     if as_json or as_csv:
         sys.stdout.write(found.to_json() if as_json else found.to_csv())
         return
-    predictions = found.guesses
+    predictions, is_calibrated = found.guesses, found.subject.calibration is not None
     if not show:
         if predictions:
-            print_lines(_table(predictions))
+            print_lines(_table(predictions, is_calibrated=is_calibrated))
         return
     for number, one in enumerate(predictions):
         print_lines(*[""] * bool(number), *_drawing(one.image), colours="auto")
-        print_lines(_table([one]))
+        print_lines(_table([one], is_calibrated=is_calibrated))
 
 
-def _table(predictions: "Sequence[Prediction]") -> "Table":
-    rows = table("file", "predicted", "probability", "runner-up", "probability")
+def _table(predictions: "Sequence[Prediction]", *, is_calibrated: bool) -> "Table":
+    probability = "calibrated probability" if is_calibrated else "probability"
+    rows = table("file", "predicted", probability, "runner-up", "probability")
     for one in predictions:
         first, second = (f"{one.probabilities[which]:.4f}" for which in (one.digit, one.runner_up))
         rows.add_row(one.file, one.name, first, one.runner_up_name, second)

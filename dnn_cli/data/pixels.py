@@ -27,3 +27,8 @@ def to_unit_range(images: Array, dtype: Any = np.float32, out: Array | None = No
         return images.astype(dtype, copy=False)
     np.copyto(out, images)
     return out
+
+
+def to_bytes(images: Array) -> Array:
+    """Return images, uint8 in 0..255 or floats in [0, 1], as uint8."""
+    return images if images.dtype == np.uint8 else np.rint(images * MAX_BYTE).astype(np.uint8)

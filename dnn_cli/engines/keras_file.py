@@ -22,6 +22,8 @@ from dnn_cli.files import open_archive
 if TYPE_CHECKING:
     import h5py
 
+    from dnn_cli.typing import Array
+
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"  # the members of the archive
 ITERATIONS, LEARNING_RATE = "optimizer/vars/0", "optimizer/vars/1"  # datasets of WEIGHTS
 CLASS_NAMES = "class_names"  # a key in METADATA, which Keras does not read when it loads a network
@@ -112,6 +114,25 @@ def open_weights(path: Path) -> Iterator["h5py.File"]:
         except Exception as error:  # h5py raises exceptions of many kinds for a damaged file
             raise RunError(f"{path} is damaged: {WEIGHTS} in it cannot be read: {reason(error)}") from None
         yield file
+
+
+def arrays(path: Path) -> dict[str, "Array"]:
+    """Return every array in a file, weights and the optimizer's, by its place: ``layers/dense/vars/0``.
+
+    Raises:
+        RunError: the file is damaged; see `open_weights`.
+    """
+    import h5py
+
+    found: dict[str, Array] = {}
+
+    def add(name: str, item: "h5py.Group | h5py.Dataset") -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    with open_weights(path) as file:
+        file.visititems(add)
+    return found
 
 
 def _check_group(group: "h5py.Group", place: str, totals: Counter[str]) -> None:

@@ -55,6 +55,7 @@ def evaluate(
         file, images.images, engine=engine, threads=subject.threads, notify=notify, verbose=verbose
     )
     check_labels(file, images, probabilities)
+    names = subject.class_names or source.class_names
     result = Evaluation(
         run=str(subject.run) if subject.run else None,
         checkpoint=str(subject.file),
@@ -64,7 +65,7 @@ def evaluate(
         note=note,
         selected_classes=subject.selected_classes,
         fingerprint=images.fingerprint(),
-        **vars(metrics.score(probabilities, images.labels, subject.class_names or source.class_names)),
+        **vars(metrics.score(probabilities, images.labels, names, subject.calibration)),
     )
     if subject.run:
         name = split if dataset is None else f"{Path(source.name).stem}-{split}"

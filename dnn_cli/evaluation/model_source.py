@@ -18,6 +18,7 @@ from dnn_cli.engines import keras_file
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import DataError, RunError, UsageError
+from dnn_cli.runs.calibration import Calibration
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.typing import Array
 
@@ -36,12 +37,14 @@ class ModelSource:
         run: the run that it belongs to, if any.
         epoch: the epoch of the checkpoint; None if `file` is not a checkpoint of the run.
         engine: the engine that trained it, as far as it is known.
+        calibration: of its probabilities; None if it has none, as every network but the best of a run.
     """
 
     file: Path
     run: RunDirectory | None = None
     epoch: int | None = None
     engine: Engine = "keras"
+    calibration: Calibration | None = None
 
     @property
     def selected_classes(self) -> tuple[int, ...] | None:
@@ -53,6 +56,15 @@ class ModelSource:
         """The names of the classes, from the run or the file; None if they have none."""
         recorded = self.run.environment().dataset.class_names if self.run else None
         return recorded or keras_file.class_names(self.file)
+
+    def calibrated(self, probabilities: Array) -> Array:
+        """Return the calibrated probabilities for its own (n, classes): the same if it has no calibration."""
+        return self.calibration.apply(probabilities) if self.calibration else probabilities
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature of its calibration; None if it has none."""
+        return self.calibration.temperature if self.calibration else None
 
     @property
     def threads(self) -> int | Literal["auto"]:
@@ -69,7 +81,7 @@ def find_model(target: Path | None, checkpoint: str = "best") -> ModelSource:
 
     Raises:
         UsageError: there is no such run or file.
-        RunError: the run has no checkpoint yet, or it is damaged.
+        RunError: the run has no checkpoint yet, or it or its calibration is damaged.
     """
     if target is not None and target.is_file():
         if checkpoint != "best":
@@ -81,7 +93,9 @@ def find_model(target: Path | None, checkpoint: str = "best") -> ModelSource:
     if checkpoint not in ("best", "last"):
         return ModelSource(Path(checkpoint), run)
     file, epoch = run.checkpoint(checkpoint)
-    return ModelSource(file, run, epoch, run.config().engine)
+    calibration = run.calibration()
+    is_its = calibration and calibration.epoch == epoch  # the last checkpoint may be the best
+    return ModelSource(file, run, epoch, run.config().engine, calibration if is_its else None)
 
 
 def image_shape(file: Path) -> tuple[int, ...]:

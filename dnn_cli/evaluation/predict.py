@@ -38,7 +38,7 @@ class Prediction:
         file: the name of the image file, as the user gave it or as it was found; ``-`` for standard input; empty for an
             image that comes from no file.
         image: the network's input, (height, width[, channels]), uint8 in 0..255 or float32 in [0, 1].
-        probabilities: (classes,) float, the probability of every class.
+        probabilities: (classes,) float, the probability of every class, calibrated if the network is.
         digit: the most probable class.
         runner_up: the second most probable class.
         class_names: the names of the classes in the order of the labels; None if they have none.
@@ -125,6 +125,7 @@ class Predictions:
             "epoch": subject.epoch,
             "note": self.note,
             "selected_classes": subject.selected_classes,
+            "temperature": subject.temperature,
         }
         return json.dumps({**about, "images": [answer.to_dict() for answer in self.answers]}, indent=2) + "\n"
 
@@ -179,22 +180,17 @@ def predict(
     with progress.bar("reading", len(sources), quiet=quiet or len(sources) < PROGRESS_BAR_IMAGES) as done:
         found = decoding.read_all(sources, form, done) if form else image_files.read_all(sources, side, done)
     seen = [image for image in found if not isinstance(image, str)]
-    rows: Iterator[Array] = iter(())
+    guesses: Iterator[tuple[Array, int, int]] = iter(())
     if seen:
-        rows = iter(
-            model_source.probabilities(subject.file, np.stack(seen), engine=engine, notify=notify, verbose=verbose)
-        )
-    classes = subject.selected_classes
+        rows = model_source.probabilities(subject.file, np.stack(seen), engine=engine, notify=notify, verbose=verbose)
+        guesses = _guesses(subject, rows)
     answers: list[Prediction | UnreadableFile] = []
     for source, image in zip(sources, found, strict=True):
         if isinstance(image, str):
             notify(f"{source.title}: {image}")
             answers.append(UnreadableFile(source.name, image))
         else:
-            row = next(rows)
-            answers.append(
-                Prediction(source.name, image, row, *metrics.two_most_probable(row, classes), subject.class_names)
-            )
+            answers.append(Prediction(source.name, image, *next(guesses), subject.class_names))
     return Predictions(subject, note, answers)
 
 
@@ -230,11 +226,19 @@ def predict_images(
     if not inputs:
         return []
     rows = model_source.probabilities(subject.file, image_inputs.stack(inputs, shape), notify=notify)
-    classes = subject.selected_classes
     return [
-        Prediction(one.file, one.image, row, *metrics.two_most_probable(row, classes), subject.class_names)
-        for one, row in zip(inputs, rows, strict=True)
+        Prediction(one.file, one.image, *guess, subject.class_names)
+        for one, guess in zip(inputs, _guesses(subject, rows), strict=True)
     ]
+
+
+def _guesses(subject: ModelSource, rows: Array) -> Iterator[tuple[Array, int, int]]:
+    """Yield the calibrated probabilities of each row (classes,), the most probable class, and the second.
+
+    The classes are chosen by the network's own probabilities: calibration may round small differences away.
+    """
+    for row, calibrated in zip(rows, subject.calibrated(rows), strict=True):
+        yield calibrated, *metrics.two_most_probable(row, subject.selected_classes)
 
 
 def check_output(file: Path) -> None:

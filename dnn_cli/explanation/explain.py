@@ -55,7 +55,7 @@ class Explanation:
         label: its actual class; None if unknown.
         note: a warning about the dataset; "" if there is none.
         image: (height, width[, channels]) the network's input, in [0, 1].
-        probabilities: (classes,) the network's output.
+        probabilities: (classes,) the network's output, calibrated if the network is.
         predicted: the most probable of the selected classes.
         runner_up: the second most probable.
         attributions: three: of the logit of `predicted`, of the logit of `runner_up`, and of their difference.
@@ -95,6 +95,7 @@ class Explanation:
             "runner_up": self.runner_up,
             "runner_up_name": self.names[1],
             "probabilities": self.probabilities.tolist(),
+            "temperature": self.source.temperature,
             "attributions": [
                 {
                     "of": name,
@@ -167,7 +168,7 @@ def explain(
         label=chosen.label,
         note=chosen.note,
         image=pixels,
-        probabilities=probabilities,
+        probabilities=source.calibrated(probabilities[None])[0],
         predicted=predicted,
         runner_up=runner_up,
         attributions=attributions,

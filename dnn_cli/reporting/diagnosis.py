@@ -299,7 +299,7 @@ def miscalibration(run: Evidence) -> Finding | None:
     text = (
         f"On the {images:,} {run.split} images the mean confidence is {confidence:.4f}, the accuracy {accuracy:.4f}. "
         f"The calibration error is {error:.4f}; chance alone explains {expected:.4f}, rarely more than {highest:.4f}."
-        f"{_caution(run)}"
+        f"{_calibrated(run)}{_caution(run)}"
     )
     if abs(excess) < error / 2:
         return run.finding("miscalibration", "Poor calibration: some probabilities are too high, others too low", text)
@@ -310,6 +310,16 @@ def miscalibration(run: Evidence) -> Finding | None:
     )
     changes = [*remedies.smoothing(run.config, excess), *(remedies.lighter(run.config) * (excess < 0))]
     return run.finding("miscalibration", title, text, changes)
+
+
+def _calibrated(run: Evidence) -> str:
+    """Return a sentence about the calibrated probabilities."""
+    if run.score and run.score.calibrated:
+        error = run.score.calibrated.calibration_error
+        return f" `dnn predict` shows calibrated probabilities, with an error of {error:.4f}."
+    if run.images("val_loss"):
+        return ""
+    return " No images were held out (data.validation) on which `dnn train` could calibrate them for predictions."
 
 
 def plateau(run: Evidence) -> Finding | None:

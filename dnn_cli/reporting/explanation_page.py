@@ -87,4 +87,5 @@ def _title(found: Explanation) -> str:
 
 
 def _subtitle(found: Explanation) -> str:
-    return f"{found.title} · {found.source.file}"
+    calibrated = " · calibrated probabilities" if found.source.calibration else ""
+    return f"{found.title} · {found.source.file}{calibrated}"

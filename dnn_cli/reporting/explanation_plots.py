@@ -102,7 +102,7 @@ def _draw_prediction(parent: Any, found: Explanation) -> None:
     below.spines[:].set_visible(False)
     below.grid(visible=False)
     below.tick_params(length=0)
-    below.set_title("the probability of each class")
+    below.set_title("calibrated probabilities" if found.source.calibration else "the probability of each class")
 
 
 def _draw_maps(parent: Any, found: Explanation) -> None:

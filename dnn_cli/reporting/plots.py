@@ -179,23 +179,28 @@ def _shortened(name: str) -> str:
     return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
-def reliability(bins: Sequence[CalibrationBin]) -> "Figure":
+def reliability(bins: Sequence[CalibrationBin], calibrated: Sequence[CalibrationBin] = ()) -> "Figure":
     """Draw a reliability diagram: accuracy against confidence, above a histogram of the confidence.
 
     Args:
         bins: the bins of ``calibration`` in a score of `metrics.score`, one filled at least.
+        calibrated: those of the calibrated probabilities, drawn as a second curve; none if there are none.
     """
     width = 1 / len(bins)
-    filled = [(each.images, each.confidence, each.accuracy) for each in bins if each.accuracy is not None]
-    _, confidence, accuracy = (np.array(column) for column in zip(*filled, strict=True))
-    ends = [wilson(round(share * images), images) for images, _, share in filled]
+    confidence, accuracy, counted = _filled(bins)
+    ends = [wilson(round(share * images), images) for images, share in zip(counted, accuracy, strict=True)]
     with styled():
         figure = new_figure(4.4, 4.2)
         upper, lower = figure.subplots(2, sharex=True, height_ratios=[2.6, 1])
         upper.plot([0, 1], [0, 1], color=LIGHT.faint, linewidth=0.8, linestyle=(0, (1, 2)))
         upper.annotate("perfect calibration", (0.03, 0.09), color=LIGHT.faint, fontsize=8)
         upper.vlines(confidence, *zip(*ends, strict=True), color=BLUE, linewidth=1, alpha=0.6)
-        upper.plot(confidence, accuracy, "o-", color=BLUE, markersize=3.5, linewidth=1)
+        upper.plot(confidence, accuracy, "o-", color=BLUE, markersize=3.5, linewidth=1, label="network")
+        if calibrated:
+            upper.plot(
+                *_filled(calibrated)[:2], "s--", color=VERMILION, markersize=3.5, linewidth=1, label="calibrated"
+            )
+            upper.legend(loc="lower right")
         upper.set(title="accuracy", ylim=(0, 1.03), xlim=(0, 1.01))
         counts = [each.images for each in bins]
         lower.bar([(index + 0.5) * width for index in range(len(bins))], counts, width * 0.9, color=BLUE)
@@ -222,6 +227,13 @@ def reliability(bins: Sequence[CalibrationBin]) -> "Figure":
             for axes in (upper, lower):
                 hover(axes, (left, right), None, text)
         return figure
+
+
+def _filled(bins: Sequence[CalibrationBin]) -> tuple[Array, Array, list[int]]:
+    """Return confidence, accuracy and number of images of the bins that have images."""
+    filled = [(each.confidence, each.accuracy, each.images) for each in bins if each.accuracy is not None]
+    confidence, accuracy, images = zip(*filled, strict=True)
+    return np.array(confidence), np.array(accuracy), list(images)
 
 
 def activation(layer: LayerActivity) -> "Figure":

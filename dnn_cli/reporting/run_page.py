@@ -125,8 +125,9 @@ def _evaluation_pictures(predictions: TestPredictions) -> dict[str, Picture]:
             f"confusion matrix: {score.errors:,} of {score.images:,} images are off the diagonal",
         ),
         "reliability": Picture(
-            plots.reliability(score.calibration),
-            f"reliability diagram: the calibration error is {score.calibration_error:.4f}",
+            plots.reliability(score.calibration, score.calibrated.calibration if score.calibrated else ()),
+            f"reliability diagram: the calibration error is {score.calibration_error:.4f}"
+            + (f", calibrated {score.calibrated.calibration_error:.4f}" if score.calibrated else ""),
         ),
     }
 

@@ -12,6 +12,7 @@ from dnn_cli.data.class_names import show
 from dnn_cli.errors import DataError
 from dnn_cli.evaluation import evaluate, metrics, model_source
 from dnn_cli.evaluation.model_source import ModelSource
+from dnn_cli.runs import reliability
 from dnn_cli.runs.records import Row, Score
 from dnn_cli.runs.status import RunStatus
 from dnn_cli.stats import Z_95
@@ -62,7 +63,7 @@ class TestPredictions:
     @property
     def loss_interval(self) -> tuple[float, float]:
         """The 95 % interval of the loss; the mean loss of many images is nearly normally distributed."""
-        losses = metrics.cross_entropies(self.probabilities, self.labels)
+        losses = reliability.cross_entropies(self.probabilities, self.labels)
         half = Z_95 * float(losses.std()) / len(losses) ** 0.5
         return max(0.0, self.score.loss - half), self.score.loss + half
 
@@ -186,7 +187,7 @@ def _predict(checkpoint: ModelSource) -> TestPredictions:
     probabilities = model_source.probabilities(checkpoint.file, split.images)
     evaluate.check_labels(checkpoint.file, split, probabilities)
     names = checkpoint.class_names or dataset.class_names
-    score = metrics.score(probabilities, split.labels, names)
+    score = metrics.score(probabilities, split.labels, names, checkpoint.calibration)
     return TestPredictions(
         dataset.name, note, split.images, split.labels, split.fingerprint(), probabilities, score, names
     )

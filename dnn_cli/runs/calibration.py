@@ -1,36 +1,83 @@
 """The calibration of a run's best network: it brings the stated probabilities closer to the share that is right."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
-from dnn_cli.runs.json_record import JsonRecord
+from dnn_cli.runs.json_record import JsonRecord, Ordinal
+from dnn_cli.runs.records import Reliability
 
 if TYPE_CHECKING:
     from dnn_cli.typing import Array
 
-SMALLEST = 2.0**-126  # a smaller probability, which float32 holds inexactly, counts as this one: it has a logarithm
+Temperature = Annotated[float, Field(strict=True, ge=0.001, le=1000)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration(JsonRecord):
-    """The content of ``calibration.json``, found on images that the training did not see.
+    """The content of ``calibration.json``, found on the images held out of the training.
 
     Attributes:
         checkpoint: the SHA-256 digest of the ``.keras`` file that it belongs to.
+        epoch: the epoch of that checkpoint.
         temperature: the logits are divided by it (Guo, Pleiss, Sun & Weinberger 2017, "On Calibration of Modern Neural
             Networks"); more than 1 for a network that is too sure of itself.
+        images: number of images that it was found on.
+        before: the network's own probabilities of these images.
+        after: their calibrated probabilities.
     """
 
     checkpoint: str
-    temperature: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+    epoch: Ordinal
+    temperature: Temperature
+    images: Ordinal
+    before: Reliability
+    after: Reliability
+
+    @classmethod
+    def fit(cls, checkpoint: str, epoch: int, probabilities: "Array", labels: "Array") -> Self | None:
+        """Return the calibration of a checkpoint, or None if the images do not tell its temperature.
+
+        Args:
+            checkpoint: the digest of its file.
+            epoch: its epoch.
+            probabilities: (n, classes) float, its probabilities of the images held out.
+            labels: (n,) their classes.
+        """
+        from dnn_cli.runs import reliability
+
+        temperature = reliability.fit_temperature(probabilities, labels)
+        if temperature is None:
+            return None
+        return cls(
+            checkpoint=checkpoint,
+            epoch=epoch,
+            temperature=temperature,
+            images=len(labels),
+            before=_reliability(probabilities, labels),
+            after=_reliability(with_temperature(probabilities, temperature), labels),
+        )
 
     def apply(self, probabilities: "Array") -> "Array":
-        """Return the calibrated probabilities, float64, of a network's probabilities (n, classes)."""
-        import numpy as np  # commands that list runs don't need it
+        """Return the calibrated probabilities, float64, of the network's probabilities (n, classes)."""
+        return with_temperature(probabilities, self.temperature)
 
-        logits = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST)) / self.temperature
-        powers: Array = np.exp(logits - logits.max(axis=1, keepdims=True))
-        powers /= powers.sum(axis=1, keepdims=True)
-        return powers
+
+def with_temperature(probabilities: "Array", temperature: float) -> "Array":
+    """Return the probabilities (n, classes), float64, of which the logits are divided by `temperature`."""
+    import numpy as np  # commands that list runs don't need it
+
+    from dnn_cli.runs.reliability import MIN_PROBABILITY
+
+    logits = np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)) / temperature
+    powers: Array = np.exp(logits - logits.max(axis=1, keepdims=True))
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers
+
+
+def _reliability(probabilities: "Array", labels: "Array") -> Reliability:
+    from dnn_cli.runs import reliability
+
+    loss = float(reliability.cross_entropies(probabilities, labels).mean())
+    return Reliability(loss, reliability.calibration_error(reliability.calibration_bins(probabilities, labels)))

@@ -273,14 +273,18 @@ class RunDirectory:
 
     def calibration(self) -> Calibration | None:
         """Return the calibration of the best checkpoint, or None without one; raises `RunError` if it is damaged."""
-        found = self._read_json(Calibration, "calibration.json") if self._has("calibration.json") else None
+        try:
+            found = self._read_json(Calibration, "calibration.json") if self._has("calibration.json") else None
+        except RunError as error:
+            raise RunError(f"{error}; `{command('train', '--resume', self)}` writes it again") from None
         state = self.state() if found else None
         # A training that went on may have another best checkpoint since.
         return found if found and state and found.checkpoint == state.last.best.sha256 else None
 
     def write_calibration(self, calibration: Calibration) -> None:
-        """Write the calibration of the best checkpoint; raises `OSError` if that fails."""
-        self._write("calibration.json", calibration.to_json())
+        """Write the calibration of the best checkpoint; raises `RunError` if that fails."""
+        with self._writing():
+            self._write("calibration.json", calibration.to_json())
 
     def history(self, epochs: int, state: State | None = None) -> list[Row]:
         """Return the figures of the first `epochs` epochs, oldest first.
@@ -322,6 +326,10 @@ class RunDirectory:
         """Return the figures of every epoch whose checkpoint is complete, oldest first; raises like `history`."""
         state = self.state()
         return self.history(state.last.epoch, state) if state else []
+
+    def export_folder(self, name: str) -> Path:
+        """Return the folder of an export of the run's best network."""
+        return self.path / "exports" / name
 
     def event_folders(self) -> tuple[Path, Path]:
         """Return the folders of TensorBoard's event files: of the training figures, and of the validation figures."""

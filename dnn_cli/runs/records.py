@@ -266,6 +266,32 @@ class ClassFigures(JsonRecord):
     name: str = ""  # not in 0.1.0
 
 
+@dataclass(frozen=True)
+class Reliability(JsonRecord):
+    """The agreement of probabilities with the labels of images.
+
+    Attributes:
+        loss: the mean cross-entropy in nats.
+        calibration_error: the expected calibration error, in [0, 1].
+    """
+
+    loss: Number
+    calibration_error: Share
+
+
+@dataclass(frozen=True)
+class CalibratedFigures(Reliability):
+    """The figures of calibrated probabilities, those that `dnn predict` shows.
+
+    Attributes:
+        calibration: the bins of their reliability diagram, from probability 0 to 1.
+        temperature: the logits were divided by it.
+    """
+
+    calibration: tuple[CalibrationBin, ...]
+    temperature: Number
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score(JsonRecord):
     """The figures of predicted probabilities and true labels.
@@ -278,6 +304,7 @@ class Score(JsonRecord):
         errors: number of images that are classified wrongly.
         calibration_error: the expected calibration error, in [0, 1].
         calibration: the bins of a reliability diagram, from probability 0 to 1.
+        calibrated: the figures of the calibrated probabilities; None if the network is not calibrated.
         balanced_accuracy: the mean recall of the classes that have images.
         macro_f1: the mean F1 score of the classes that have images or predictions.
         weighted_f1: the mean F1 score, each class weighted by its number of images.
@@ -293,6 +320,7 @@ class Score(JsonRecord):
     errors: Count
     calibration_error: Number
     calibration: tuple[CalibrationBin, ...] = ()  # not in 0.1.0
+    calibrated: CalibratedFigures | None = None  # not in 0.1.0
     balanced_accuracy: Share | None = None  # not in 0.1.0
     macro_f1: Share | None = None  # not in 0.1.0
     weighted_f1: Share | None = None  # not in 0.1.0

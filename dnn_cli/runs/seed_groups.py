@@ -172,7 +172,7 @@ def _groups(statuses: Sequence[RunStatus]) -> tuple[list[SeedGroup], list[str]]:
     found = dict[str, dict[int, RunStatus]]()
     left_out = dict[str, list[str]]()
     for status in statuses:
-        runs = found.setdefault(_identity(status), {}) if status.finished else {}
+        runs = found.setdefault(identity(status), {}) if status.finished else {}
         if not status.finished:
             left_out.setdefault("unfinished", []).append(str(status.run))
         elif status.config.seed in runs:
@@ -184,7 +184,7 @@ def _groups(statuses: Sequence[RunStatus]) -> tuple[list[SeedGroup], list[str]]:
     return [SeedGroup(name, runs) for name, runs in zip(_names(members), members, strict=True)], remarks
 
 
-def _identity(status: RunStatus) -> str:
+def identity(status: RunStatus) -> str:
     """Return a text that is equal for runs that differ in nothing but the seed."""
     values = status.config.to_dict()
     training = {key: value for key, value in values["training"].items() if key not in INCIDENTAL}

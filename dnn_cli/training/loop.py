@@ -1,4 +1,4 @@
-"""Train a network: plan → data → build → epochs → checkpoints → summary, in a new run or a resumed one."""
+"""Train a network: plan → data → build → epochs → checkpoints → calibration → summary; a new run or a resumed one."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +26,7 @@ from dnn_cli.runs.partial import Partial
 from dnn_cli.runs.records import DatasetRecord, Environment, Row, TrainingMetrics
 from dnn_cli.runs.state import State
 from dnn_cli.training import plan as planning
+from dnn_cli.training.calibrate import calibrate
 from dnn_cli.training.checkpointer import Checkpointer
 from dnn_cli.training.early_stopping import should_stop
 from dnn_cli.training.engine import ENGINES, Callbacks, Engine
@@ -226,7 +227,7 @@ def _train(
     saved: Resumable = NOTHING_SAVED,
     change_path: bool = False,
 ) -> Result:
-    """Train the missing epochs, save each of them, and write the summary."""
+    """Train the missing epochs, save each of them, calibrate the best, and write the summary."""
     done, settings = saved.epoch, plan.config.training
     history = run.history(done) if done else []
     create_engine = ENGINES[plan.config.engine]
@@ -267,6 +268,8 @@ def _train(
         signals.in_epoch = False
         engine.notify("train_end")
         state = checkpointer.wait()
+    if state and plan.data.held_out:
+        calibrate(run, state, plan.data.held_out)
     metrics = _summary(plan, history, state)
     run.write_metrics(metrics)
     return Result(run, metrics)

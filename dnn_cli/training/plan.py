@@ -1,5 +1,6 @@
 """Plan a training: its images, its network and the weights it starts from. Nothing is written here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +69,7 @@ class Draft:
         spec = self.spec
         if spec is None or (spec.image_shape, spec.classes) != (data.image_shape, data.classes):
             spec = network_spec(self.config, data.image_shape, data.classes)
-        transfer = _plan_transfer(self.source, self.config, spec, data.dataset.name)
+        transfer = _plan_transfer(self.source, self.config, spec, data.dataset.name, data.class_names)
         setting = self.config.training.class_weight
         weights = class_weights(setting, data.training.labels, data.classes, data.class_names)
         return TrainingPlan(self.config, spec, data, transfer, weights)
@@ -128,11 +129,11 @@ def draft(
     if config.data.dataset not in known_sets.KNOWN_DATASETS:
         return Draft(config, source)
     known = known_sets.KNOWN_DATASETS[config.data.dataset]
-    names = known.class_names
-    selected = class_names.resolve(config.data.classes, class_names.given(Reading.of(config.data, 0), names, "data"))
+    names = class_names.given(Reading.of(config.data, 0), known.class_names, "data")
+    selected = class_names.resolve(config.data.classes, names)
     selection.check_classes(selected, range(known.classes))
     spec = network_spec(config, known.image_shape, known.classes)
-    return Draft(config, source, spec, _plan_transfer(source, config, spec, config.data.dataset))
+    return Draft(config, source, spec, _plan_transfer(source, config, spec, config.data.dataset, names))
 
 
 def preview(config: Config, *, folder: Path | None = None, run: RunDirectory | None = None) -> Preview:
@@ -227,9 +228,9 @@ def dataset_record(data: TrainingData) -> DatasetRecord:
 
 
 def _plan_transfer(
-    source: TransferSource | None, config: Config, spec: NetworkSpec, dataset: str
+    source: TransferSource | None, config: Config, spec: NetworkSpec, dataset: str, names: Sequence[str] | None
 ) -> TransferPlan | None:
-    return transfer.plan_transfer(source, config, spec, dataset) if source else None
+    return transfer.plan_transfer(source, config, spec, dataset, names) if source else None
 
 
 def is_present(name: str) -> bool:

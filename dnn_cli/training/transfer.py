@@ -109,18 +109,22 @@ def read_source(init_from: str) -> TransferSource:
     return TransferSource(file, sha256(file), _described_blocks(file), run)
 
 
-def plan_transfer(source: TransferSource, config: Config, spec: NetworkSpec, dataset: str) -> TransferPlan:
+def plan_transfer(
+    source: TransferSource, config: Config, spec: NetworkSpec, dataset: str, names: Sequence[str] | None = None
+) -> TransferPlan:
     """Decide which layers of the network of `config` are loaded from `source`.
 
     Hidden blocks are loaded in order. Blocks beyond those of the source are new, and so is the head above them.
-    Otherwise the head is loaded if its outputs have the same meaning: if the source is a run, it was trained on the
-    same classes; if it is a file, it has the same number of outputs.
+    Otherwise the head is loaded if its outputs have the same meaning: the classes have the same names, as far as they
+    have names; and if the source is a run, it was trained on the same classes; if it is a file, it has the same number
+    of outputs.
 
     Args:
         source: the trained network.
         config: settings of the new network.
         spec: the new network.
         dataset: name of the dataset to train on.
+        names: the names of its classes in the order of the labels; None if they have none, or are not known yet.
 
     Raises:
         UsageError: a block does not fit the source's, or a new block would be frozen.
@@ -147,7 +151,7 @@ def plan_transfer(source: TransferSource, config: Config, spec: NetworkSpec, dat
         why = "on top of new blocks"
     elif _shapes(head) != trained_head:
         why = "of another shape"
-    elif _other_classes(source, config, dataset):
+    elif _other_classes(source, config, dataset, names):
         why = "for other classes"
     states |= dict.fromkeys((layer.name for layer in head), "new" if why else "loaded")
     return TransferPlan(source.file, source.sha256, states, why)
@@ -164,8 +168,11 @@ def _check_shapes(source: TransferSource, hidden: Sequence[Sequence[Layer]]) -> 
         raise UsageError("\n".join([f"model.init_from: {source.file} does not fit model.layers", *misfits]))
 
 
-def _other_classes(source: TransferSource, config: Config, dataset: str) -> bool:
+def _other_classes(source: TransferSource, config: Config, dataset: str, names: Sequence[str] | None) -> bool:
     """Return whether the source's outputs are known to have another meaning."""
+    trained = keras_file.class_names(source.file)
+    if trained and names and tuple(trained) != tuple(names):
+        return True
     if source.run is None:
         return False
     before, now = source.run.config().data.classes, config.data.classes

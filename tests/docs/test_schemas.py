@@ -44,6 +44,8 @@ def test_every_output_has_the_fields_of_its_schema(dnn: Callable[..., Answer], s
         "runs": ("runs",),
         "show": ("show", "run"),
         "compare": ("compare", "run", "runs/smoke-1"),
+        "diff": ("diff", "run", "run"),
+        "reproduce": ("reproduce", "run", "--quiet"),
         "report": ("report", "run"),
         "report-several": ("report", "run", "runs/smoke-1"),
         "explain": ("explain", "run", "--index", 8),

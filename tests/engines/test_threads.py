@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from dnn_cli.config import loading
 from dnn_cli.engines import threads
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import ConfigError, UsageError
+from dnn_cli.runs.directory import RunDirectory
 from tests.conftest import Answer, command
 from tests.shared_runs import forget_digests
 from tests.training.helpers import assert_same_training, history
@@ -33,7 +35,8 @@ model: {layers: [{units: 128, dropout: 0.2, batch_normalization: true}]}
 training: {epochs: 4, batch_size: 48}
 """
 NUMPY = SMALL + "engine: numpy\n"
-QUICK = SMALL.replace("batch_size: 48", "batch_size: 48, jit_compile: false")  # starts faster
+# It starts faster and trains fewer images.
+QUICK = SMALL.replace("batch_size: 48", "batch_size: 48, jit_compile: false").replace("500", "50, images_per_class: 20")
 
 
 @pytest.fixture
@@ -100,13 +103,24 @@ def remove_number(run: str | Path) -> None:
 
 
 @linux
-@pytest.mark.parametrize("ending", ["done", "error"])
-def test_a_training_binds_no_thread(dnn: Dnn, quick: Path, ending: str) -> None:
+@pytest.mark.parametrize(("ending", "code"), [("done", 0), ("error", 1), ("interrupt", 130)])
+def test_a_training_binds_no_thread(
+    dnn: Dnn, quick: Path, ending: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = frozenset(os.sched_getaffinity(0))
     layers = "[{units: 16, activation: linear}, {units: 16, activation: linear}, {units: 16, activation: linear}]"
     wild = ("--set", "optimizer={name: sgd, learning_rate: 1000}", "--set", f"model.layers={layers}")
+    if ending == "interrupt":
+        commit = RunDirectory.commit
+
+        def interrupted(run: RunDirectory, *arguments: Any, **named: Any) -> Any:
+            result = commit(run, *arguments, **named)
+            signal.raise_signal(signal.SIGINT)
+            return result
+
+        monkeypatch.setattr(RunDirectory, "commit", interrupted)
     answer = dnn("train", "-c", quick, "--epochs", 2, *(wild if ending == "error" else ()))
-    assert answer.code == (1 if ending == "error" else 0)
+    assert answer.code == code
     assert os.sched_getaffinity(0) == before
     assert {frozenset(os.sched_getaffinity(int(task.name))) for task in Path("/proc/self/task").iterdir()} == {before}
 

@@ -33,6 +33,7 @@ FIGURES = (
     "errors",
     "calibration_error",
     "calibration",
+    "calibrated",
     "balanced_accuracy",
     "macro_f1",
     "weighted_f1",
@@ -183,7 +184,7 @@ def test_json_output_is_complete_and_equals_the_saved_evaluation(trained: Path, 
 def test_the_table_shows_the_figures_of_the_json_output(trained: Path, dnn: Dnn) -> None:
     found = figures(dnn("evaluate", trained, "--json"))
     lines = dnn("evaluate", trained).stdout.splitlines()
-    low, high = found["accuracy_interval"]
+    (low, high), after = found["accuracy_interval"], found["calibrated"]
     assert lines[0].split() == ["class", "precision", "recall", "F1", "images"]
     zero = found["classes"][0]
     assert lines[1].split() == ["0", *(f"{zero[name]:.4f}" for name in ("precision", "recall", "f1")), "100"]
@@ -198,7 +199,8 @@ def test_the_table_shows_the_figures_of_the_json_output(trained: Path, dnn: Dnn)
         f"balanced accuracy  {found['balanced_accuracy']:.4f}",
         f"macro F1           {found['macro_f1']:.4f}",
         f"weighted F1        {found['weighted_f1']:.4f}",
-        f"calibration error  {found['calibration_error']:.4f}",
+        f"calibration error  {found['calibration_error']:.4f}, calibrated {after['calibration_error']:.4f} "
+        f"(temperature {after['temperature']:.4g})",
     ]
 
 
@@ -358,7 +360,10 @@ def test_a_keras_file_can_be_evaluated_instead_of_a_run(trained: Path, tmp_path:
     of_run = figures(dnn("evaluate", trained, "--json"))
     file = Path(shutil.copyfile(best(trained), tmp_path / "plain.keras"))
     found = figures(dnn("evaluate", file, "--json", "--data", "mnist-sample"))
-    assert [found[name] for name in FIGURES] == [of_run[name] for name in FIGURES]
+    assert found.pop("calibrated") is None  # the calibration is the run's
+    assert {name: found.get(name) for name in FIGURES} == {name: of_run[name] for name in FIGURES} | {
+        "calibrated": None
+    }
     assert [found[name] for name in HEAD[:3]] == [None, str(file), None]
     everything = figures(dnn("evaluate", file, "--json", "--data", "mnist-sample", "--split", "train"))
     assert everything["images"] == 4000

@@ -1,17 +1,14 @@
 """Test the figures that are computed from probabilities and labels."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from dnn_cli.evaluation import metrics
-from dnn_cli.runs.records import CalibrationBin, ClassFigures
-from dnn_cli.typing import Array
-
-
-def calibration_error(confidence: Array, correct: Array) -> float:
-    return metrics.calibration_error(metrics.calibration(confidence, correct))
+from dnn_cli.runs.calibration import Calibration
+from dnn_cli.runs.records import ClassFigures, Reliability
 
 
 def test_figures_equal_a_calculation_by_hand() -> None:
@@ -29,16 +26,21 @@ def test_figures_equal_a_calculation_by_hand() -> None:
     assert found.calibration_error == pytest.approx((0.6 + 0.2 + 0.6) / 4, rel=1e-6)
 
 
-def test_calibration_puts_images_of_similar_confidence_into_one_bin() -> None:
-    bins = metrics.calibration(np.array([0.98, 1.0, 0.7, 0.71, 0.69]), np.array([True, False, True, False, True]))
-    filled = {index: each for index, each in enumerate(bins) if each.images}
-    assert len(bins) == metrics.CALIBRATION_BINS
-    assert {index: (each.images, each.accuracy) for index, each in filled.items()} == {
-        10: (3, 2 / 3),
-        14: (2, 0.5),
-    }
-    assert [each.confidence for each in filled.values()] == pytest.approx([0.7, 0.99])
-    assert bins[0] == CalibrationBin(0, confidence=None, accuracy=None)
+def test_a_calibration_adds_figures_and_changes_none() -> None:
+    random = np.random.default_rng(1)
+    probabilities = random.dirichlet(np.full(3, 0.2), 400)
+    labels = random.integers(0, 3, 400)
+    nothing = Reliability(0.0, 0.0)
+    calibration = Calibration(checkpoint="", epoch=1, temperature=4.0, images=1, before=nothing, after=nothing)
+    plain, found = metrics.score(probabilities, labels), metrics.score(probabilities, labels, None, calibration)
+    assert plain.calibrated is None
+    assert replace(found, calibrated=None) == plain
+    alone = metrics.score(calibration.apply(probabilities), labels)
+    assert found.calibrated is not None
+    assert found.calibrated.temperature == 4.0
+    assert found.calibrated.loss == alone.loss < plain.loss
+    assert found.calibrated.calibration_error == alone.calibration_error < plain.calibration_error
+    assert found.calibrated.calibration == alone.calibration
 
 
 def test_figures_are_none_for_a_class_without_images_or_without_predictions() -> None:
@@ -69,21 +71,6 @@ def test_figures_equal_counts_of_single_images() -> None:
 def test_a_probability_of_zero_gives_a_finite_loss() -> None:
     found = metrics.score(np.array([[1.0, 0.0]]), np.array([1]))
     assert 80 < found.loss < 100
-
-
-def test_the_calibration_error_of_calibrated_and_of_overconfident_networks() -> None:
-    right = np.array([True] * 8 + [False] * 2)
-    assert calibration_error(np.full(10, 0.8), right) == pytest.approx(0, abs=1e-12)
-    assert calibration_error(np.full(10, 1.0), right) == pytest.approx(0.2)
-    assert calibration_error(np.full(10, 0.5), right) == pytest.approx(0.3)
-    random = np.random.default_rng(0)
-    confidence = random.uniform(0.1, 1, 200_000)
-    correct = random.uniform(size=200_000) < confidence
-    assert calibration_error(confidence, correct) < 0.01
-    # One group is too confident, one not confident enough: their errors do not cancel.
-    assert calibration_error(np.array([0.2] * 5 + [0.8] * 5), np.array([True] * 5 + [False] * 5)) == (
-        pytest.approx(0.8)
-    )
 
 
 def test_the_two_most_probable_classes_are_chosen_among_the_selected_ones() -> None:

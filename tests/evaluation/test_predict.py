@@ -86,6 +86,7 @@ def test_json_has_every_probability(run: Path, tests: Split, dnn: Dnn) -> None:
         "epoch": found["epoch"],
         "note": found["note"],
         "selected_classes": None,
+        "temperature": None,
     }
     expected = model_source.probabilities(run / "checkpoints" / "best.keras", image_files.read(file)[None])[0]
     np.testing.assert_allclose(image["probabilities"], expected)

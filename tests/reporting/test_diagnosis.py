@@ -20,7 +20,7 @@ from dnn_cli.progress import QuietProgress
 from dnn_cli.reporting import diagnosis, unit_activity
 from dnn_cli.reporting.diagnosis import TRAINING_KINDS
 from dnn_cli.reporting.evidence import Evidence, Finding
-from dnn_cli.runs.records import CalibrationBin, DatasetRecord, Row, Score
+from dnn_cli.runs.records import CalibratedFigures, CalibrationBin, DatasetRecord, Row, Score
 from dnn_cli.training import loop
 from tests.conftest import Answer
 
@@ -419,6 +419,23 @@ def test_a_calibration_error_may_be_chance_on_few_images(images: int, *, off: bo
     hits = round(0.95 * images)
     one = score([[hits, images - hits], [0, 0]], (images, 0.97, hits / images))
     assert kinds(WELL_TRAINED, dataset(50_000, 5000, 2), score=one) == (["miscalibration"] if off else [])
+
+
+def test_poor_calibration_says_what_predictions_show_instead() -> None:
+    one = score([[9500, 500], [0, 0]], (10_000, 0.97, 0.95))
+    calibrated = CalibratedFigures(0.1, 0.0042, one.calibration, 1.2)
+
+    def text(one: Score, held_out: int) -> str:
+        config = loading.load("mnist", [Override.parse(f"data.validation={held_out}")])
+        data = dataset(60_000 - held_out, held_out, 2)
+        rows = WELL_TRAINED if held_out else history(**LEARNED)
+        return finding_of(diagnosis.diagnose(Evidence(config, rows, one, (), data)), "miscalibration").text
+
+    shown = "`dnn predict` shows calibrated probabilities, with an error of 0.0042."
+    assert shown in text(replace(one, calibrated=calibrated), 5000)
+    assert "calibrate" not in text(one, 5000).replace("calibration", "")
+    missing = "No images were held out (data.validation) on which `dnn train` could calibrate them for predictions."
+    assert missing in text(one, 0)
 
 
 def test_probabilities_that_are_partly_too_high_and_partly_too_low() -> None:

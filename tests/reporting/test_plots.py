@@ -39,6 +39,7 @@ def examples() -> dict[str, Figure]:
         "confusion": plots.confusion(np.array([[9, 1], [0, 8]]), [0, 1]),
         "many classes": plots.confusion(np.eye(300, dtype=int), list(range(300))),
         "reliability": plots.reliability(bins),
+        "calibrated": plots.reliability(bins, [bins[0], CalibrationBin(40, 0.55, 0.5), CalibrationBin(54, 0.95, 0.9)]),
         "activation": plots.activation(LAYER),
         "weights": image_grids.weights(random.normal(size=(20, 5, 5))),
         "gallery": image_grids.gallery(random.random((3, 6, 5, 3)), ["1 → 2", "3", "4"]),
@@ -136,6 +137,17 @@ def test_no_text_of_a_plot_covers_another(lowest: float, best: int) -> None:
 
 def test_the_histogram_below_the_reliability_curve_names_its_scale() -> None:
     assert ">images (logarithmic scale)<" in figures.save(examples()["reliability"], "svg").decode()
+
+
+def test_the_reliability_diagram_shows_a_second_curve_for_calibrated_probabilities() -> None:
+    plain, both = (figures.save(examples()[name], "svg").decode() for name in ("reliability", "calibrated"))
+    assert ">calibrated<" in both
+    assert ">calibrated<" not in plain
+    (axes, _) = examples()["calibrated"].axes
+    assert [np.asarray(line.get_xydata()).tolist() for line in axes.lines[1:]] == [
+        [[0.6, 0.5], [0.9, 1.0]],
+        [[0.55, 0.5], [0.95, 0.9]],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import hypothesis
@@ -70,18 +69,21 @@ def test_generated_requests_find_no_fault(client: Clients) -> None:
         app = client(collect=Path("drawings"), bounds=Bounds(is_local=False)).app
         schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 
-        limits = hypothesis.settings(max_examples=5, suppress_health_check=list(hypothesis.HealthCheck))
-        checked = 0
+        settings = hypothesis.settings(
+            max_examples=3, phases=[hypothesis.Phase.generate], suppress_health_check=list(hypothesis.HealthCheck)
+        )
+        modes, checked = schemathesis.GenerationMode, 0
         for found in schema.get_all_operations():
             operation = found.ok()
-            for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
+            if "/versions/" in operation.path:  # is served by the same function
+                continue
+            for mode in (modes.POSITIVE, modes.NEGATIVE) if operation.body else (modes.POSITIVE,):
 
-                @limits
+                @settings
                 @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
                 def check(case: schemathesis.Case) -> None:
                     case.call_and_validate(excluded_checks=EXCLUDED)
 
-                with suppress(hypothesis.errors.Unsatisfiable):  # nothing about a request without parameters is wrong
-                    check()
-                    checked += 1
-    assert checked >= 20
+                check()
+                checked += 1
+    assert checked >= 14

@@ -14,6 +14,7 @@ from dnn_cli.errors import RunError, UsageError
 from dnn_cli.evaluation import model_source
 from dnn_cli.runs.calibration import Calibration
 from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.records import Reliability
 from dnn_cli.serving import models
 from dnn_cli.serving.models import Models
 from dnn_cli.serving.requests import RequestError
@@ -47,7 +48,11 @@ def test_probabilities_are_calibrated(own: Path, few: Split) -> None:
     run = RunDirectory.open(own)
     state = run.state()
     assert state
-    run.write_calibration(Calibration(checkpoint=state.last.best.sha256, temperature=3.0))
+    score = Reliability(loss=0.3, calibration_error=0.05)
+    calibration = Calibration(
+        checkpoint=state.last.best.sha256, epoch=5, temperature=3.0, images=9, before=score, after=score
+    )
+    run.write_calibration(calibration)
     calibrated = models.load(own).probabilities(few.images[:20])
     np.testing.assert_array_equal(calibrated.argmax(axis=1), plain.argmax(axis=1))
     assert (calibrated.max(axis=1) < plain.max(axis=1)).all()

@@ -45,6 +45,7 @@ def test_numpy_trains_and_evaluates_without_tensorflow(process: Dnn, tiny: Path)
     run = Path("run")
     assert {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()} == {
         ".lock",
+        "calibration.json",
         "config.yaml",
         "environment.json",
         "evaluation/test.json",

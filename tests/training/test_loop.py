@@ -47,6 +47,7 @@ def trained(shared_runs: SharedRuns) -> Callable[..., Path]:
 
 
 Trained = Callable[..., Path]
+UNCOMPILED = ("--set", "training.jit_compile=false")  # for what does not depend on XLA; starts faster
 ONE_EPOCH = ("--epochs", 1)
 
 
@@ -65,6 +66,7 @@ def test_a_training_writes_progress_and_all_files_of_a_run(dnn: Dnn, tiny: Path)
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     assert files == {
         ".lock",
+        "calibration.json",
         "config.yaml",
         "environment.json",
         "history.csv",
@@ -117,7 +119,7 @@ def test_extending_a_finished_run_gives_the_same_bits_as_one_longer_run(process:
 def test_ema_weights_and_schedules_in_epochs_are_extended_bit_for_bit(dnn: Dnn, tiny: Path) -> None:
     rate = "{name: cosine_decay, initial_learning_rate: 0.003, decay_epochs: 3}"
     changes = (f"optimizer.learning_rate={rate}", "optimizer.use_ema=true", "optimizer.gradient_accumulation_steps=4")
-    options = [option for change in changes for option in ("--set", change)]
+    options = [*UNCOMPILED, *(option for change in changes for option in ("--set", change))]
     assert dnn("train", "-c", tiny, "--run-dir", "straight", "--epochs", 2, *options).code == 0
     assert dnn("train", "-c", tiny, "--run-dir", "extended", "--epochs", 1, *options).code == 0
     assert dnn("train", "--resume", "extended", "--epochs", 2).code == 0
@@ -129,9 +131,9 @@ def test_ema_weights_and_schedules_in_epochs_are_extended_bit_for_bit(dnn: Dnn, 
 
 
 def test_a_schedule_over_all_epochs_is_recorded_and_kept_when_a_run_is_extended(dnn: Dnn, tiny: Path) -> None:
-    def options(length: object) -> tuple[str, str]:
+    def options(length: object) -> tuple[str, ...]:
         schedule = f"{{name: cosine_decay, initial_learning_rate: 0.003, decay_epochs: {length}}}"
-        return "--set", f"optimizer.learning_rate={schedule}"
+        return "--set", f"optimizer.learning_rate={schedule}", *UNCOMPILED
 
     answer = dnn("train", "-c", tiny, "--run-dir", "all", "--epochs", 1, *options("all"))
     assert (answer.code, answer.stderr.count("warning")) == (0, 0)
@@ -195,8 +197,9 @@ def test_a_second_signal_stops_at_once_and_damages_nothing(
 
 def test_augmentation_is_the_same_when_resumed(dnn: Dnn, process: Dnn, trained: Trained, tiny: Path) -> None:
     strengths = "training.augmentation={rotation: 10, translation: 2, elastic: {strength: 2}, noise: 0.1}"
-    dnn("train", "-c", tiny, "--set", strengths, "--run-dir", "straight")
-    dnn("train", "-c", tiny, "--set", strengths, "--run-dir", "begun", "--epochs", 2)
+    options = ("--set", strengths, *UNCOMPILED)
+    dnn("train", "-c", tiny, *options, "--run-dir", "straight")
+    dnn("train", "-c", tiny, *options, "--run-dir", "begun", "--epochs", 2)
     assert process("train", "--resume", "begun", "--epochs", 4).code == 0
     assert_same_training("straight", "begun")
     trained("plain")
@@ -423,7 +426,7 @@ def test_the_test_split_is_never_read(dnn: Dnn, sample: Any, tiny: Path) -> None
     np.savez("without.npz", x_train=images, y_train=labels)
     for name in ("with", "without"):
         own = ("--set", f"data.dataset={name}.npz", "--set", "data.validation=0.1", "--run-dir", name, "--epochs", 1)
-        assert dnn("train", "-c", tiny, *own).code == 0
+        assert dnn("train", "-c", tiny, *own, *UNCOMPILED).code == 0
     assert_same_bits(Path("with/checkpoints/last.keras"), Path("without/checkpoints/last.keras"))
     assert dnn("evaluate", "with").code == 1
 

@@ -8,7 +8,7 @@ import numpy as np
 from dnn_cli.config.optimizers import OptimizerSection
 from dnn_cli.config.schedules import Schedule
 from dnn_cli.config.schema import Config
-from dnn_cli.data.pixels import to_unit_range
+from dnn_cli.data.pixels import to_bytes, to_unit_range
 from dnn_cli.engines import keras_file
 from dnn_cli.engines.network_spec import Layer, NetworkSpec, prediction_batch
 from dnn_cli.errors import RunError, reason
@@ -104,5 +104,7 @@ def predict(network: "keras.Sequential", images: Array) -> Array:
     """Return the network's outputs (n, classes), float32, for uint8 images in 0..255 or float32 images in [0, 1]."""
     size = prediction_batch(images.shape[1:])
     starts = range(0, len(images), size)
-    batches = [network(to_unit_range(images[start : start + size]), training=False) for start in starts]
+    # An exported network takes the pixels themselves and scales them inside.
+    prepare = to_bytes if network.inputs[0].dtype == "uint8" else to_unit_range
+    batches = [network(prepare(images[start : start + size]), training=False) for start in starts]
     return np.concatenate([np.asarray(outputs) for outputs in batches])
