@@ -47,6 +47,7 @@ def test_every_output_has_the_fields_of_its_schema(dnn: Callable[..., Answer], s
         "diff": ("diff", "run", "run"),
         "reproduce": ("reproduce", "run", "--quiet"),
         "report": ("report", "run"),
+        "export": ("export", "run", "--to", "npz"),
         "report-several": ("report", "run", "runs/smoke-1"),
         "explain": ("explain", "run", "--index", 8),
         "predict": ("predict", "run", "digit.png", "broken.png"),
