@@ -27,6 +27,13 @@ from dnn_cli.cli.tables import warn
     metavar="DIR",
     help="Keep drawings that users of the page label, in a folder for each class.",
 )
+@click.option(
+    "--static",
+    "page_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the page and the network to FILE.html, which needs no server, and stop.",
+)
 @click.option("--watch", is_flag=True, help="Load a network again when it is trained on.")
 @click.option("--access-log", is_flag=True, help="Print a line of JSON for each request.")
 @click.option(
@@ -59,6 +66,7 @@ def serve(
     port: int,
     checkpoint: str,
     collect: Path | None,
+    page_file: Path | None,
     watch: bool,
     access_log: bool,
     max_requests: int,
@@ -80,10 +88,14 @@ def serve(
       dnn serve
       dnn serve runs/mnist-1 runs/mnist-2 --port 9000 --watch
       dnn serve --collect drawings
+      dnn serve runs/mnist-1 --static digits.html
     """
     from dnn_cli.errors import require_extra
 
     require_extra("serve", "fastapi", "uvicorn", "multipart", "prometheus_client", "orjson", purpose="dnn serve")
+    if page_file is not None:
+        _write_page(targets, checkpoint, page_file)
+        return
     from dnn_cli.serving import server
     from dnn_cli.serving.limits import Bounds
     from dnn_cli.serving.models import Models
@@ -96,3 +108,15 @@ def serve(
     server.serve(
         Models(targets, checkpoint), server.Settings(host, port, collect, watch, access_log, bounds), click.echo
     )
+
+
+def _write_page(targets: tuple[Path, ...], checkpoint: str, file: Path) -> None:
+    if len(targets) > 1:
+        raise click.UsageError("--static takes one RUN")
+    from dnn_cli import files
+    from dnn_cli.evaluation import model_source
+    from dnn_cli.serving import page
+
+    files.check_output(file, "--static", suffixes=(".html",))
+    files.write_output(file, page.alone(model_source.find_model(targets[0] if targets else None, checkpoint)))
+    click.echo(file)

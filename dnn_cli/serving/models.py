@@ -19,7 +19,6 @@ from dnn_cli.errors import DnnError, RunError, UsageError
 from dnn_cli.evaluation import model_source
 from dnn_cli.evaluation.model_source import ModelSource
 from dnn_cli.explanation import attribution
-from dnn_cli.runs.calibration import Calibration
 from dnn_cli.serving.requests import RequestError
 from dnn_cli.typing import Array
 
@@ -44,7 +43,6 @@ class Model:
         classes: number of its outputs.
         weights: number of multiplications for an image.
         form: what a picture becomes; None if the digits in it are scaled and centred.
-        calibration: of the probabilities; None for the network's own.
     """
 
     name: str
@@ -55,7 +53,6 @@ class Model:
     classes: int
     weights: int
     form: Form | None
-    calibration: Calibration | None
     _free: "SimpleQueue[keras_format.Loaded]"
 
     @property
@@ -64,7 +61,11 @@ class Model:
         return list(self.source.class_names or map(str, range(self.classes)))
 
     def probabilities(self, images: Array) -> Array:
-        """Return the probabilities (n, classes) of each class for images (n, *shape), uint8 or float32 in [0, 1].
+        """Return the calibrated probabilities (n, classes) of images (n, *shape), uint8 or float32 in [0, 1]."""
+        return self.source.calibrated(self.outputs(images))
+
+    def outputs(self, images: Array) -> Array:
+        """Return the network's own probabilities, see `probabilities`.
 
         Any thread may call it: a network's arrays are overwritten by its next use, so each call borrows a copy.
 
@@ -78,7 +79,7 @@ class Model:
             self._free.put(loaded)
         if not np.isfinite(outputs).all():
             raise RequestError("the network's outputs are not finite", 500)
-        return self.calibration.apply(outputs) if self.calibration else outputs
+        return outputs
 
     def attributions(self, images: Array, labels: Sequence[int]) -> list[Array]:
         """Return the integrated gradients, (height, width), of each image's logit of the class `labels` names."""
@@ -136,13 +137,8 @@ def load(target: Path | None, checkpoint: str = "best", version: int = 1) -> Mod
         classes=first.classes,
         weights=len(first.network.parameters),
         form=model_source.picture_form(source),
-        calibration=_calibration(source, checkpoint),
         _free=free,
     )
-
-
-def _calibration(source: ModelSource, checkpoint: str) -> Calibration | None:
-    return source.run.calibration() if source.run and checkpoint == "best" else None
 
 
 class Models:
@@ -220,7 +216,7 @@ class Models:
     def _reload(self, name: str, notify: Callable[[str], None]) -> None:
         old = self._models[name]
         source = model_source.find_model(self._paths[name], self._checkpoint)
-        if files.sha256(source.file) == old.digest and _calibration(source, self._checkpoint) == old.calibration:
+        if files.sha256(source.file) == old.digest and source.calibration == old.source.calibration:
             return
         self._models[name] = load(self._paths[name], self._checkpoint, int(old.version) + 1)
         notify(f"{name} has changed: version {self._models[name].version} is served")

@@ -1,11 +1,16 @@
 """The page to draw on, and the list of the interfaces; both ask nothing of any other server."""
 
+import json
 from html import escape
 from importlib import resources
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
+from dnn_cli.errors import RunError
+from dnn_cli.evaluation import model_source, predict
+from dnn_cli.evaluation.model_source import ModelSource
+from dnn_cli.exporting import export, javascript, plain_network
 from dnn_cli.serving.models import Model, Models
 from dnn_cli.serving.routing import json_response, router
 
@@ -19,6 +24,7 @@ POLICY = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-cache",
 }
+ALONE = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src blob: data:"
 KINDS = {"page.css": "text/css", "page.js": "text/javascript"}
 ENTRY = "<h2><code>{method} {path}</code></h2>\n<p>{summary}. {description}</p>\n"
 INTERFACES = """<!doctype html>
@@ -43,6 +49,36 @@ INTERFACES = """<!doctype html>
 def static(name: str) -> str:
     """Return the text of one of the page's files."""
     return resources.files(__package__).joinpath("static", name).read_text(encoding="utf-8")
+
+
+def alone(source: ModelSource) -> str:
+    """Return the page in one file that needs no server: with a network in JavaScript inside.
+
+    Raises:
+        RunError: the file is damaged, or its network is not one that dnn builds or takes no drawings.
+    """
+    if model_source.picture_form(source):
+        raise RunError(f"{source.file} was trained on pictures of your own, which this page does not prepare")
+    predict.image_side(source.file)
+    network = plain_network.load(source.file, source.temperature or 1.0)
+    contract = export.contract_of(source, network, "uint8")
+    selected = source.selected_classes or tuple(range(network.classes))
+    scripts = [
+        javascript.source(network, contract),
+        static("local.js"),
+        f"globalThis.dnnBackend = dnnLocal.backend(dnnModel, {json.dumps(selected)});",
+        static("page.js"),
+    ]
+    policy = f'<meta http-equiv="content-security-policy" content="{ALONE}">'
+    parts = {
+        '<link rel="stylesheet" href="/static/page.css">': f"<style>\n{static('page.css')}</style>",
+        '<script src="/static/page.js"></script>': "\n".join(f"<script>\n{each}</script>" for each in scripts),
+        '<meta charset="utf-8">': f'<meta charset="utf-8">\n{policy}',
+    }
+    text = static("index.html")
+    for place, part in parts.items():
+        text = text.replace(place, part, 1)
+    return text
 
 
 def routes(models: Models, *, collects: bool) -> APIRouter:

@@ -34,6 +34,7 @@ ANSWER = record(
     epoch={"type": ["integer", "null"]},
     note={"type": "string"},
     selected_classes={"type": ["array", "null"]},
+    temperature={"type": ["number", "null"]},
     images={"type": "array", "items": {"type": "object"}},
 )
 
@@ -134,11 +135,17 @@ def _reason(error: DataError) -> str:
 
 def answers(model: Model, inputs: Sequence[ImageInput], name: str = "") -> list[Prediction]:
     """Return the answer for each of the images that `read` found."""
-    rows = model.probabilities(image_inputs.stack(inputs, model.shape))
-    classes, names = model.source.selected_classes, model.source.class_names
+    source, rows = model.source, model.outputs(image_inputs.stack(inputs, model.shape))
     return [
-        Prediction(name, one.image, row, *metrics.two_most_probable(row, classes), class_names=names)
-        for one, row in zip(inputs, rows, strict=True)
+        # The classes are chosen by the network's own probabilities, as `dnn predict` does.
+        Prediction(
+            name,
+            one.image,
+            calibrated,
+            *metrics.two_most_probable(row, source.selected_classes),
+            class_names=source.class_names,
+        )
+        for one, row, calibrated in zip(inputs, rows, source.calibrated(rows), strict=True)
     ]
 
 
@@ -168,5 +175,6 @@ def _result(model: Model, images: list[dict[str, Any]]) -> dict[str, Any]:
         "epoch": source.epoch,
         "note": source.run.environment().dataset.note if source.run else "",
         "selected_classes": source.selected_classes,
+        "temperature": source.temperature,
         "images": images,
     }

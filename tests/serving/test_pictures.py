@@ -27,7 +27,7 @@ def test_a_picture_is_answered_as_dnn_predict_answers_it(
     asked, content = client(), seven()
     Path("seven.png").write_bytes(content)
     printed = json.loads(dnn("predict", digits, "seven.png", "--json").stdout)
-    expected = {key: printed[key] for key in ("epoch", "note", "selected_classes")}
+    expected = {key: printed[key] for key in ("epoch", "note", "selected_classes", "temperature")}
     (described,) = printed["images"]
     assert described["digit"] == 7
     for arguments, name in (

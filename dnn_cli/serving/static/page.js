@@ -431,6 +431,7 @@ async function begin() {
     element("model").replaceChildren(...models.map(({ name }) => new Option(name)));
     element("choice").hidden = models.length < 2;
     element("correction").hidden = !collects;
+    element("why").parentElement.hidden = backend.canExplain === false;
     showLabels();
     ask();
   } catch (error) {
