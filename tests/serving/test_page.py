@@ -4,7 +4,7 @@ import base64
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -218,6 +218,25 @@ def test_nothing_is_cut_off(page: Browser, scheme: str, width: int) -> None:
         ".filter(each => !(each.ariaLabel || each.textContent || each.labels?.length)).map(each => each.outerHTML)"
     )
     assert names == []
+
+
+def test_the_token_is_asked_for(
+    chromium: Browser,
+    digits: Path,
+    start: Callable[..., "subprocess.Popen[str]"],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DNN_SERVE_TOKEN", "s3cret")
+    server = start("serve", digits, "--port", 0)
+    assert server.stdout
+    chromium.resize(1000)
+    chromium.open(server.stdout.readline().strip().rpartition(" ")[2] + "/")
+    wait(chromium, "!element('token-form').hidden")
+    assert chromium.evaluate("element('problem').textContent") == "This server needs a token."
+    chromium.evaluate("element('token').value = 's3cret'; element('token-form').requestSubmit()")
+    wait(chromium, "state.models.length === 1")
+    draw(chromium, SEVEN)
+    assert probability(chromium) >= 0.9
 
 
 def test_the_list_of_the_interfaces(page: Browser, address: tuple[str, Path, str]) -> None:
