@@ -276,12 +276,13 @@ def predict(
         model: a run, or the path of a run or of a ``.keras`` file.
         images: an array of one image or of many, (n, height, width[, channels]), in the shape of the training images,
             uint8 in 0..255 or floats in 0..1, which is used as it is; a Pillow image, or the path of a file, a folder
-            or a pattern, whose digit is scaled and centred as in MNIST; or several of these, where each array is one
+            or a pattern, whose digits are scaled and centred as in MNIST; or several of these, where each array is one
             image.
         checkpoint: of a run: ``best`` for the weights of the best epoch, ``last``, or a ``.keras`` file.
 
     Returns:
-        A prediction for each image, in order.
+        A prediction for each array and for each digit in a picture, in order. Its `reason` is not empty where the
+        picture may show no digit, or not all of one.
 
     Raises:
         UsageError: there is no such run or file, `images` is nothing of that, or Pillow is needed and not installed.

@@ -134,6 +134,7 @@ def require_extra(extra: str, *packages: str, purpose: str) -> None:
     """
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        names = " and ".join({"PIL": "Pillow", "ai_edge_litert": "ai-edge-litert"}.get(name, name) for name in missing)
+        titles = {"PIL": "Pillow", "cv2": "OpenCV", "ai_edge_litert": "ai-edge-litert"}
+        names = " and ".join(titles.get(name, name) for name in missing)
         verb = "is" if len(missing) == 1 else "are"
         raise UsageError(f"{purpose} needs {names}, which {verb} not installed: pip install 'dnn-cli[{extra}]'")

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 PYTEST_SETS = ("PYTEST_CURRENT_TEST",)  # environment variables that pytest itself changes
-SET_VARIABLES = {"tensorflow", "threadpoolctl"}  # libraries that set environment variables when they are imported
+SET_VARIABLES = {
+    "cv2",
+    "tensorflow",
+    "threadpoolctl",
+}  # libraries that set environment variables when they are imported
 TASKS = Path("/proc/self/task")
 State = dict[str, dict[Any, Any]]
 

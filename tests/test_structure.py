@@ -23,7 +23,17 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 FRAMEWORK = {"tensorflow", "keras"}
-HEAVY = FRAMEWORK | {"matplotlib", "jinja2", "PIL", "pyarrow", "tensorboard", "onnx", "onnxruntime", "ai_edge_litert"}
+HEAVY = FRAMEWORK | {
+    "matplotlib",
+    "jinja2",
+    "PIL",
+    "cv2",
+    "pyarrow",
+    "tensorboard",
+    "onnx",
+    "onnxruntime",
+    "ai_edge_litert",
+}
 SERVER = {"fastapi", "starlette", "uvicorn", "prometheus_client", "orjson"}
 NEEDING_TENSORFLOW = {
     "engines.keras.augmentation",
@@ -41,6 +51,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "pydantic_core": "pydantic",
     "PIL": "pillow",
+    "cv2": "opencv-python-headless",
     "ai_edge_litert": "ai-edge-litert",
     "prometheus_client": "prometheus-client",
     "starlette": "fastapi",  # FastAPI's classes are those of Starlette

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("target", type=click.Path(path_type=Path), metavar="[RUN]", required=False)
 @click.argument("image", metavar="[IMAGE]", required=False)
 @click.option("--index", type=int, metavar="N", help="Explain image N of a split, counted from 0, instead of a file.")
+@click.option("--digit", type=int, metavar="N", help="Explain digit N of a picture of several, counted from 1.")
 @options.split(help="Split that --index refers to: test, validation or train.  [default: test]")
 @click.option(
     "--data",
@@ -37,6 +38,7 @@ def explain(
     target: Path | None,
     image: str | None,
     index: int | None,
+    digit: int | None,
     split: str,
     data: str | None,
     checkpoint: str,
@@ -45,7 +47,7 @@ def explain(
 ) -> None:
     """Show which pixels and hidden units decided a prediction.
 
-    RUN is a run directory or a .keras file; with --index, it is by default the newest run in runs/. IMAGE is an image
+    RUN is a run directory or a .keras file, by default the newest run in runs/. IMAGE is an image
     file or - for standard input, and is prepared in the same way as by `dnn predict`.
 
     Integrated gradients, saliency and occlusion are drawn for the predicted class, for the runner-up and for their
@@ -57,16 +59,25 @@ def explain(
       dnn explain --index 8
       dnn explain runs/mnist-1 --index 8 --split test --json
     """
+    from dnn_cli.evaluation import model_source
+
+    if target is not None and image is None and index is None:  # The only word may be the image.
+        target, names = model_source.split_target([str(target)])
+        image = names[0] if names else None
     if (image is None) == (index is None):
         raise click.UsageError("nothing to explain: give RUN and IMAGE, or --index N")
+    if index is not None and digit is not None:
+        raise click.UsageError("--digit needs an IMAGE")
     if index is None and data is not None:
         raise click.UsageError("--data needs --index")
     from dnn_cli.explanation import explain as explanation
     from dnn_cli.reporting import explanation_page
 
     explanation_page.check(out, image)
+    if target is None and image is not None:
+        warn("note: the newest run is used")
     chosen = image if image is not None else explanation.SplitImage(index or 0, split, data)
-    found = explanation.explain(target, chosen, checkpoint=checkpoint, notify=warn)
+    found = explanation.explain(target, chosen, digit=digit, checkpoint=checkpoint, notify=warn)
     print_explanation(found, explanation_page.write(found, out), as_json=as_json)
 
 

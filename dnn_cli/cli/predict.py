@@ -23,14 +23,20 @@ SHADES = " .:-=+*#%@"  # from black to white
 
 
 @click.command
-@click.argument("target", type=click.Path(path_type=Path), metavar="RUN")
-@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("words", nargs=-1, required=True, metavar="[RUN] IMAGE...")
 @options.checkpoint
 @click.option(
     "--engine",
     type=click.Choice(["numpy", "keras"]),
     metavar="ENGINE",
     help="Library that computes: numpy or keras.  [default: numpy if it supports every layer, else keras]",
+)
+@click.option(
+    "--min-probability",
+    type=click.FloatRange(0, 1),
+    metavar="X",
+    default=0.0,
+    help="Answer ? where the most probable digit has a probability below X.  [default: 0]",
 )
 @click.option("--show", is_flag=True, help="Draw each image in the terminal as the network sees it.")
 @options.as_json
@@ -44,10 +50,10 @@ SHADES = " .:-=+*#%@"  # from black to white
 @options.quiet
 @options.verbose
 def predict(
-    target: Path,
-    names: tuple[str, ...],
+    words: tuple[str, ...],
     checkpoint: str,
     engine: Literal["numpy", "keras"] | None,
+    min_probability: float,
     show: bool,
     as_json: bool,
     as_csv: bool,
@@ -57,19 +63,21 @@ def predict(
 ) -> None:
     """Classify the digits in image files.
 
-    RUN is a run directory or a .keras file. IMAGE is a PNG, JPEG, GIF, BMP, TIFF or WebP file, a folder of such files,
-    a pattern such as 'scans/*.png', or - for standard input.
+    RUN is a run directory or a .keras file, by default the newest run in runs/. IMAGE is a PNG, JPEG, GIF, BMP, TIFF or
+    WebP file, a folder of such files, a pattern such as 'scans/*.png', or - for standard input.
 
-    Each image must show one digit on a plain background, in any size and colour. It is converted to the format of
-    MNIST: a light digit on black, scaled to fit 20 by 20 pixels and centred in 28 by 28. An unreadable image is
-    reported, the others are classified, and the exit code is 1. For a network that was trained on pictures of your
-    own, images are prepared as those were.
+    An image may show one digit or several, in any size and colour, on plain, ruled or squared paper, in a frame or
+    with dark edges. Each is converted to the format of MNIST: a light digit on black, scaled to fit 20 by 20 pixels and
+    centred in 28 by 28. What may be no digit is answered with ? and the reason. An unreadable image is reported, and
+    the others are classified. Without an answer for each the exit code is 1. For a network that was trained on pictures
+    of your own, images are prepared as those were, and each has one answer.
 
     IMAGE may also be one CSV file with a row of pixels for each image, such as Kaggle's test.csv. The result has the
     columns ImageId and Label.
 
     \b
     Examples:
+      dnn predict seven.jpg
       dnn predict runs/mnist-1 seven.jpg --show
       dnn predict runs/mnist-1 scans --out digits.csv
       dnn predict model.keras - --json < seven.png
@@ -77,18 +85,30 @@ def predict(
     """
     if sum((show, as_json, as_csv, out is not None)) > 1:
         raise click.UsageError("--show, --json, --csv and --out exclude each other: choose one")
+    from dnn_cli.evaluation import model_source, submission
     from dnn_cli.evaluation import predict as prediction
-    from dnn_cli.evaluation import submission
 
+    target, names = model_source.split_target(words)
+    if not names:
+        raise click.UsageError("Missing argument 'IMAGE...'.")
     if submission.is_table(names):
         if show or as_json:
             raise click.UsageError("--show and --json do not apply to the rows of a CSV file")
+        if min_probability:
+            raise click.UsageError("--min-probability does not apply to the rows of a CSV file")
         _submit(target, Path(names[0]), checkpoint, engine, out, verbose=verbose)
         return
     if out is not None:
         prediction.check_output(out)
     found = prediction.predict(
-        target, names, checkpoint=checkpoint, engine=engine, notify=warn, quiet=quiet, verbose=verbose
+        target,
+        names,
+        checkpoint=checkpoint,
+        engine=engine,
+        min_probability=min_probability,
+        notify=warn,
+        quiet=quiet,
+        verbose=verbose,
     )
     if out is not None:
         prediction.save(found, out)
@@ -99,7 +119,7 @@ def predict(
 
 
 def _submit(
-    target: Path,
+    target: Path | None,
     table: Path,
     checkpoint: str,
     engine: Literal["numpy", "keras"] | None,
@@ -137,10 +157,12 @@ def print_predictions(found: "Predictions", *, as_json: bool, as_csv: bool, show
 
 def _table(predictions: "Sequence[Prediction]", *, is_calibrated: bool) -> "Table":
     probability = "calibrated probability" if is_calibrated else "probability"
-    rows = table("file", "predicted", probability, "runner-up", "probability")
+    has_reasons = any(one.reason for one in predictions)
+    rows = table("file", "predicted", probability, "runner-up", "probability", *["reason"] * has_reasons)
     for one in predictions:
         first, second = (f"{one.probabilities[which]:.4f}" for which in (one.digit, one.runner_up))
-        rows.add_row(one.file, one.name, first, one.runner_up_name, second)
+        reason = [f"perhaps {one.name}; {one.reason}" if one.reason else ""] * has_reasons
+        rows.add_row(one.file, one.answer, first, one.runner_up_name, second, *reason)
     return rows
 
 

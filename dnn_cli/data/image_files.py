@@ -1,4 +1,4 @@
-"""Find image files, decode them safely, and normalize the digit in each to an image like those of MNIST.
+"""Find image files, decode them safely, and normalize the digits in each to images like those of MNIST.
 
 Image files are untrusted: their size and their number of pixels are limited before they are decoded, only the formats
 of `FORMATS` are tried, and any failure of the decoder becomes a `DataError` of one line.
@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import glob, has_magic
 from itertools import repeat
 from pathlib import Path
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from dnn_cli.data.class_names import natural_order
-from dnn_cli.data.digit_normalization import IMAGE_SIDE, normalize, reduce_image
+from dnn_cli.data.digit_normalization import IMAGE_SIDE, DigitImage, normalize
+from dnn_cli.data.pixels import reduce_image
 from dnn_cli.errors import DataError, UsageError, reason, require_extra
 from dnn_cli.files import open_regular
 from dnn_cli.typing import Array
@@ -58,55 +59,58 @@ class ImageSource:
         return "standard input" if self.name == "-" else self.name
 
 
-def read(source: Path | BinaryIO, side: int = IMAGE_SIDE) -> Array:
-    """Read an image file and normalize the digit in it.
+def read(source: Path | BinaryIO, side: int = IMAGE_SIDE) -> list[DigitImage]:
+    """Read an image file and normalize the digits in it.
 
     Args:
         source: a file, or standard input, which is read to its end.
-        side: side of the square image to return.
+        side: side of the square images to return.
 
     Returns:
-        (side, side) uint8, from 0 for the background to 255 for the strongest ink.
+        The digits in reading order, one at least, with their places in pixels of the upright picture.
 
     Raises:
         DataError: it is not an image, is damaged or too large, or no digit is found; one line that names the file.
-        UsageError: Pillow is not installed.
+        UsageError: Pillow or OpenCV is not installed.
     """
-    require_pillow()
+    _require_finder()
     with _pillow_warnings():
         try:
-            return normalize(_decode(_content(source)), side)
+            return _digits(_content(source), side)
         except DataError as error:
             name = source if isinstance(source, Path) else "standard input"
             raise DataError(f"{name}: {error}") from None
 
 
-def normalize_image(image: "Image.Image", side: int = IMAGE_SIDE, title: str = "the image") -> Array:
-    """Normalize the digit in a Pillow image, as `read` does for a file.
+def normalize_image(image: "Image.Image", side: int = IMAGE_SIDE, title: str = "the image") -> list[DigitImage]:
+    """Normalize the digits in a Pillow image, as `read` does for a file.
 
     Args:
         image: the image; it is not changed.
-        side: side of the square image to return.
+        side: side of the square images to return.
         title: the image's name in messages.
 
     Raises:
         DataError: it is damaged or too large, or no digit is found; one line that begins with `title`.
+        UsageError: OpenCV is not installed.
     """
     from PIL import ImageOps
 
+    _require_finder()
     with _pillow_warnings():
         try:
             with _decoder_errors():
                 _check_size(image)
-                pixels = _to_uint8(ImageOps.exif_transpose(image))
-            return normalize(pixels, side)
+                upright = ImageOps.exif_transpose(image)
+                pixels = _to_uint8(upright)
+            return _placed(normalize(pixels, side), upright.width / pixels.shape[1])
         except DataError as error:
             raise DataError(f"{title}: {error}") from None
 
 
 def read_all(
     sources: Sequence[ImageSource], side: int = IMAGE_SIDE, done: Callable[[], None] = lambda: None
-) -> list[Array | str]:
+) -> list[list[DigitImage] | str]:
     """Read many image files as `read` does; many are divided among processes, one for each processor.
 
     Args:
@@ -115,12 +119,12 @@ def read_all(
         done: called after each file, for a progress bar.
 
     Returns:
-        For each source, in order, the image (side, side) uint8, or the reason why it cannot be read.
+        For each source, in order, the digits, or the reason why it cannot be read.
 
     Raises:
-        UsageError: Pillow is not installed.
+        UsageError: Pillow or OpenCV is not installed.
     """
-    require_pillow()
+    _require_finder()
     results = []
     with _results(sources, side) as stream:
         for result in stream:
@@ -130,43 +134,66 @@ def read_all(
 
 
 @contextmanager
-def _results(sources: Sequence[ImageSource], side: int) -> Iterator[Iterator[Array | str]]:
-    """Yield an iterator over the result of `_image_or_problem` for each of the sources, in order."""
+def _results(sources: Sequence[ImageSource], side: int) -> Iterator[Iterator[list[DigitImage] | str]]:
+    """Yield an iterator over the result of `_digits_or_problem` for each of the sources, in order."""
     processors = os.cpu_count() or 1
     # Worker processes cannot read this process's standard input.
     if len(sources) < PARALLEL_IMAGES or processors == 1 or any(source.name == "-" for source in sources):
         with _pillow_warnings():
-            yield (_image_or_problem(source, side) for source in sources)
+            yield (_digits_or_problem(source, side) for source in sources)
         return
     # Threads would not help: they wait for Python's lock. A forked process would lack the threads of this one.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processors, context, initializer=_begin_worker) as pool:
+    with ProcessPoolExecutor(processors, context, initializer=_begin_finding) as pool:
         try:
-            yield pool.map(_image_or_problem, sources, repeat(side), chunksize=PARALLEL_IMAGES // 20)
+            yield pool.map(_digits_or_problem, sources, repeat(side), chunksize=PARALLEL_IMAGES // 20)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _begin_worker() -> None:
+def begin_worker() -> None:
     """Prepare a worker process: it ignores Ctrl-C, which its parent process handles by stopping the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _filter_pillow_warnings()
 
 
-def _image_or_problem(source: ImageSource, side: int) -> Array | str:
+def _begin_finding() -> None:
+    """Prepare a worker process that finds digits, with one thread."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    begin_worker()
+
+
+def _digits_or_problem(source: ImageSource, side: int) -> list[DigitImage] | str:
     try:
         if source.problem:
             raise DataError(source.problem)
         stream = sys.stdin.buffer if source.name == "-" else Path(source.name)
-        return normalize(_decode(_content(stream)), side)
+        return _digits(_content(stream), side)
     except DataError as error:
         return str(error)
+
+
+def _digits(content: bytes, side: int) -> list[DigitImage]:
+    pixels, scale = _decode(content)
+    return _placed(normalize(pixels, side), scale)
+
+
+def _placed(digits: list[DigitImage], scale: float) -> list[DigitImage]:
+    """Return the digits of a reduced picture with their places in the full one, `scale` times as large."""
+    return [replace(one, box=tuple(round(value * scale, 1) for value in one.box)) for one in digits]
 
 
 def require_pillow() -> None:
     """Raise `UsageError` if Pillow, which decodes the images, is not installed."""
     require_extra("images", "PIL", purpose="reading image files")
+
+
+def _require_finder() -> None:
+    """Raise `UsageError` if Pillow, which decodes the images, or OpenCV, which finds the digits, is not installed."""
+    require_extra("images", "PIL", "cv2", purpose="finding digits in image files")
 
 
 def _content(source: Path | BinaryIO) -> bytes:
@@ -185,15 +212,17 @@ def _content(source: Path | BinaryIO) -> bytes:
     return content
 
 
-def _decode(content: bytes) -> Array:
-    """Return the first frame of an image, upright, as (height, width, 1 or 3) uint8."""
+def _decode(content: bytes) -> tuple[Array, float]:
+    """Return the first frame of an image, upright, as (height, width, 1 or 3) uint8, and by how much it was reduced."""
     from PIL import Image, ImageOps
 
     with _decoder_errors(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         _check_size(image)
+        longer = max(image.size)
         image.draft(image.mode, (DECODED_SIDE, DECODED_SIDE))  # A large JPEG is decoded at a lower resolution.
         ImageOps.exif_transpose(image, in_place=True)
-        return _to_uint8(image)
+        pixels = _to_uint8(image)
+        return pixels, longer / max(pixels.shape[:2])
 
 
 def _check_size(image: "Image.Image") -> None:
@@ -326,11 +355,6 @@ def opened(content: bytes) -> Iterator["Image.Image"]:
     with _decoder_errors(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         _check_size(image)
         yield image
-
-
-def begin_worker() -> None:
-    """Prepare a worker process that decodes images."""
-    _begin_worker()
 
 
 def quiet_decoder() -> AbstractContextManager[None]:

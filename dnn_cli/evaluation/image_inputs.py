@@ -11,7 +11,7 @@ import numpy as np
 
 from dnn_cli.data import decoding, image_files
 from dnn_cli.data.decoding import Form
-from dnn_cli.data.pixels import to_unit_range
+from dnn_cli.data.pixels import Box, to_unit_range
 from dnn_cli.errors import DataError, UsageError
 from dnn_cli.evaluation import model_source
 from dnn_cli.typing import Array
@@ -30,12 +30,14 @@ class ImageInput:
     Attributes:
         image: (height, width[, channels]), uint8 in 0..255 or float32 in [0, 1].
         file: the file that it was read from; empty if there is none.
-        is_normalized: whether it is a picture whose digit was scaled and centred; an array is used as it is.
+        box: the place of a digit in its picture: left, top, right and bottom in pixels; empty for an array.
+        doubt: why it may be no digit; empty if nothing indicates it.
     """
 
     image: Array
     file: str = ""
-    is_normalized: bool = False
+    box: Box = ()
+    doubt: str = ""
 
 
 def read(
@@ -127,12 +129,16 @@ def _checked(array: Array, title: str) -> Array:
 
 
 def _pictures(value: Any, title: str, side: Callable[[], int], form: Form | None) -> Iterator[ImageInput]:
-    """Yield the picture that `value` is or names, or the pictures in the folder or of the pattern that it names."""
+    """Yield what a network sees of the picture that `value` is or names, or of those in that folder or pattern.
+
+    With a form it is the whole picture, and otherwise each of its digits.
+    """
     if _is_pillow(value):
         if form:
             yield ImageInput(decoding.prepare(value, form))
         else:
-            yield ImageInput(image_files.normalize_image(value, side(), title), is_normalized=True)
+            for one in image_files.normalize_image(value, side(), title):
+                yield ImageInput(one.image, "", one.box, one.doubt)
         return
     image_files.require_pillow()
     name = os.fspath(value)
@@ -145,4 +151,5 @@ def _pictures(value: Any, title: str, side: Callable[[], int], form: Form | None
                 raise DataError(f"{source.name}: {image}")
             yield ImageInput(image, source.name)
         else:
-            yield ImageInput(image_files.read(Path(source.name), side()), source.name, is_normalized=True)
+            for one in image_files.read(Path(source.name), side()):
+                yield ImageInput(one.image, source.name, one.box, one.doubt)

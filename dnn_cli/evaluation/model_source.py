@@ -3,23 +3,26 @@
 NumPy can compute every network that dnn builds, without importing TensorFlow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from glob import has_magic
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dnn_cli.data import class_names
+from dnn_cli.data import class_names, image_files
 from dnn_cli.data.decoding import Form
+from dnn_cli.data.sources import csv_table
 from dnn_cli.engines import keras_file
 from dnn_cli.engines.keras import build as keras_build
 from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.errors import DataError, RunError, UsageError
 from dnn_cli.runs.calibration import Calibration
 from dnn_cli.runs.directory import RunDirectory
+from dnn_cli.runs.location import is_run
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:
@@ -96,6 +99,18 @@ def find_model(target: Path | None, checkpoint: str = "best") -> ModelSource:
     calibration = run.calibration()
     is_its = calibration and calibration.epoch == epoch  # the last checkpoint may be the best
     return ModelSource(file, run, epoch, run.config().engine, calibration if is_its else None)
+
+
+def split_target(words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Divide the words of a command line into the run or ``.keras`` file, if the first is one, and the names of images.
+
+    A first word that names nothing is taken for a mistyped run, unless it looks like an image, a CSV file or a pattern.
+    """
+    first = Path(words[0])
+    suffixes = (*image_files.SUFFIXES, *csv_table.SUFFIXES)
+    is_image = words[0] == "-" or has_magic(words[0]) or words[0].lower().endswith(suffixes)
+    is_target = is_run(first) if first.is_dir() else not is_image and (first.suffix == ".keras" or not first.exists())
+    return (first, list(words[1:])) if is_target else (None, list(words))
 
 
 def image_shape(file: Path) -> tuple[int, ...]:

@@ -1,23 +1,26 @@
-"""Predict the digit in images, with the probability of every class."""
+"""Predict the digits in images, with the probability of every class, or say why a picture shows none."""
 
 import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 from math import isqrt, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dnn_cli import files, progress
 from dnn_cli.data import decoding, image_files, known_sets
 from dnn_cli.data.class_names import show
+from dnn_cli.data.decoding import Form
 from dnn_cli.data.formats import MAX_SIDE
+from dnn_cli.data.image_files import ImageSource
+from dnn_cli.data.pixels import Box
 from dnn_cli.errors import DnnError, RunError
 from dnn_cli.evaluation import image_inputs, metrics, model_source
+from dnn_cli.evaluation.image_inputs import ImageInput
 from dnn_cli.evaluation.model_source import Engine, ModelSource
 from dnn_cli.typing import Array
 
@@ -25,8 +28,8 @@ if TYPE_CHECKING:
     from dnn_cli.evaluation.image_inputs import ImageLike
 
 PROGRESS_BAR_IMAGES = 100  # reading fewer images is too fast for a progress bar
-COLUMNS = ("file", "digit", "probability", "runner_up", "runner_up_probability", "error")
-
+PLACES = ("left", "top", "right", "bottom")
+COLUMNS = ("file", "digit", "probability", "runner_up", "runner_up_probability", "error", "reason", *PLACES)
 NAME_COLUMNS = ("name", "runner_up_name")
 
 
@@ -41,6 +44,8 @@ class Prediction:
         probabilities: (classes,) float, the probability of every class, calibrated if the network is.
         digit: the most probable class.
         runner_up: the second most probable class.
+        box: its place in the picture: left, top, right and bottom in pixels; empty for a whole picture or an array.
+        reason: why it is not answered as `digit`; empty if it is.
         class_names: the names of the classes in the order of the labels; None if they have none.
     """
 
@@ -49,7 +54,14 @@ class Prediction:
     probabilities: Array
     digit: int
     runner_up: int
+    box: Box = ()
+    reason: str = ""
     class_names: Sequence[str] | None = None
+
+    @property
+    def answer(self) -> str:
+        """The name of the most probable class, or ``?``."""
+        return "?" if self.reason else self.name
 
     @property
     def name(self) -> str:
@@ -64,14 +76,18 @@ class Prediction:
     def __repr__(self) -> str:
         first, second = (f"{self.probabilities[which]:.4f}" for which in (self.digit, self.runner_up))
         name = f" of {self.file}" if self.file else ""
-        return f"<Prediction{name}: {self.name}, probability {first}; runner-up {self.runner_up_name}, {second}>"
+        classes = f"{self.name}, probability {first}; runner-up {self.runner_up_name}, {second}"
+        return f"<Prediction{name}: {f'? ({self.reason}); ' if self.reason else ''}{classes}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON."""
         return {
             "file": self.file,
-            "digit": self.digit,
-            "name": self.name,
+            "box": list(self.box) or None,
+            "digit": None if self.reason else self.digit,
+            "name": None if self.reason else self.name,
+            "reason": self.reason,
+            "most_probable": self.digit,
             "probability": float(self.probabilities[self.digit]),
             "runner_up": self.runner_up,
             "runner_up_name": self.runner_up_name,
@@ -99,7 +115,7 @@ class Predictions:
     Attributes:
         subject: the network.
         note: a warning about the data that it was trained on; empty if there is none.
-        answers: one for each image, in the order of the command line.
+        answers: one for each digit, in the order of the command line and in reading order in each picture.
     """
 
     subject: ModelSource
@@ -112,9 +128,16 @@ class Predictions:
         return [answer for answer in self.answers if isinstance(answer, Prediction)]
 
     def raise_if_broken(self) -> None:
-        """Raise `DnnError` if a file could not be read."""
+        """Raise `DnnError` if a file could not be read, or a digit not recognized."""
+        problems = []
         if count := len(self.answers) - len(self.guesses):
-            raise DnnError(f"{count:,} of {len(self.answers):,} images could not be read")
+            images = len({answer.file for answer in self.answers})
+            problems.append(f"{count:,} of {images:,} images could not be read")
+        if count := sum(bool(guess.reason) for guess in self.guesses):
+            things = "digits" if any(guess.box for guess in self.guesses) else "images"
+            problems.append(f"{count:,} of {len(self.guesses):,} {things} were not recognized")
+        if problems:
+            raise DnnError(", ".join(problems))
 
     def to_json(self) -> str:
         """Return everything as JSON."""
@@ -137,7 +160,8 @@ class Predictions:
         writer.writeheader()
         for answer in self.answers:
             row = answer.to_dict()
-            writer.writerow(row | {"file": _no_formula(row["file"])})
+            places = dict(zip(PLACES, row.get("box") or (), strict=False))
+            writer.writerow(row | places | {"file": _no_formula(row["file"])})
         return text.getvalue()
 
 
@@ -147,22 +171,24 @@ def _no_formula(file: str) -> str:
 
 
 def predict(
-    target: Path,
+    target: Path | None,
     names: Sequence[str],
     *,
     checkpoint: str = "best",
     engine: Engine | None = None,
+    min_probability: float = 0.0,
     notify: Callable[[str], None],
     quiet: bool = False,
     verbose: bool = False,
 ) -> Predictions:
-    """Read image files, prepare each as the training pictures or else as MNIST's digits are, and predict its class.
+    """Read image files, prepare them as the training pictures or find digits as MNIST's in them, and predict classes.
 
     Args:
-        target: a run or a ``.keras`` file.
+        target: a run or a ``.keras`` file; None for the newest run in ``runs/``.
         names: files, folders, patterns or ``-``, as `image_files.find` describes them.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
         engine: computes with it; None for NumPy if it supports the network, and Keras otherwise.
+        min_probability: a less probable digit is no answer.
         notify: is called with each warning and with the problem of each unreadable file, one line per call.
         quiet: show no progress bar.
         verbose: let TensorFlow print its own messages.
@@ -173,25 +199,30 @@ def predict(
     """
     image_files.require_pillow()
     subject = model_source.find_model(target, checkpoint)
+    if target is None:
+        notify(f"note: {subject.run} is used, the newest run")
     form = model_source.picture_form(subject)
-    side = 0 if form else image_side(subject.file)
     note = _note(subject, notify, digits=form is None)
     sources = image_files.find(names)
     with progress.bar("reading", len(sources), quiet=quiet or len(sources) < PROGRESS_BAR_IMAGES) as done:
-        found = decoding.read_all(sources, form, done) if form else image_files.read_all(sources, side, done)
-    seen = [image for image in found if not isinstance(image, str)]
-    guesses: Iterator[tuple[Array, int, int]] = iter(())
-    if seen:
-        rows = model_source.probabilities(subject.file, np.stack(seen), engine=engine, notify=notify, verbose=verbose)
-        guesses = _guesses(subject, rows)
+        found = _read(sources, subject, form, done)
+    every = [one for inputs in found if not isinstance(inputs, str) for one in inputs]
+    guesses = iter(_predictions(subject, every, engine, notify, verbose=verbose))
     answers: list[Prediction | UnreadableFile] = []
-    for source, image in zip(sources, found, strict=True):
-        if isinstance(image, str):
-            notify(f"{source.title}: {image}")
-            answers.append(UnreadableFile(source.name, image))
+    for source, inputs in zip(sources, found, strict=True):
+        if isinstance(inputs, str):
+            notify(f"{source.title}: {inputs}")
+            answers.append(UnreadableFile(source.name, inputs))
         else:
-            answers.append(Prediction(source.name, image, *next(guesses), subject.class_names))
+            answers += (_if_probable(guess, min_probability) for guess in islice(guesses, len(inputs)))
     return Predictions(subject, note, answers)
+
+
+def _if_probable(guess: Prediction, least: float) -> Prediction:
+    """Return the prediction, without an answer if its probability is below `least`."""
+    if guess.reason or guess.probabilities[guess.digit] >= least:
+        return guess
+    return replace(guess, reason=f"its probability is below {least:g}")
 
 
 def predict_images(
@@ -205,13 +236,14 @@ def predict_images(
 
     Args:
         target: a run or a ``.keras`` file.
-        images: arrays, which are used as they are; Pillow images and paths, which are prepared as MNIST's digits are;
-            `image_inputs.read` describes them.
+        images: arrays, which are used as they are; Pillow images and paths, which are prepared as the training
+            pictures or else as MNIST's digits are; `image_inputs.read` describes them.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
         notify: is called with each warning, a line.
 
     Returns:
-        A prediction for each image, in order.
+        A prediction for each array, for each digit in a picture, and for each picture if the network was trained on
+        pictures; in order.
 
     Raises:
         UsageError: there is no such run, `images` is something else, or Pillow is needed and not installed.
@@ -222,12 +254,46 @@ def predict_images(
     shape = model_source.image_shape(subject.file)
     form = model_source.picture_form(subject)
     inputs = image_inputs.read(images, shape, cache(lambda: image_side(subject.file)), subject.file, form)
-    _note(subject, notify, digits=any(one.is_normalized for one in inputs))
+    _note(subject, notify, digits=any(one.box for one in inputs))
+    return _predictions(subject, inputs, None, notify)
+
+
+def _read(
+    sources: Sequence[ImageSource], subject: ModelSource, form: Form | None, done: Callable[[], None]
+) -> list[list[ImageInput] | str]:
+    """Return what the network sees of each file, or the reason why that cannot be read.
+
+    With a form it is the whole picture, and otherwise each of its digits.
+    """
+    if form:
+        images = decoding.read_all(sources, form, done)
+        return [
+            image if isinstance(image, str) else [ImageInput(image, source.name)]
+            for source, image in zip(sources, images, strict=True)
+        ]
+    found = image_files.read_all(sources, image_side(subject.file), done)
+    return [
+        digits
+        if isinstance(digits, str)
+        else [ImageInput(one.image, source.name, one.box, one.doubt) for one in digits]
+        for source, digits in zip(sources, found, strict=True)
+    ]
+
+
+def _predictions(
+    subject: ModelSource,
+    inputs: Sequence[ImageInput],
+    engine: Engine | None,
+    notify: Callable[[str], None],
+    *,
+    verbose: bool = False,
+) -> list[Prediction]:
     if not inputs:
         return []
-    rows = model_source.probabilities(subject.file, image_inputs.stack(inputs, shape), notify=notify)
+    images = image_inputs.stack(inputs, model_source.image_shape(subject.file))
+    rows = model_source.probabilities(subject.file, images, engine=engine, notify=notify, verbose=verbose)
     return [
-        Prediction(one.file, one.image, *guess, subject.class_names)
+        Prediction(one.file, one.image, *guess, box=one.box, reason=one.doubt, class_names=subject.class_names)
         for one, guess in zip(inputs, _guesses(subject, rows), strict=True)
     ]
 

@@ -25,7 +25,7 @@ def is_table(names: Sequence[str]) -> bool:
 
 
 def predict(
-    target: Path,
+    target: Path | None,
     table: Path,
     *,
     checkpoint: str = "best",
@@ -36,7 +36,7 @@ def predict(
     """Predict each row of a CSV file; a column of labels is ignored.
 
     Args:
-        target: a run or a ``.keras`` file.
+        target: a run or a ``.keras`` file; None for the newest run in ``runs/``.
         table: the CSV file, gzipped or not.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
         engine: computes with it; None for NumPy if it supports the network, and Keras otherwise.
@@ -51,6 +51,8 @@ def predict(
         DataError: the file is damaged, holds no pixels, or its images do not fit the network.
     """
     source = model_source.find_model(target, checkpoint)
+    if target is None:
+        notify(f"note: {source.run} is used, the newest run")
     header = csv_rows.read_header(table)
     if header.path is not None:
         raise DataError(f"{table}: has a column of paths instead of pixels; name the image files themselves")

@@ -128,6 +128,7 @@ def explain(
     target: Path | None,
     image: str | SplitImage,
     *,
+    digit: int | None = None,
     checkpoint: str = "best",
     notify: Callable[[str], None],
 ) -> Explanation:
@@ -136,6 +137,7 @@ def explain(
     Args:
         target: a run or a ``.keras`` file; None for the newest run in ``runs/``.
         image: an image of a dataset, an image file, or ``-`` for an image file on standard input.
+        digit: the digit to explain of a picture that shows several, counted from 1 in reading order.
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
         notify: a function that is called with each warning, one line per call.
 
@@ -148,7 +150,9 @@ def explain(
         image_files.require_pillow()
     source = model_source.find_model(target, checkpoint)
     loaded = keras_format.load(source.file)
-    chosen = _from_file(source, image, loaded.image_shape) if isinstance(image, str) else _from_split(source, image)
+    chosen = (
+        _from_file(source, image, digit, loaded.image_shape) if isinstance(image, str) else _from_split(source, image)
+    )
     if chosen.note:
         notify(f"warning: {chosen.note}")
     probabilities = model_source.probabilities(source.file, chosen.image[None], engine="numpy", notify=notify)[0]
@@ -187,16 +191,27 @@ class _ChosenImage:
     note: str = ""
 
 
-def _from_file(source: ModelSource, name: str, shape: tuple[int, ...]) -> _ChosenImage:
-    """Read an image file, prepared as an input of `shape`."""
-    title, stem = ("standard input", "stdin") if name == "-" else (name, re.sub(r"[^\w.-]+", "_", Path(name).stem))
+def _from_file(source: ModelSource, name: str, number: int | None, shape: tuple[int, ...]) -> _ChosenImage:
+    """Read an image file, or a digit of it, prepared as an input of `shape`."""
+    is_stream = name == "-"
+    title, stem = ("standard input", "stdin") if is_stream else (name, re.sub(r"[^\w.-]+", "_", Path(name).stem))
     if form := model_source.picture_form(source):
+        if number is not None:
+            raise UsageError(f"--digit {number}: {source.file} predicts whole pictures, not digits in them")
         (image,) = decoding.read_all([image_files.ImageSource(name)], form)
         if isinstance(image, str):
             raise DataError(f"{title}: {image}")
         return _ChosenImage(image, title, stem)
     side = shape[0] if len(shape) > 1 else isqrt(shape[0])
-    return _ChosenImage(image_files.read(sys.stdin.buffer if name == "-" else Path(name), side), title, stem)
+    digits = image_files.read(sys.stdin.buffer if is_stream else Path(name), side)
+    if len(digits) > 1 and number is None:
+        raise UsageError(f"{title} shows {len(digits)} digits: choose one with --digit 1 to --digit {len(digits)}")
+    if not 1 <= (number or 1) <= len(digits):
+        raise UsageError(f"--digit {number}: {title} shows {len(digits)} digits")
+    chosen = digits[(number or 1) - 1]
+    if len(digits) > 1:
+        title, stem = f"digit {number} of {title}", f"{stem}-{number}"
+    return _ChosenImage(chosen.image, title, stem, note=f"{title}: {chosen.doubt}" if chosen.doubt else "")
 
 
 def _from_split(source: ModelSource, chosen: SplitImage) -> _ChosenImage:

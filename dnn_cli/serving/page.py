@@ -33,6 +33,7 @@ INTERFACES = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>dnn serve: interfaces</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/static/page.css">
 </head>
 <body>

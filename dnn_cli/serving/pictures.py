@@ -126,7 +126,8 @@ def read(model: Model, content: bytes) -> list[ImageInput] | str:
 
 
 def _digits(model: Model, content: bytes) -> list[ImageInput]:
-    return [ImageInput(image_files.read(io.BytesIO(content), predict.image_side(model.source.file)))]
+    found = image_files.read(io.BytesIO(content), predict.image_side(model.source.file))
+    return [ImageInput(one.image, "", one.box, one.doubt) for one in found]
 
 
 def _reason(error: DataError) -> str:
@@ -143,6 +144,8 @@ def answers(model: Model, inputs: Sequence[ImageInput], name: str = "") -> list[
             one.image,
             calibrated,
             *metrics.two_most_probable(row, source.selected_classes),
+            box=one.box,
+            reason=one.doubt,
             class_names=source.class_names,
         )
         for one, row, calibrated in zip(inputs, rows, source.calibrated(rows), strict=True)

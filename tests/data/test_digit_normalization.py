@@ -1,5 +1,6 @@
 """Test that pictures on any paper, in any ink, light and place become images as MNIST's authors describe them."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,8 @@ import numpy as np
 import pytest
 
 from dnn_cli.__main__ import run
-from dnn_cli.data import datasets, digit_normalization
+from dnn_cli.data import datasets, digit_normalization, image_files, plain_paper
 from dnn_cli.data.datasets import Split
-from dnn_cli.data.digit_normalization import normalize
-from dnn_cli.data.image_files import read
 from dnn_cli.engines.numpy import build, keras_format
 from dnn_cli.errors import DataError
 from dnn_cli.runs.directory import RunDirectory
@@ -26,6 +25,16 @@ def four(sample: Split) -> Array:
     """Return a 4 of the sample."""
     found: Array = sample.images[sample.labels == 4][3]
     return found
+
+
+def normalize(pixels: Array, side: int = 28) -> Array:
+    """Return the only digit of a picture."""
+    (digit,) = digit_normalization.normalize(pixels, side)
+    return digit.image
+
+
+def read(content: io.BytesIO) -> Array:
+    return image_files.read(content)[0].image
 
 
 def assert_alike(one: Array, other: Array) -> None:
@@ -62,6 +71,18 @@ def test_images_almost_like_mnists_hardly_change(sample: Split) -> None:
     for change in changes:
         differences = [np.abs(normalize(change(x[..., None])).astype(int) - x).mean() for x in sample.images[:100]]
         assert np.median(differences) < 1  # of 255; a few lose a faint edge, and move by a pixel
+
+
+def test_a_digit_alone_on_plain_paper_is_measured_there(sample: Split) -> None:
+    """Looking for lines, edges and other digits changes nothing of the picture of a digit with usual strokes."""
+    same = 0
+    for image in sample.images[:100]:
+        pixels = painted(coverage(image))
+        (found,) = digit_normalization.normalize(pixels)
+        ink, box = plain_paper.crop_to_digit(pixels)
+        alone = digit_normalization._centre(digit_normalization._scale_to_box(ink, 20), 28)
+        same += found.box == box and not found.doubt and np.array_equal(found.image, alone)
+    assert same >= 95  # some have specks beside them, or finer or broader strokes
 
 
 @pytest.mark.parametrize(
@@ -120,10 +141,10 @@ def test_pictures_of_noise_are_normalized_or_rejected() -> None:
         chance = np.random.default_rng(seed)
         pixels = chance.integers(0, 256, (*chance.integers(1, 300, 2), chance.choice([1, 3])), np.uint8)
         try:
-            image = normalize(pixels)
+            digits = digit_normalization.normalize(pixels)
         except DataError:
             continue
-        assert (image.shape, image.max()) == ((28, 28), 255)
+        assert {(digit.image.shape, digit.image.max()) for digit in digits} == {((28, 28), 255)}
 
 
 @pytest.mark.parametrize("side", [4, 8, 27, 32, 56])
@@ -192,8 +213,6 @@ def test_pictures_cost_at_most_half_a_percentage_point_of_accuracy(
     textbook: Callable[[Array], Array],
 ) -> None:
     """The pictures are MNIST's test images drawn at 200 pixels, off-centre, on coloured paper, as JPEG."""
-    import io
-
     chance = np.random.default_rng(0)
     pictures = (
         coverage(digit, share=chance.uniform(0.4, 0.95), at=tuple(chance.uniform(0, 1, 2))) for digit in tests.images
@@ -210,5 +229,5 @@ def test_normalizing_mnists_own_images_costs_no_accuracy(
     originally = textbook(tests.images)
     assert np.array_equal(textbook(np.stack([normalize(image[..., None]) for image in tests.images])), originally)
     monkeypatch.setattr(digit_normalization, "_is_normalized", lambda *_: False)
-    prepared = np.stack([normalize(image[..., None]) for image in tests.images])
+    prepared = np.stack([digit_normalization.normalize(image[..., None])[0].image for image in tests.images])
     assert (textbook(prepared) == tests.labels).mean() >= (originally == tests.labels).mean() - 0.003

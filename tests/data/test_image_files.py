@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dnn_cli.data import image_files
+from dnn_cli.data import digit_normalization, image_files
 from dnn_cli.data.datasets import Split
-from dnn_cli.data.digit_normalization import normalize
 from dnn_cli.data.image_files import ImageSource
 from dnn_cli.errors import DataError, UsageError
 from dnn_cli.typing import Array
@@ -37,7 +36,14 @@ def picture(seven: Array) -> Array:
 
 
 def read(content: bytes) -> Array:
-    return image_files.read(io.BytesIO(content))
+    """Return the only digit of an image file."""
+    (digit,) = image_files.read(io.BytesIO(content))
+    return digit.image
+
+
+def normalize(pixels: Array) -> Array:
+    (digit,) = digit_normalization.normalize(pixels)
+    return digit.image
 
 
 def assert_alike(one: Array, other: Array, least: float = 0.97) -> None:
@@ -135,12 +141,13 @@ def test_a_small_digit_in_a_large_photo_is_read(seven: Array) -> None:
     """The photo is decoded at a lower resolution, reduced, and then cropped around the digit."""
     paper = painted(coverage(seven, 3000, 0.15, (0.8, 0.7)), (200, 190, 180), (60, 60, 80))
     for kind in ("JPEG", "PNG"):
-        assert_alike(read(encoded(paper, kind)), normalize(painted(coverage(seven))))
+        assert_alike(read(encoded(paper, kind)), normalize(painted(coverage(seven))), 0.9)
 
 
 def test_images_of_other_sizes_are_returned_on_request(picture: Array) -> None:
     for side in (8, 14, 32, 64):
-        assert image_files.read(io.BytesIO(encoded(picture)), side).shape == (side, side)
+        (digit,) = image_files.read(io.BytesIO(encoded(picture)), side)
+        assert digit.image.shape == (side, side)
 
 
 # Files that are rejected
@@ -220,7 +227,7 @@ def test_any_damaged_image_is_read_or_rejected_in_one_line(kind: str, picture: A
         for _ in range(chance.choice([1, 3, 10])):
             content[chance.randrange(min(len(content), chance.choice([64, 10**6])))] = chance.randrange(256)
         try:
-            shape: tuple[int, ...] = read(bytes(content)).shape
+            shape: tuple[int, ...] = image_files.read(io.BytesIO(content))[0].image.shape
         except DataError as error:
             refusals.append(str(error))
         else:
@@ -289,6 +296,9 @@ def test_many_images_are_read_by_several_processes_in_order(sample: Split, monke
     assert len(counted) == len(shared) == 31
     assert shared[7] == "the file is empty"
     assert shared[30] == "cannot be read: No such file or directory"
-    for one, other in zip(one_by_one, shared, strict=True):
-        assert np.array_equal(one, other)
-    assert np.array_equal(shared[8], sample.images[8])
+    for number, (one, other) in enumerate(zip(one_by_one, shared, strict=True)):
+        if isinstance(one, str) or isinstance(other, str):
+            assert one == other
+        else:
+            assert [digit.box for digit in one] == [digit.box for digit in other]
+            assert np.array_equal(other[0].image, sample.images[number])

@@ -16,6 +16,7 @@ import pytest
 from dnn_cli.data import datasets, image_files
 from dnn_cli.data.datasets import Split
 from dnn_cli.evaluation import model_source, predict
+from dnn_cli.evaluation.predict import COLUMNS
 from dnn_cli.typing import Array
 from tests.conftest import Answer, command
 from tests.pictures import coverage, encoded, painted, written
@@ -88,7 +89,7 @@ def test_json_has_every_probability(run: Path, tests: Split, dnn: Dnn) -> None:
         "selected_classes": None,
         "temperature": None,
     }
-    expected = model_source.probabilities(run / "checkpoints" / "best.keras", image_files.read(file)[None])[0]
+    expected = model_source.probabilities(run / "checkpoints" / "best.keras", image_files.read(file)[0].image[None])[0]
     np.testing.assert_allclose(image["probabilities"], expected)
     assert (image["digit"], image["runner_up"]) == tuple(np.argsort(-expected)[:2].tolist())
     assert image["probability"] == max(image["probabilities"])
@@ -99,7 +100,7 @@ def test_csv_is_printed_or_written_to_a_file(run: Path, tests: Split, dnn: Dnn) 
     printed = dnn("predict", run, "scans", "--csv").stdout
     rows = list(csv.DictReader(io.StringIO(printed)))
     assert [row["file"] for row in rows] == ["scans/0.png", "scans/1.png", "scans/2.png"]
-    assert list(rows[0]) == ["file", "digit", "probability", "runner_up", "runner_up_probability", "error"]
+    assert tuple(rows[0]) == COLUMNS
     assert dnn("predict", run, "scans", "--out", "digits.csv").stdout == "digits.csv\n"
     assert Path("digits.csv").read_text(encoding="utf-8") == printed
     assert dnn("predict", run, "scans", "--out", "digits.json").code == 0
@@ -113,7 +114,7 @@ def test_show_draws_the_input_of_the_network(
     (file,) = draw(tests.images[:1])
     monkeypatch.setenv("NO_COLOR", "1")
     lines = dnn("predict", run, file, "--show").stdout.splitlines()
-    seen = image_files.read(file)
+    seen = image_files.read(file)[0].image
     assert len(lines[:28]) == 28
     for line, row in zip(lines[:28], seen, strict=True):
         shown = np.array([character != " " for character in line.ljust(56)[:56:2]])
@@ -149,7 +150,7 @@ def test_an_unreadable_image_is_reported_and_the_others_are_predicted(run: Path,
     )
     answer = dnn("predict", run, "scans", "--csv")
     assert answer.code == 1
-    assert answer.stdout.splitlines()[2] == 'scans/1.png,,,,,"not a PNG, JPEG, GIF, BMP, TIFF or WebP image"'
+    assert answer.stdout.splitlines()[2] == 'scans/1.png,,,,,"not a PNG, JPEG, GIF, BMP, TIFF or WebP image",,,,,'
 
 
 def test_both_engines_predict_the_same_probabilities(run: Path, tests: Split, dnn: Dnn) -> None:
@@ -159,6 +160,42 @@ def test_both_engines_predict_the_same_probabilities(run: Path, tests: Split, dn
     )
     for one, other in zip(ours["images"], theirs["images"], strict=True):
         np.testing.assert_allclose(one["probabilities"], other["probabilities"], atol=1e-5)
+
+
+def test_without_a_run_the_newest_is_used_and_named(tests: Split, dnn: Dnn) -> None:
+    assert dnn("train", "-c", "smoke", "--engine", "numpy", "-q").code == 0
+    (file,) = draw(tests.images[:1])
+    answer = dnn("predict", file)
+    assert (answer.code, answer.stderr) == (0, "note: runs/smoke-1 is used, the newest run\n")
+    assert dnn("predict").code == 2
+    assert "Missing argument 'IMAGE...'" in dnn("predict", "runs/smoke-1").stderr
+
+
+def test_several_digits_in_a_picture_are_predicted_one_by_one(run: Path, tests: Split, dnn: Dnn) -> None:
+    ink = np.concatenate([coverage(digit, 100) for digit in tests.images[:3]], axis=1)
+    file = written(Path("scans/several.png"), encoded(painted(ink)))
+    images = json.loads(dnn("predict", run, file, "--json").stdout)["images"]
+    assert [int(image["box"][0] // 100) for image in images] == [0, 1, 2]
+    alone = [json.loads(dnn("predict", run, one, "--json").stdout)["images"][0] for one in draw(tests.images[:3])]
+    assert [image["digit"] for image in images] == [image["digit"] for image in alone]
+
+
+def test_a_digit_that_is_not_probable_enough_is_not_answered(run: Path, tests: Split, dnn: Dnn) -> None:
+    (file,) = draw(tests.images[:1])
+    answer = dnn("predict", run, file, "--min-probability", 1)
+    assert answer.code == 1
+    assert answer.stdout.splitlines()[1].split()[1] == "?"
+    assert answer.stdout.rstrip().endswith("its probability is below 1")
+    assert answer.stderr == "error: 1 of 1 digits were not recognized\n"
+    (image,) = json.loads(dnn("predict", run, file, "--min-probability", 1, "--json").stdout)["images"]
+    assert (image["digit"], image["reason"]) == (None, "its probability is below 1")
+
+
+def test_a_digit_that_is_cut_off_is_not_answered(run: Path, tests: Split, dnn: Dnn) -> None:
+    half = coverage(tests.images[tests.labels == 8][0], 100)[:, 50:]
+    answer = dnn("predict", run, written(Path("scans/half.png"), encoded(painted(half))))
+    assert answer.code == 1
+    assert "it touches the picture's border: a part may be cut off" in answer.stdout
 
 
 def test_predict_does_not_import_tensorflow(run: Path, tests: Split) -> None:

@@ -72,6 +72,18 @@ def test_an_image_file(run: str, dnn: Dnn, sample: Split) -> None:
     assert found["prediction"] == predicted["images"][0]["digit"]
 
 
+def test_one_digit_of_several_is_explained(run: str, dnn: Dnn, sample: Split) -> None:
+    digits = np.concatenate([255 - sample.images[3], 255 - sample.images[4]], axis=1)
+    Image.fromarray(digits).resize((400, 200)).save("two.png")
+    answer = dnn("explain", run, "two.png")
+    assert (answer.code, answer.stdout) == (2, "")
+    assert answer.stderr == "error: two.png shows 2 digits: choose one with --digit 1 to --digit 2\n"
+    assert dnn("explain", run, "two.png", "--digit", 3).stderr == "error: --digit 3: two.png shows 2 digits\n"
+    found = json.loads(dnn("explain", run, "two.png", "--digit", 2, "--json").stdout)
+    predicted = json.loads(dnn("predict", run, "two.png", "--json").stdout)["images"]
+    assert (found["image"], found["prediction"]) == ("digit 2 of two.png", predicted[1]["most_probable"])
+
+
 def test_only_selected_classes_are_predicted(dnn: Dnn) -> None:
     chosen = ("--set", "data.classes=[3, 8]")
     assert dnn("train", "-c", "smoke", "--epochs", 1, "--engine", "numpy", "--run-dir", "run", "-q", *chosen).code == 0

@@ -130,6 +130,17 @@ def test_a_second_line_undo_and_clear(page: Browser) -> None:
     assert page.evaluate(TEXT) == "The answer appears here."
 
 
+def test_several_digits_are_answered_one_by_one(page: Browser) -> None:
+    draw(page, [(0.2, 0.3), (0.2, 0.7)])
+    draw(page, [(0.5 + x / 2, y) for x, y in SEVEN])
+    wait(page, "!state.isAsking && state.found?.images.length === 2")
+    assert page.evaluate("[...element('digits').children].map(each => each.textContent)") == ["1", "7"]
+    assert page.evaluate("element('answer').textContent").startswith("1 7 chosen: 1, probability ")
+    page.evaluate("element('digits').children[1].click()")
+    assert page.evaluate("element('answer').textContent").startswith("1 7 chosen: 7, probability ")
+    assert page.evaluate("document.querySelector('#bars .best').textContent").startswith("7")
+
+
 @pytest.mark.parametrize("event", ["paste", "drop"])
 def test_a_picture_is_read(page: Browser, event: str) -> None:
     content = base64.b64encode(seven("darkblue", "lightyellow")).decode()

@@ -12,6 +12,9 @@ const dnnLocal = (() => {
   const MIN_INK = 0.12;
   const MAX_INK = 1.3;
   const MIN_PART = 0.1;
+  const FINE_SIDE = 160;
+  const USUAL_STROKES = [1.5, 4];
+  const [BROADENED, FINED] = [2, 3.2];
 
   class NoDigit extends Error {}
 
@@ -161,7 +164,7 @@ const dnnLocal = (() => {
   };
 
   /** Return a row of `count` numbers from one of another length, as Pillow resizes it. */
-  function resizedRow(row, count, { support, weight }) {
+  const resizedBy = ({ support, weight }) => (row, count) => {
     const scale = row.length / count;
     const wide = Math.max(scale, 1);
     return Float64Array.from({ length: count }, (_, index) => {
@@ -175,17 +178,117 @@ const dnnLocal = (() => {
       }
       return sum / weights;
     });
+  };
+
+  /** Return a row of `count` numbers from one of another length, as OpenCV resizes it: by areas, or by cubic curves. */
+  function fineRow(row, count) {
+    const scale = row.length / count;
+    return Float64Array.from({ length: count }, (_, index) => {
+      let sum = 0;
+      if (scale > 1) {
+        const [begin, end] = [index * scale, Math.min((index + 1) * scale, row.length)];
+        for (let place = Math.floor(begin); place < end; place++) {
+          sum += row[place] * (Math.min(place + 1, end) - Math.max(place, begin));
+        }
+        return sum / (end - begin);
+      }
+      const centre = (index + 0.5) * scale - 0.5;
+      const [first, a] = [Math.floor(centre), -0.75];
+      for (let place = first - 1; place < first + 3; place++) {
+        const d = Math.abs(centre - place);
+        const weight = d <= 1 ? ((a + 2) * d - (a + 3)) * d * d + 1 : ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
+        sum += weight * row[Math.min(Math.max(place, 0), row.length - 1)];
+      }
+      return sum;
+    });
   }
 
-  function resized({ width, height, at }, toWidth, toHeight, method) {
-    const rows = Array.from({ length: height }, (_, y) => resizedRow(at.subarray(y * width, (y + 1) * width), toWidth, method));
+  function mapped({ width, height, at }, toWidth, toHeight, resize) {
+    const rows = Array.from({ length: height }, (_, y) => resize(at.subarray(y * width, (y + 1) * width), toWidth));
     const found = grid(toWidth, toHeight);
     for (let x = 0; x < toWidth; x++) {
-      resizedRow(rows.map((row) => row[x]), toHeight, method).forEach((value, y) => {
+      resize(Float64Array.from(rows, (row) => row[x]), toHeight).forEach((value, y) => {
         found.at[y * toWidth + x] = value;
       });
     }
     return found;
+  }
+
+  function padded(inner, margin) {
+    const found = grid(inner.width + 2 * margin, inner.height + 2 * margin);
+    for (let y = 0; y < inner.height; y++) {
+      const row = inner.at.subarray(y * inner.width, (y + 1) * inner.width);
+      found.at.set(row, (y + margin) * found.width + margin);
+    }
+    return found;
+  }
+
+  /** Replace squares of distances along one line by those over the line too. */
+  function nearest(line) {
+    return line.map((_, at) => {
+      let best = Infinity;
+      for (let d = 0; d * d < best && d < line.length; d++) {
+        best = Math.min(best, d * d + Math.min(line[at - d] ?? Infinity, line[at + d] ?? Infinity));
+      }
+      return best;
+    });
+  }
+
+  /** Return half the width of the strokes, a value for each pixel along their middle. */
+  function ridgeDistances({ width, height, at }) {
+    const squares = mapped(grid(width, height, at.map((one) => (one > 0.5 ? 1e9 : 0))), width, height, nearest);
+    const distance = squares.at.map(Math.sqrt);
+    const found = [];
+    for (let y = 1; y < height - 1; y++) {
+      for (let x = 1; x < width - 1; x++) {
+        const place = y * width + x;
+        if (!distance[place]) continue;
+        const near = (dx, dy) => distance[place + dy * width + dx];
+        const across = near(1, -1) + 2 * near(1, 0) + near(1, 1) - near(-1, -1) - 2 * near(-1, 0) - near(-1, 1);
+        const down = near(-1, 1) + 2 * near(0, 1) + near(1, 1) - near(-1, -1) - 2 * near(0, -1) - near(1, -1);
+        if (Math.hypot(across, down) / 8 < 0.6) found.push(distance[place]);
+      }
+    }
+    return found;
+  }
+
+  /** Return the grid with each value replaced by the smallest or largest in the disc around it. */
+  function morphed({ width, height, at }, radius, isFiner) {
+    const found = grid(width, height);
+    const [none, choose] = isFiner ? [Infinity, Math.min] : [-Infinity, Math.max];
+    const spans = Array.from({ length: 2 * radius + 1 }, (_, row) => {
+      const dy = row - radius;
+      return [dy, radius ? rounded(radius * Math.sqrt((radius * radius - dy * dy) / (radius * radius))) : 0];
+    });
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        let value = none;
+        for (const [dy, reach] of spans) {
+          if (y + dy < 0 || y + dy >= height) continue;
+          const last = Math.min(width - 1, x + reach);
+          for (let u = Math.max(0, x - reach); u <= last; u++) value = choose(value, at[(y + dy) * width + u]);
+        }
+        found.at[y * width + x] = value;
+      }
+    }
+    return found;
+  }
+
+  /** Return the digit with broader or finer strokes if its own are finer or broader than MNIST's. */
+  function withUsualStrokes(digit) {
+    const [unit, scale] = [FINE_SIDE / BOX_SIDE, FINE_SIDE / Math.max(digit.width, digit.height)];
+    const [width, height] = [digit.width, digit.height].map((side) => Math.max(1, rounded(side * scale)));
+    const large = padded(mapped(digit, width, height, fineRow), FINE_SIDE / 8);
+    const halves = ridgeDistances(large);
+    const thickness = halves.length ? (2 * median(halves)) / unit : USUAL_STROKES[0];
+    const isUsual = USUAL_STROKES[0] <= thickness && thickness <= USUAL_STROKES[1];
+    if (isUsual || thickness > BOX_SIDE / 2) return digit;
+    const isFiner = thickness >= BROADENED;
+    const wanted = isFiner ? Math.max(FINED, thickness / 2) : BROADENED;
+    const radius = rounded((Math.abs(thickness - wanted) / 2 / (1 - wanted / BOX_SIDE)) * unit);
+    const changed = morphed(large, radius, isFiner);
+    const strong = grid(changed.width, changed.height, changed.at.map((one) => (one > MIN_INK ? 1 : 0)));
+    return cut(changed, ...boundingBox(strong));
   }
 
   const rounded = (value) => (value % 1 === 0.5 ? 2 * Math.round(value / 2) : Math.round(value)); // half to even
@@ -193,7 +296,7 @@ const dnnLocal = (() => {
   function scaledToBox(digit, size) {
     const scale = size / Math.max(digit.width, digit.height);
     const [width, height] = [digit.width, digit.height].map((side) => Math.max(1, rounded(side * scale)));
-    const found = resized(digit, width, height, scale < 1 ? box : cubic);
+    const found = mapped(digit, width, height, resizedBy(scale < 1 ? box : cubic));
     const highest = found.at.reduce((one, other) => Math.max(one, other));
     found.at = found.at.map((value) => rounded(Math.min(Math.max(value / highest, 0), 1) * 255));
     return found;
@@ -219,7 +322,7 @@ const dnnLocal = (() => {
   /** Return the digit of a drawing, grey levels in rows, as a network takes it: side × side levels from 0 to 255. */
   function prepare(levels, width, height, side = 28) {
     const size = Math.max(1, rounded((side * BOX_SIDE) / 28));
-    return centred(scaledToBox(cropToDigit(grid(width, height, Float64Array.from(levels))), size), side);
+    return centred(scaledToBox(withUsualStrokes(cropToDigit(grid(width, height, Float64Array.from(levels)))), size), side);
   }
 
   async function levelsOf(content) {
