@@ -6,7 +6,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 READY = $(VENV)/.ready
 EXTRAS = report,images,parquet,onnx,litert,serve,tensorboard
 
-.PHONY: help train test long check torture format docs bench peers clean
+.PHONY: help train test long check torture format docs bench bench-serve peers clean
 
 train: $(READY)  ## train the textbook's network and print its test accuracy
 	$(BIN)/dnn train --config configs/mnist.yaml
@@ -46,6 +46,9 @@ docs: $(READY)  ## build the documentation into docs/_build/html
 
 bench: $(READY)  ## measure dnn and its peers (about ten minutes) and update the tables in the README and the docs
 	$(BIN)/python benchmarks/bench.py --docs
+
+bench-serve: $(READY)  ## measure the server beside a tutorial's (two minutes) and print a table
+	$(BIN)/python benchmarks/serving.py
 
 peers: $(READY)  ## install the other libraries that the benchmark measures
 	@echo 'installing the other libraries (several minutes)'

@@ -56,10 +56,10 @@ class Browser:
         assert "error" not in answer, answer
         return dict(answer["result"])
 
-    def open(self, file: Path) -> None:
-        """Load a page, and wait until it is loaded completely."""
+    def open(self, page: Path | str) -> None:
+        """Load a page, a file or an address, and wait until it is loaded completely."""
         self.events.clear()
-        self.call("Page.navigate", url=file.absolute().as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.absolute().as_uri())
         while not any(method == "Page.loadEventFired" for method, _ in self.events):
             self._note(self._next())
 

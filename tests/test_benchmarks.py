@@ -154,3 +154,16 @@ def test_the_smoke_run_measures_everything(tables: Any, tmp_path: Path) -> None:
     for name in tables.CONTENDERS.keys() - skipped:
         assert results["samples"][name]["accuracy"][0] > 0.85, name
     assert done.stdout.strip() == tables.table(results)
+
+
+@pytest.mark.long
+def test_the_servers_are_measured(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "serving.py"), "--rounds", "1", "--seconds", "0.05"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    head, *rows = done.stdout.splitlines()
+    assert head.split() == ["connections", "answers/s", "median", "ms", "p99", "ms", "×", "tutorial"]
+    assert len(rows) == 15
+    rates = {(row[:42].strip(), row[42:].split()[0]): row[42:].split()[1] for row in rows}
+    assert all(float(rate.replace(",", "")) > 0 for rate in rates.values())
+    tutorial = next(row for row in rows if row.startswith("FastAPI and Keras") and row.split()[-1] == "1.0")
+    assert tutorial.split()[-5] == "8"

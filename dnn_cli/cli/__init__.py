@@ -22,6 +22,7 @@ COMMANDS = {
     "reproduce": "Train a run again, and say whether every bit is the same.",
     "report": "Write an HTML report of one run, or of several runs compared.",
     "export": "Write a network for ONNX, LiteRT, TensorFlow, JavaScript, NumPy.",
+    "serve": "Serve trained networks by HTTP, with a page to draw on.",
     "data": "List datasets; fetch and verify one; describe your own.",
     "init": "Write a config for your own data, which trains at once.",
     "gradcheck": "Compare the gradients of Keras, NumPy and finite differences.",

@@ -260,7 +260,7 @@ def predict_images(
     subject = model_source.find_model(target, checkpoint)
     shape = model_source.image_shape(subject.file)
     form = model_source.picture_form(subject)
-    inputs = image_inputs.read(images, shape, cache(lambda: _side(subject.file)), subject.file, form)
+    inputs = image_inputs.read(images, shape, cache(lambda: image_side(subject.file)), subject.file, form)
     _note(subject, notify, digits=any(one.box for one in inputs))
     return _predictions(subject, inputs, None, notify, detector=_detector(subject, inputs, notify, quiet=True))
 
@@ -278,7 +278,7 @@ def _read(
             image if isinstance(image, str) else [ImageInput(image, source.name)]
             for source, image in zip(sources, images, strict=True)
         ]
-    found = image_files.read_all(sources, _side(subject.file), done)
+    found = image_files.read_all(sources, image_side(subject.file), done)
     return [
         digits
         if isinstance(digits, str)
@@ -344,7 +344,7 @@ def save(prediction: Predictions, file: Path) -> None:
     files.write_output(file, prediction.to_csv() if file.suffix.lower() == ".csv" else prediction.to_json())
 
 
-def _side(file: Path) -> int:
+def image_side(file: Path) -> int:
     """Return the side of the network's input images, which must be grey and square; they may be flattened."""
     shape = model_source.image_shape(file)
     plain = shape[:-1] if len(shape) == 3 and shape[-1] == 1 else shape

@@ -124,6 +124,21 @@ def attribute(network: Network, image: Array, targets: Array, batch: int) -> lis
     ]
 
 
+def integrated_gradients(network: Network, image: Array, target: Array, batch: int) -> Array:
+    """Return the integrated gradients, (height, width), that `attribute` returns for one sum of logits.
+
+    Args:
+        network: a network whose last layer returns logits.
+        image: (height, width[, channels]) floats in [0, 1].
+        target: (classes,) the weights of the logits in the sum.
+        batch: the number of images that the network takes at once.
+    """
+    row = image.reshape(1, -1)
+    value, baseline = logits(network, np.concatenate([row, np.zeros_like(row)])).astype(np.float64) @ target[:, None]
+    found, _ = _integrate(network, row, target[None], value - baseline, batch)
+    return _as_map(found[0], image.shape)
+
+
 def units(network: Network, image: Array, chosen: int, other: int, count: int) -> list[Unit]:
     """Return the units of the last hidden layer that contribute most to the difference between two logits.
 

@@ -116,7 +116,7 @@ def export(
     folder = out or _default_folder(subject, label)
     location.check_free(folder)
     network = plain_network.load(subject.file, subject.temperature or 1.0)
-    contract = _contract(subject, network, kind)
+    contract = contract_of(subject, network, kind)
     material = _material(subject, contract, dataset, needed=verify, notify=notify)
     allowed = TOLERANCES[quantization] if tolerance is None else tolerance
     with location.replacement(folder) as unfinished:
@@ -180,7 +180,8 @@ def _material(
     return _Material(images, split.labels, subject.calibrated(own), score)
 
 
-def _contract(subject: ModelSource, network: PlainNetwork, kind: Input) -> Contract:
+def contract_of(subject: ModelSource, network: PlainNetwork, kind: Input) -> Contract:
+    """Return the description of a network that takes images of that kind."""
     names = subject.class_names or tuple(map(str, range(network.classes)))
     return Contract(
         name=subject.run.path.absolute().name if subject.run else subject.file.stem,
