@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     SELECTION = 6
     CHECK = 7
     TEST = 8
+    REFUSAL = 9
 
 
 def generator(seed: int, purpose: Purpose, *index: int) -> np.random.Generator:

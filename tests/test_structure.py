@@ -43,7 +43,7 @@ NEEDING_TENSORFLOW = {
 }
 NEEDING_TENSORBOARD = {"training.tensorboard"}
 FILES_OF_A_RUN = re.compile(
-    r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|calibration\.json|checkpoints|evaluation/|tensorboard/"
+    r"config\.yaml|environment\.json|history\.csv|state\.json|metrics\.json|calibration\.json|refusal\.keras|checkpoints|evaluation/|tensorboard/"
     r"|(?:last|best|previous)\.keras|report\.html"
 )
 DISTRIBUTIONS = {

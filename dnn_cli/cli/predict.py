@@ -38,6 +38,7 @@ SHADES = " .:-=+*#%@"  # from black to white
     default=0.0,
     help="Answer ? where the most probable digit has a probability below X.  [default: 0]",
 )
+@click.option("--answer-all", is_flag=True, help="Answer what looks like no digit as well.")
 @click.option("--show", is_flag=True, help="Draw each image in the terminal as the network sees it.")
 @options.as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print the result as CSV instead of a table.")
@@ -54,6 +55,7 @@ def predict(
     checkpoint: str,
     engine: Literal["numpy", "keras"] | None,
     min_probability: float,
+    answer_all: bool,
     show: bool,
     as_json: bool,
     as_csv: bool,
@@ -106,6 +108,7 @@ def predict(
         checkpoint=checkpoint,
         engine=engine,
         min_probability=min_probability,
+        answer_all=answer_all,
         notify=warn,
         quiet=quiet,
         verbose=verbose,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from dnn_cli.data import class_names, image_files
 from dnn_cli.data.decoding import Form
@@ -213,7 +214,8 @@ def _by_numpy(file: Path, images: Array) -> Array:
 
     loaded = keras_format.load(file)
     _check_fit(file, images, loaded.image_shape)
-    return build.predict(loaded.network, images, loaded.batch)
+    with threadpool_limits(1, user_api="blas"):  # the last digits could depend on the number of threads
+        return build.predict(loaded.network, images, loaded.batch)
 
 
 def _by_keras(file: Path, images: Array, start: Callable[[], None]) -> Array:

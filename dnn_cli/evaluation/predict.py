@@ -11,6 +11,8 @@ from math import isqrt, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dnn_cli import files, progress
 from dnn_cli.data import decoding, image_files, known_sets
 from dnn_cli.data.class_names import show
@@ -22,6 +24,8 @@ from dnn_cli.errors import DnnError, RunError
 from dnn_cli.evaluation import image_inputs, metrics, model_source
 from dnn_cli.evaluation.image_inputs import ImageInput
 from dnn_cli.evaluation.model_source import Engine, ModelSource
+from dnn_cli.evaluation.refusal import of_run
+from dnn_cli.evaluation.refusal.detector import Detector
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:
@@ -177,6 +181,7 @@ def predict(
     checkpoint: str = "best",
     engine: Engine | None = None,
     min_probability: float = 0.0,
+    answer_all: bool = False,
     notify: Callable[[str], None],
     quiet: bool = False,
     verbose: bool = False,
@@ -189,6 +194,7 @@ def predict(
         checkpoint: ``best``, ``last`` or a ``.keras`` file.
         engine: computes with it; None for NumPy if it supports the network, and Keras otherwise.
         min_probability: a less probable digit is no answer.
+        answer_all: answer what looks like no digit as well.
         notify: is called with each warning and with the problem of each unreadable file, one line per call.
         quiet: show no progress bar.
         verbose: let TensorFlow print its own messages.
@@ -207,7 +213,8 @@ def predict(
     with progress.bar("reading", len(sources), quiet=quiet or len(sources) < PROGRESS_BAR_IMAGES) as done:
         found = _read(sources, subject, form, done)
     every = [one for inputs in found if not isinstance(inputs, str) for one in inputs]
-    guesses = iter(_predictions(subject, every, engine, notify, verbose=verbose))
+    detector = None if answer_all else _detector(subject, every, notify, quiet=quiet)
+    guesses = iter(_predictions(subject, every, engine, notify, detector=detector, verbose=verbose))
     answers: list[Prediction | UnreadableFile] = []
     for source, inputs in zip(sources, found, strict=True):
         if isinstance(inputs, str):
@@ -255,7 +262,7 @@ def predict_images(
     form = model_source.picture_form(subject)
     inputs = image_inputs.read(images, shape, cache(lambda: image_side(subject.file)), subject.file, form)
     _note(subject, notify, digits=any(one.box for one in inputs))
-    return _predictions(subject, inputs, None, notify)
+    return _predictions(subject, inputs, None, notify, detector=_detector(subject, inputs, notify, quiet=True))
 
 
 def _read(
@@ -286,6 +293,7 @@ def _predictions(
     engine: Engine | None,
     notify: Callable[[str], None],
     *,
+    detector: Detector | None = None,
     verbose: bool = False,
 ) -> list[Prediction]:
     if not inputs:
@@ -293,9 +301,28 @@ def _predictions(
     images = image_inputs.stack(inputs, model_source.image_shape(subject.file))
     rows = model_source.probabilities(subject.file, images, engine=engine, notify=notify, verbose=verbose)
     return [
-        Prediction(one.file, one.image, *guess, box=one.box, reason=one.doubt, class_names=subject.class_names)
-        for one, guess in zip(inputs, _guesses(subject, rows), strict=True)
+        Prediction(one.file, one.image, *guess, box=one.box, reason=reason, class_names=subject.class_names)
+        for one, guess, reason in zip(inputs, _guesses(subject, rows), _reasons(inputs, detector), strict=True)
     ]
+
+
+def _detector(
+    subject: ModelSource, inputs: Sequence[ImageInput], notify: Callable[[str], None], *, quiet: bool
+) -> Detector | None:
+    """Return what tells digits in pictures from other things; None if there are no pictures, or no way to tell."""
+    if not any(one.box for one in inputs):
+        return None
+    return of_run.find(subject, notify, progress.create(quiet=quiet))
+
+
+def _reasons(inputs: Sequence[ImageInput], detector: Detector | None) -> list[str]:
+    """Return why each input is not answered, empty if it is. The detector refuses parts of pictures, never an array."""
+    if detector is None:
+        return [one.doubt for one in inputs]
+    scores = detector.scores(np.stack([one.image for one in inputs if one.box]))
+    refused = iter((scores > 0).tolist())
+    looks_wrong = [bool(one.box) and next(refused) for one in inputs]
+    return [one.doubt or of_run.REASON * wrong for one, wrong in zip(inputs, looks_wrong, strict=True)]
 
 
 def _guesses(subject: ModelSource, rows: Array) -> Iterator[tuple[Array, int, int]]:

@@ -17,7 +17,7 @@ from dnn_cli.command import command
 from dnn_cli.config import loading
 from dnn_cli.config.schema import Config, Monitor
 from dnn_cli.errors import RunError, UsageError, reason
-from dnn_cli.files import flush, read_text, temporary_files, text_sha256, write_atomically, write_failure
+from dnn_cli.files import flush, read_text, replacement, temporary_files, text_sha256, write_atomically, write_failure
 from dnn_cli.runs import location, lock
 from dnn_cli.runs.calibration import Calibration
 from dnn_cli.runs.checkpoints import CheckpointFiles
@@ -72,6 +72,7 @@ class RunDirectory:
         report_file: the HTML page of `dnn report`.
         plots_folder: the pictures of `dnn report --plots`.
         explanations_folder: the files of `dnn explain`.
+        refusal_file: the network that tells what is no digit.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,6 +81,7 @@ class RunDirectory:
         self.report_file = path / "report.html"
         self.plots_folder = path / "plots"
         self.explanations_folder = path / "explanations"
+        self.refusal_file = path / "refusal.keras"
         self._history_file = path / "history.csv"
         self._checkpoints = CheckpointFiles(path / "checkpoints")
         self._lock_file = path / ".lock"
@@ -285,6 +287,22 @@ class RunDirectory:
         """Write the calibration of the best checkpoint; raises `RunError` if that fails."""
         with self._writing():
             self._write("calibration.json", calibration.to_json())
+
+    def has_refusal(self) -> bool:
+        """Return whether the run has a network that tells what is no digit, damaged or not."""
+        return self._has(self.refusal_file.name)
+
+    def write_refusal(self, save: Callable[[Path], None]) -> None:
+        """Write the network that tells what is no digit.
+
+        Args:
+            save: is called with a path to write the network to.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        with self._writing(), replacement(self.refusal_file) as path:
+            save(path)
 
     def history(self, epochs: int, state: State | None = None) -> list[Row]:
         """Return the figures of the first `epochs` epochs, oldest first.
@@ -530,6 +548,7 @@ class RunDirectory:
             "state.json",
             "metrics.json",
             "calibration.json",
+            self.refusal_file.name,
         ):
             for unfinished in temporary_files(self.path / name):
                 unfinished.unlink(missing_ok=True)

@@ -198,6 +198,42 @@ def test_a_digit_that_is_cut_off_is_not_answered(run: Path, tests: Split, dnn: D
     assert "it touches the picture's border: a part may be cut off" in answer.stdout
 
 
+def draw_letter() -> Path:
+    """Write a picture of the letter H."""
+    ink = np.zeros((100, 100), np.float32)
+    ink[20:80, 25:33] = ink[20:80, 67:75] = ink[46:54, 25:75] = 1
+    return written(Path("letters/h.png"), encoded(painted(ink)))
+
+
+def test_what_looks_like_no_digit_is_not_answered(run: Path, tests: Split, dnn: Dnn) -> None:
+    letter, (digit,) = draw_letter(), draw(tests.images[:1])
+    answer = dnn("predict", run, digit, letter)
+    assert answer.code == 1
+    assert answer.stderr == "error: 1 of 2 digits were not recognized\n"
+    rows = [line.split() for line in answer.stdout.splitlines()[1:]]
+    assert [row[1] == "?" for row in rows] == [False, True]
+    assert answer.stdout.rstrip().endswith("it looks like no digit")
+    images = json.loads(dnn("predict", run, digit, letter, "--json").stdout)["images"]
+    assert [image["reason"] for image in images] == ["", "it looks like no digit"]
+    assert (images[1]["digit"], images[1]["name"]) == (None, None)
+    assert images[1]["most_probable"] in range(10)
+
+
+def test_everything_is_answered_if_that_is_asked_for(run: Path, dnn: Dnn) -> None:
+    letter = draw_letter()
+    refused = json.loads(dnn("predict", run, letter, "--json").stdout)["images"][0]
+    answer = dnn("predict", run, letter, "--json", "--answer-all")
+    assert (answer.code, answer.stderr) == (0, "")
+    (image,) = json.loads(answer.stdout)["images"]
+    assert (image["digit"], image["reason"]) == (refused["most_probable"], "")
+    assert image["probabilities"] == refused["probabilities"]
+
+
+def test_an_array_is_always_answered(run: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (2, 28, 28), dtype=np.uint8)
+    assert [one.reason for one in predict.predict_images(run, noise, notify=print)] == ["", ""]
+
+
 def test_predict_does_not_import_tensorflow(run: Path, tests: Split) -> None:
     draw(tests.images[:2])
     code = (
