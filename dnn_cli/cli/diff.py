@@ -19,10 +19,10 @@ SHOWN_ARRAYS = 10  # arrays of a checkpoint that a table lists
 @click.argument("other", metavar="RUN", type=click.Path(path_type=Path))
 @options.as_json
 def diff(one: Path, other: Path, as_json: bool) -> None:
-    """Compare two runs bit by bit: settings, environment, history, weights and the optimizer's state.
+    """Compare two runs bit by bit: settings, history, weights.
 
-    Exit with code 3 unless the histories and the checkpoints of both are the same. The time that an epoch took does
-    not count.
+    Environments and the state of the optimizers are compared too. The time that an epoch took does not count. Exit
+    with code 3 unless the histories and the checkpoints of both are the same.
 
     \b
     Examples:

@@ -68,7 +68,7 @@ def export(
     license_name: str,
     as_json: bool,
 ) -> None:
-    """Export a trained network, and prove that it answers as the trained one.
+    """Write a network for ONNX, LiteRT, TensorFlow, JavaScript, NumPy.
 
     RUN is a run, of which the best network is exported, or a .keras file; by default the newest run. Each export is
     run by the program that will read it (onnxruntime, LiteRT, TensorFlow, Node, NumPy, Keras) on all test images. If

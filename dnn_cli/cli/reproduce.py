@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from dnn_cli.cli import options
-from dnn_cli.cli.diff import print_difference
 from dnn_cli.cli.tables import print_json, print_lines
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 @options.quiet
 @options.verbose
 def reproduce(path: Path | None, folder: Path | None, as_json: bool, quiet: bool, verbose: bool) -> None:
-    """Train a run again, and say whether every weight is the same bit for bit.
+    """Train a run again, and say whether every bit is the same.
 
     RUN is a run directory, by default the newest in runs/. It is trained from its recorded config, with its number of
     threads, on its dataset. Histories, weights and the optimizer's state are compared. Exit with code 3 if a bit
@@ -58,6 +57,8 @@ def reproduce(path: Path | None, folder: Path | None, as_json: bool, quiet: bool
 
 def print_reproduction(found: "Reproduction", *, is_kept: bool) -> None:
     """Print what differs, or that nothing does."""
+    from dnn_cli.cli.diff import print_difference
+
     print_difference(found.found, (found.run, found.again if is_kept else "again"))
     if found.found.is_equal:
         print_lines(f"{found.run} was reproduced bit for bit, {found.epochs} epochs in {found.seconds:.1f} s")
