@@ -96,10 +96,15 @@ def serve(
     if page_file is not None:
         _write_page(targets, checkpoint, page_file)
         return
+    from dnn_cli import progress
+    from dnn_cli.evaluation import model_source
+    from dnn_cli.evaluation.refusal import of_run
     from dnn_cli.serving import server
     from dnn_cli.serving.limits import Bounds
     from dnn_cli.serving.models import Models
 
+    for target in targets or (None,):
+        of_run.find(model_source.find_model(target, checkpoint), warn, progress.create(quiet=False))
     is_local = host in server.LOOPBACK
     token = os.environ.get("DNN_SERVE_TOKEN", "")
     if not (is_local or token):

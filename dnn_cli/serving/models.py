@@ -1,6 +1,7 @@
 """The networks that are served: loaded once for each thread, computed in NumPy, and loaded again when they change."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from dnn_cli.engines.numpy import build, keras_format
 from dnn_cli.errors import DnnError, RunError, UsageError
 from dnn_cli.evaluation import model_source
 from dnn_cli.evaluation.model_source import ModelSource
+from dnn_cli.evaluation.refusal import of_run
+from dnn_cli.evaluation.refusal.detector import Detector
 from dnn_cli.explanation import attribution
 from dnn_cli.serving.requests import RequestError
 from dnn_cli.typing import Array
@@ -28,6 +31,7 @@ QUICK_WORK = 2**22  # so is one of more multiplications, which take about a mill
 ATTEMPTS = 3  # to load a file that is being replaced
 
 T = TypeVar("T")
+_detecting = threading.Lock()  # a detector's arrays are overwritten by its next use
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Model:
         classes: number of its outputs.
         weights: number of multiplications for an image.
         form: what a picture becomes; None if the digits in it are scaled and centred.
+        detector: tells digits in pictures from other things; None if the run has none.
     """
 
     name: str
@@ -53,6 +58,7 @@ class Model:
     classes: int
     weights: int
     form: Form | None
+    detector: Detector | None
     _free: "SimpleQueue[keras_format.Loaded]"
 
     @property
@@ -97,6 +103,13 @@ class Model:
         finally:
             self._free.put(loaded)
 
+    def refused(self, images: Array) -> list[bool]:
+        """Return whether each image (n, height, width) uint8 of a digit in a picture looks like no digit."""
+        if self.detector is None:
+            return [False] * len(images)
+        with _detecting:
+            return (self.detector.scores(images) > 0).tolist()  # type: ignore[no-any-return]
+
     def is_quick(self, size: int) -> bool:
         """Return whether the event loop should compute a request of `size` bytes, a byte or more for each pixel."""
         return size <= QUICK_BYTES and (1 + size // prod(self.shape)) * self.weights <= QUICK_WORK
@@ -137,8 +150,14 @@ def load(target: Path | None, checkpoint: str = "best", version: int = 1) -> Mod
         classes=first.classes,
         weights=len(first.network.parameters),
         form=model_source.picture_form(source),
+        detector=_detector(source),
         _free=free,
     )
+
+
+def _detector(source: ModelSource) -> Detector | None:
+    """Return the detector of a network's run, if there is one already."""
+    return of_run.find(source, lambda _: None) if source.run and source.run.has_refusal() else None
 
 
 class Models:

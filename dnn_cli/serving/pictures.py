@@ -14,6 +14,7 @@ from dnn_cli.errors import DataError, RunError
 from dnn_cli.evaluation import image_inputs, metrics, predict
 from dnn_cli.evaluation.image_inputs import ImageInput
 from dnn_cli.evaluation.predict import Prediction, UnreadableFile
+from dnn_cli.evaluation.refusal import of_run
 from dnn_cli.serving.models import Model, Models
 from dnn_cli.serving.requests import RequestError
 from dnn_cli.serving.routing import documented, json_response, parameter, record, router
@@ -136,7 +137,8 @@ def _reason(error: DataError) -> str:
 
 def answers(model: Model, inputs: Sequence[ImageInput], name: str = "") -> list[Prediction]:
     """Return the answer for each of the images that `read` found."""
-    source, rows = model.source, model.outputs(image_inputs.stack(inputs, model.shape))
+    source, images = model.source, image_inputs.stack(inputs, model.shape)
+    rows, refused = model.outputs(images), model.refused(images)
     return [
         # The classes are chosen by the network's own probabilities, as `dnn predict` does.
         Prediction(
@@ -145,10 +147,10 @@ def answers(model: Model, inputs: Sequence[ImageInput], name: str = "") -> list[
             calibrated,
             *metrics.two_most_probable(row, source.selected_classes),
             box=one.box,
-            reason=one.doubt,
+            reason=one.doubt or of_run.REASON * (looks_wrong and bool(one.box)),
             class_names=source.class_names,
         )
-        for one, row, calibrated in zip(inputs, rows, source.calibrated(rows), strict=True)
+        for one, row, calibrated, looks_wrong in zip(inputs, rows, source.calibrated(rows), refused, strict=True)
     ]
 
 

@@ -1,5 +1,6 @@
 import io
 import json
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -7,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from dnn_cli.data.pixels import to_unit_range
 from dnn_cli.engines.numpy import keras_format
-from dnn_cli.evaluation import predict
+from dnn_cli.evaluation import model_source, predict
+from dnn_cli.evaluation.refusal import of_run
 from dnn_cli.explanation import attribution
 from dnn_cli.serving.pictures import MAX_PIXELS
 from tests.conftest import Answer
@@ -134,3 +136,19 @@ def test_wrong_requests_are_refused(client: Clients, digits: Path) -> None:
     ):
         answer = asked.post(path, **arguments)
         assert (answer.status_code, answer.json()) == (status, {"error": message})
+
+
+def test_a_letter_is_not_answered_as_a_digit(client: Clients, digits: Path, tmp_path: Path) -> None:
+    run = tmp_path / "digits"
+    shutil.copytree(digits, run)
+    letter = Image.new("L", (280, 280), "white")
+    for line in ([(60, 220), (140, 60), (220, 220)], [(95, 160), (185, 160)], [(60, 60), (60, 220)]):
+        ImageDraw.Draw(letter).line(line, "black", 20, "curve")
+    before = client(run).post("/predict", content=encoded(letter), headers=PNG).json()
+    assert [each["reason"] for each in before["images"]] == [""]
+    assert of_run.find(model_source.find_model(run), lambda _: None) is not None
+    served = client(run)
+    (found,) = served.post("/predict", content=encoded(letter), headers=PNG).json()["images"]
+    assert (found["digit"], found["reason"]) == (None, "it looks like no digit")
+    (found,) = served.post("/predict", content=seven(), headers=PNG).json()["images"]
+    assert (found["digit"], found["reason"]) == (7, "")
