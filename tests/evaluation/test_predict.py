@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -304,8 +303,12 @@ def test_wrong_usage_is_rejected(arguments: list[str], message: str, run: Path, 
     assert f"error: {message}\n" in answer.stderr.replace("Error: ", "error: ")
 
 
-def test_without_pillow_the_message_names_the_extra(run: Path, dnn: Dnn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "PIL", None)
+@pytest.mark.parametrize(("module", "name"), [("PIL", "Pillow"), ("cv2", "OpenCV")])
+def test_without_a_library_the_message_names_the_extra(
+    module: str, name: str, run: Path, dnn: Dnn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
     answer = dnn("predict", run, "a.png")
     assert answer.code == 2
-    assert re.search(r"needs Pillow, which is not installed: pip install 'dnn-cli\[images\]'$", answer.stderr.strip())
+    message = f"needs {name}, which is not installed: pip install 'dnn-cli[images]'"
+    assert answer.stderr.strip().endswith(message)
