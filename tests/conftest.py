@@ -102,6 +102,13 @@ def _apart(_unchanged: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
 
 
+@pytest.fixture(autouse=True)
+def _without_refusal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let only tests marked `refusal` learn what is no digit, because that takes seconds for each run."""
+    if request.node.get_closest_marker("refusal") is None:
+        monkeypatch.setattr("dnn_cli.evaluation.refusal.of_run.MIN_DIGITS", 10**9)
+
+
 @pytest.fixture(scope="session")
 def shared_runs(shared_folder: Path) -> SharedRuns:
     """Return the runs that many tests use, each trained once in a test session."""

@@ -204,6 +204,7 @@ def draw_letter() -> Path:
     return written(Path("letters/h.png"), encoded(painted(ink)))
 
 
+@pytest.mark.refusal
 def test_what_looks_like_no_digit_is_not_answered(run: Path, tests: Split, dnn: Dnn) -> None:
     letter, (digit,) = draw_letter(), draw(tests.images[:1])
     answer = dnn("predict", run, digit, letter)
@@ -218,6 +219,7 @@ def test_what_looks_like_no_digit_is_not_answered(run: Path, tests: Split, dnn: 
     assert images[1]["most_probable"] in range(10)
 
 
+@pytest.mark.refusal
 def test_everything_is_answered_if_that_is_asked_for(run: Path, dnn: Dnn) -> None:
     letter = draw_letter()
     refused = json.loads(dnn("predict", run, letter, "--json").stdout)["images"][0]

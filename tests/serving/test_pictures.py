@@ -138,6 +138,7 @@ def test_wrong_requests_are_refused(client: Clients, digits: Path) -> None:
         assert (answer.status_code, answer.json()) == (status, {"error": message})
 
 
+@pytest.mark.refusal
 def test_a_letter_is_not_answered_as_a_digit(client: Clients, digits: Path, tmp_path: Path) -> None:
     run = tmp_path / "digits"
     shutil.copytree(digits, run)

@@ -15,6 +15,8 @@ from dnn_cli.evaluation.refusal.detector import Detector
 from dnn_cli.runs.directory import RunDirectory
 from tests.shared_runs import SharedRuns
 
+pytestmark = pytest.mark.refusal
+
 
 @pytest.fixture
 def source(shared_runs: SharedRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelSource:
