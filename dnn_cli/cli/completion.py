@@ -13,7 +13,7 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 
 VARIABLE = "_DNN_COMPLETE"
 YAML = (".yaml", ".yml")
-RUN_ARGUMENTS = ("RUN", "[RUN]", "RUN...", "[RUN]...")
+RUN_ARGUMENTS = ("RUN", "[RUN]", "RUN...", "[RUN]...", "[RUN] IMAGE...")
 
 
 @click.command
