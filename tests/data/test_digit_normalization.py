@@ -206,7 +206,10 @@ def tests(mnist_folder: Path) -> Split:
     return Split(split.images[::10], split.labels[::10])
 
 
-@pytest.mark.parametrize("paint", [plain, inverted, yellow, board, any_colours, photo])
+@pytest.mark.parametrize(
+    "paint",
+    [plain, photo, *(pytest.param(paint, marks=pytest.mark.long) for paint in (inverted, yellow, board, any_colours))],
+)
 def test_pictures_cost_at_most_half_a_percentage_point_of_accuracy(
     paint: Callable[[Array, np.random.Generator], bytes],
     tests: Split,
