@@ -91,7 +91,7 @@ class _Part:
 
     @property
     def is_blob(self) -> bool:
-        """Whether it is solid and round: a hole, a spot, a full stop."""
+        """True if it is solid and round: a hole, a spot, a full stop."""
         shorter = min(self.width, self.height)
         return (
             self.breadth > MAX_SOLIDITY * shorter
@@ -101,12 +101,12 @@ class _Part:
 
     @property
     def is_flat(self) -> bool:
-        """Whether it is a line rather than a digit."""
+        """True if it is a line rather than a digit."""
         return self.width >= MAX_FLATNESS * self.height
 
     @property
     def is_cut(self) -> bool:
-        """Whether more than the end of a stroke is at the border, and it is not a digit that fills the picture."""
+        """True if more than the end of a stroke is at the border, and it is not a digit that fills the picture."""
         left, top, right, bottom, _ = (count > 0 for count in self.borders)
         return sum(self.borders) > MAX_END * self.breadth and not (left and right) and not (top and bottom)
 

@@ -24,6 +24,7 @@ from dnn_cli.errors import DataError, RunError, UsageError
 from dnn_cli.runs.calibration import Calibration
 from dnn_cli.runs.directory import RunDirectory
 from dnn_cli.runs.location import is_run
+from dnn_cli.runs.reliability import softmax
 from dnn_cli.typing import Array
 
 if TYPE_CHECKING:
@@ -243,10 +244,3 @@ def fits(image: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 def is_distribution(outputs: Array) -> bool:
     """Return whether each row of (n, classes) finite numbers holds probabilities, within float16 precision."""
     return bool(outputs.min() >= 0 and (np.abs(outputs.sum(axis=1, dtype=np.float64) - 1) < 0.01).all())
-
-
-def softmax(logits: Array) -> Array:
-    """Return the probabilities, float64, of finite logits (n, classes)."""
-    powers: Array = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    powers /= powers.sum(axis=1, keepdims=True)
-    return powers

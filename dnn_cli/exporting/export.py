@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import dnn_cli
-from dnn_cli.data.pixels import to_bytes
+from dnn_cli.data.pixels import to_bytes, to_unit_range
 from dnn_cli.errors import DataError, DnnError, RunError, UsageError, require_extra
 from dnn_cli.evaluation import evaluate, metrics, model_source
 from dnn_cli.evaluation.model_source import ModelSource
@@ -205,11 +205,7 @@ def _examples(subject: ModelSource, quantization: Quantization) -> Array | None:
 
 
 def _prove(chosen: Format, folder: Path, kind: Input, material: _Material) -> Proof:
-    is_uint8 = material.images.dtype == np.uint8
-    if kind == "uint8":
-        images = material.images if is_uint8 else np.rint(material.images * 255).astype(np.uint8)
-    else:
-        images = material.images / np.float32(255) if is_uint8 else material.images.astype(np.float32)
+    images = material.images if kind == "uint8" else to_unit_range(material.images)
     try:
         runtime = chosen.open(folder)
         return proof.prove(

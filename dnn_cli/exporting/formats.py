@@ -4,13 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 from dnn_cli.typing import Array
 
 FormatName = Literal["onnx", "litert", "saved_model", "javascript", "npz", "keras"]
 Quantization = Literal["none", "float16", "dynamic", "int8"]
-NAMES: tuple[FormatName, ...] = get_args(FormatName)
 
 
 class Runtime(Protocol):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dnn_cli.engines.keras import tensorflow_import
 from dnn_cli.exporting import tensorflow_graph
 from dnn_cli.exporting.contract import Contract
 from dnn_cli.exporting.plain_network import PlainNetwork
@@ -37,7 +38,7 @@ def write(
     # The converter itself turns a float input in [0, 1] into uint8, with a scale of exactly 1 / 255.
     kind = "float" if quantization == "int8" else contract.input
     holder = tensorflow_graph.module(network, kind)
-    with tensorflow_graph.quietly():
+    with tensorflow_import.quiet_output(1, 2):
         content = _convert(holder, quantization, contract, images)
         content = _with_metadata(content, contract)
     (folder / FILE).write_bytes(content)
@@ -90,7 +91,7 @@ class Runtime:
     def __init__(self, folder: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        with tensorflow_graph.quietly():
+        with tensorflow_import.quiet_output(1, 2):
             self._interpreter = Interpreter(str(folder / FILE))
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
@@ -101,7 +102,7 @@ class Runtime:
         place = self._input["index"]
         if self._count != len(images):
             self._interpreter.resize_tensor_input(place, images.shape)
-            with tensorflow_graph.quietly():
+            with tensorflow_import.quiet_output(1, 2):
                 self._interpreter.allocate_tensors()
             self._count = len(images)
         self._interpreter.set_tensor(place, images)

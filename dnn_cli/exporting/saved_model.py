@@ -21,7 +21,7 @@ def write(network: PlainNetwork, contract: Contract, folder: Path) -> None:
     holder = tensorflow_graph.module(network, contract.input)
     import tensorflow as tf
 
-    with tempfile.TemporaryDirectory(prefix="dnn-") as temporary, tensorflow_graph.quietly():
+    with tempfile.TemporaryDirectory(prefix="dnn-") as temporary, tensorflow_import.quiet_output(1, 2):
         asset = Path(temporary, CONTRACT)
         asset.write_text(contract.to_json(), encoding="utf-8")
         holder.contract = tf.saved_model.Asset(os.fspath(asset))
@@ -35,7 +35,7 @@ class Runtime:
         tensorflow_import.import_tensorflow()
         import tensorflow as tf
 
-        with tensorflow_graph.quietly():
+        with tensorflow_import.quiet_output(1, 2):
             self._model = tf.saved_model.load(os.fspath(folder / VERSION))
         self._predict = self._model.signatures["serving_default"]
 

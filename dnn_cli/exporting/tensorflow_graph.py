@@ -1,10 +1,5 @@
 """A network as a TensorFlow function, from which SavedModels and LiteRT files are made."""
 
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dnn_cli.engines.keras import tensorflow_import
@@ -37,26 +32,3 @@ def module(network: PlainNetwork, kind: Input) -> "tf.Module":
 
     holder.serve = tf.function(serve, input_signature=[tf.TensorSpec([None, *network.image_shape], dtype, "images")])
     return holder
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Hide what native code and TensorFlow print on stdout and stderr, unless an exception is raised."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as hidden:
-        kept = [(descriptor, os.dup(descriptor)) for descriptor in (1, 2)]
-        try:
-            for descriptor, _ in kept:
-                os.dup2(hidden.fileno(), descriptor)
-            yield
-        except BaseException:
-            hidden.seek(0)
-            os.write(kept[1][1], hidden.read())
-            raise
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for descriptor, copy in kept:
-                os.dup2(copy, descriptor)
-                os.close(copy)

@@ -68,12 +68,9 @@ def with_temperature(probabilities: "Array", temperature: float) -> "Array":
     """Return the probabilities (n, classes), float64, of which the logits are divided by `temperature`."""
     import numpy as np  # commands that list runs don't need it
 
-    from dnn_cli.runs.reliability import MIN_PROBABILITY
+    from dnn_cli.runs.reliability import MIN_PROBABILITY, softmax
 
-    logits = np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)) / temperature
-    powers: Array = np.exp(logits - logits.max(axis=1, keepdims=True))
-    powers /= powers.sum(axis=1, keepdims=True)
-    return powers
+    return softmax(np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)) / temperature)
 
 
 def _reliability(probabilities: "Array", labels: "Array") -> Reliability:

@@ -16,6 +16,13 @@ PRECISION = 1e-10  # the search ends when the inverse changes by less than this 
 MAX_STANDARD_ERROR = 0.25  # A temperature that may be wrong by a larger share is none: too few images tell of it.
 
 
+def softmax(logits: Array) -> Array:
+    """Return the probabilities, float64, of finite logits (n, classes)."""
+    powers: Array = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers
+
+
 def cross_entropies(probabilities: Array, labels: Array) -> Array:
     """Return the loss of each image in nats, (n,) float64.
 

@@ -50,7 +50,7 @@ class CheckpointDifference:
 
     @property
     def is_equal(self) -> bool:
-        """Whether epoch and arrays are the same, bit for bit."""
+        """True if epoch and arrays are the same, bit for bit."""
         return self.epochs[0] == self.epochs[1] and not self.different
 
     @property
@@ -76,7 +76,7 @@ class HistoryDifference:
 
     @property
     def is_equal(self) -> bool:
-        """Whether all figures of all epochs are the same."""
+        """True if all figures of all epochs are the same."""
         return self.epochs[0] == self.epochs[1] and self.first is None
 
 
@@ -98,7 +98,7 @@ class RunDifference:
 
     @property
     def is_equal(self) -> bool:
-        """Whether history and checkpoints are the same, bit for bit."""
+        """True if history and checkpoints are the same, bit for bit."""
         return self.history.is_equal and all(each.is_equal for each in self.checkpoints)
 
     def to_dict(self) -> dict[str, Any]:

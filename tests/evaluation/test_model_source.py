@@ -22,6 +22,7 @@ from dnn_cli.engines.numpy.activations import FUNCTIONS
 from dnn_cli.engines.numpy.keras_format import UnknownNetworkError
 from dnn_cli.errors import DataError, RunError
 from dnn_cli.evaluation import model_source
+from dnn_cli.runs import reliability
 from tests.conftest import Answer
 
 Dnn = Callable[..., Answer]
@@ -212,8 +213,8 @@ def test_numpy_supports_every_network_of_the_shipped_configs(tmp_path: Path) -> 
 
 def test_logits_become_probabilities() -> None:
     logits = np.array([[1000.0, 0.0], [-1.0, -1.0]], "float32")
-    np.testing.assert_allclose(model_source.softmax(logits), [[1.0, 0.0], [0.5, 0.5]])
-    assert model_source.is_distribution(model_source.softmax(logits))
+    np.testing.assert_allclose(reliability.softmax(logits), [[1.0, 0.0], [0.5, 0.5]])
+    assert model_source.is_distribution(reliability.softmax(logits))
     assert not model_source.is_distribution(logits)
     assert not model_source.is_distribution(np.array([[0.9, 0.9]]))
     assert model_source.is_distribution(np.array([[0.33, 0.67]], "float16"))

@@ -64,7 +64,7 @@ def _import(*, verbose: bool) -> None:
 
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_stderr(), _without("matplotlib"), _without("scipy"), _without_collection():
+    with quiet_output(2), _without("matplotlib"), _without("scipy"), _without_collection():
         import tensorflow as tf
     tf.get_logger().setLevel("ERROR")
 
@@ -119,20 +119,30 @@ def _without_collection() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Capture the output to file descriptor 2, and show it only if the block fails."""
+def quiet_output(*descriptors: int) -> Iterator[None]:
+    """Capture what is written to file descriptors, also by native code, and show it on stderr only if the block fails.
+
+    Args:
+        descriptors: 1 for stdout, 2 for stderr, or both.
+    """
+    sys.stdout.flush()
     sys.stderr.flush()
-    original = os.dup(2)
     with tempfile.TemporaryFile() as captured:
-        os.dup2(captured.fileno(), 2)
+        originals = [(descriptor, os.dup(descriptor)) for descriptor in descriptors]
+        failed = False
         try:
+            for descriptor, _ in originals:
+                os.dup2(captured.fileno(), descriptor)
             yield
         except BaseException:
-            os.dup2(original, 2)
-            captured.seek(0)
-            os.write(2, captured.read())
+            failed = True
             raise
         finally:
+            sys.stdout.flush()
             sys.stderr.flush()
-            os.dup2(original, 2)
-            os.close(original)
+            for descriptor, original in originals:
+                os.dup2(original, descriptor)
+                os.close(original)
+            if failed:
+                captured.seek(0)
+                os.write(2, captured.read())
